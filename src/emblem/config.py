@@ -1,0 +1,93 @@
+"""Settings: ``emblem.toml``, ``EMBLEM_*`` and flags, with the same names, read once and frozen.
+
+This is the only module that reads the environment.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``[models.NAME]``: a model to serve under a name of your own."""
+
+    source: str = ""  # catalogue name, hub repository, or folder; "" means NAME itself
+    revision: str | None = None
+    overflow: Overflow | None = None
+    token_ids: TokenIds | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+
+class AliasSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``[aliases.NAME]``: another name for a model, with whatever an unmodified client can't say."""
+
+    model: str
+    dimensions: Positive | None = None
+    input_type: Kind | None = None
+    output_dtype: OutputType | None = None
+    overflow: Overflow | None = None
+    priority: Lane | None = None
+    token_ids: TokenIds | None = None
+
+
+def _help(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set. The text beside each field is its ``--help``."""
+
+    host: Annotated[str, _help("address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, _help("port to listen on")] = 8080
+    home: Annotated[str, _help("folder for models, keys and state")] = ""
+    auth: Annotated[bool, _help("ask for an API key; --no-auth listens on loopback only")] = True
+    api_key: Annotated[str, _help("a key accepted from the start (kept as its hash)")] = ""
+
+    default_model: Annotated[str, _help("the model served when nothing else is asked for")] = (
+        "all-MiniLM-L6-v2"
+    )
+    serve: Annotated[
+        tuple[str, ...], _help("models to serve: names, hub repositories or folders")
+    ] = ()
+    overflow: Annotated[Overflow, _help("texts longer than the model reads: mean, truncate, error")] = (
+        Overflow.MEAN
+    )
+    token_ids: Annotated[TokenIds, _help("arrays of token ids: cl100k, native or refuse")] = (
+        TokenIds.CL100K
+    )
+    empty_input: Annotated[str, Meta(pattern="^(refuse|embed)$", description="empty texts: refuse or embed")] = "refuse"
+
+    sources: Annotated[
+        tuple[str, ...], _help("where models are looked for, in order: cache, hub, index")
+    ] = ("cache", "hub", "index")
+    offline: Annotated[bool, _help("never use the network")] = False
+
+    threads: Annotated[int, Meta(ge=0, description="threads for the engine; 0 takes the machine's share")] = 0
+    streams: Annotated[Positive, _help("rows computed at the same time")] = 1
+    interactive_queue_s: Annotated[Seconds, _help("seconds of queued interactive work before refusing")] = 2.0
+    bulk_queue_s: Annotated[Seconds, _help("seconds of queued bulk work before refusing")] = 120.0
+    max_queue_bytes: Annotated[Positive, _help("bytes of queued work before refusing")] = 1 << 30
+
+    max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048
+    max_input_tokens: Annotated[Positive, _help("tokens in one input")] = 8192
+    max_request_tokens: Annotated[Positive, _help("tokens in one request")] = 300_000
+    max_body_bytes: Annotated[Positive, _help("bytes in one request's body")] = 32 << 20
+    max_requests: Annotated[Positive, _help("requests in progress at once")] = 1024
+    header_timeout_s: Annotated[Seconds, _help("seconds for a request's headers to arrive")] = 10.0
+    body_timeout_s: Annotated[Seconds, _help("seconds for a request's body to arrive")] = 60.0
+    request_timeout_s: Annotated[Seconds, _help("seconds for a request to be answered")] = 600.0
+    shutdown_timeout_s: Annotated[Seconds, _help("seconds for running requests to finish on SIGTERM")] = 30.0
+    cors_origins: Annotated[tuple[str, ...], _help("browser origins that may call; * for any")] = ()
+    http2: Annotated[bool, _help("accept HTTP/2 too")] = False
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")] = "info"
+
+    models: dict[str, ModelSettings] = {}
+    aliases: dict[str, AliasSettings] = {}

@@ -1,0 +1,137 @@
+"""Every error that Emblem raises on purpose.
+
+::
+
+    EmblemError
+    ├── InvalidRequest            the caller sent something that cannot be served as sent
+    │   ├── InvalidInput          one or more of the texts; names every offending index
+    │   └── TooManyTokens         the texts together are longer than a request may be
+    ├── UnknownModel              no model of that name is served
+    ├── NotAuthenticated          no key, or not one of ours
+    ├── Overloaded                refused early; ``retry_after_s`` says when to come back
+    ├── DeadlineExceeded          not answered in time
+    ├── InvalidResult             a deployment answered with vectors that cannot be right
+    ├── DeploymentFailed          a deployment could not answer at all
+    ├── ConfigError               a file, flag or variable is wrong
+    ├── ModelError                a model folder is missing, corrupt or not understood
+    │   └── SourcesExhausted      a model or file could be had from none of its sources
+    ├── SpaceChanged              a name would serve another space than it has served before
+    └── MissingExtra              an optional part is not installed
+
+Nothing here knows HTTP; ``api/problems.py`` is the one place that turns these into answers.
+"""
+
+from collections.abc import Sequence
+
+
+class EmblemError(Exception):
+    """The root. ``str(error)`` is fit to be shown to whoever caused it."""
+
+
+class InvalidRequest(EmblemError):
+    """The caller sent something that cannot be served; ``param`` names the field."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InvalidInput(InvalidRequest):
+    """Some of the texts cannot be embedded; ``problems`` has (index, why) for each of them."""
+
+    MAX_SHOWN = 20
+
+    def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
+        shown = "; ".join(f"$.input[{index}] {why}" for index, why in problems[: self.MAX_SHOWN])
+        rest = len(problems) - self.MAX_SHOWN
+        more = f"; and {rest} more" if rest > 0 else ""
+        super().__init__(f"'$.input' is invalid: {shown}{more}.", param="input")
+        self.problems = tuple(problems)
+
+
+class TooManyTokens(InvalidRequest):
+    """The texts of one request together are longer than a request may be."""
+
+    def __init__(self, requested: str, maximum: int) -> None:
+        super().__init__(
+            f"Requested {requested} tokens, max {maximum} tokens per request. "
+            "Send the inputs in several requests.",
+            param="input",
+        )
+
+
+class UnknownModel(EmblemError):
+    """No model of that name is served; ``hint`` says what to do about it."""
+
+    def __init__(self, model: str, hint: str = "") -> None:
+        super().__init__(
+            f"The model `{model}` does not exist or you do not have access to it."
+            + (f" {hint}" if hint else "")
+        )
+        self.model = model
+
+
+class NotAuthenticated(EmblemError):
+    """No key was given (``given`` is None), or one that opens nothing."""
+
+    def __init__(self, given: str | None) -> None:
+        super().__init__("no API key" if given is None else "incorrect API key")
+        self.given = given
+
+
+class Overloaded(EmblemError):
+    """More work is queued than can be done soon. ``retry_after_s`` is 1…60."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = min(60.0, max(1.0, retry_after_s))
+
+
+class DeadlineExceeded(EmblemError):
+    """The answer was not ready when it had to be."""
+
+
+class InvalidResult(EmblemError):
+    """A deployment answered with vectors that cannot be right."""
+
+    def __init__(self, deployment: str, what: str) -> None:
+        super().__init__(f"{deployment} returned an invalid result: {what}")
+        self.deployment = deployment
+        self.what = what
+
+
+class DeploymentFailed(EmblemError):
+    """A deployment could not answer at all."""
+
+
+class ConfigError(EmblemError):
+    """A configuration file, flag or variable is wrong."""
+
+
+class ModelError(EmblemError):
+    """A model's files are missing, corrupt or not understood; says which file and field."""
+
+
+class SourcesExhausted(ModelError):
+    """None of an asset's sources could give it; the message says why each one failed."""
+
+
+class SpaceChanged(EmblemError):
+    """A name would serve vectors of another space than the one it has served before."""
+
+    def __init__(self, name: str, before: str, now: str) -> None:
+        super().__init__(
+            f"The name `{name}` has served the space {before} and would now serve {now}. "
+            "Vectors of the two cannot be compared, so every index filled under this name would "
+            f"give wrong results. Serve the new model under another name, or, when nothing "
+            f"depends on the old vectors any more, run: emblem rebind {name}"
+        )
+        self.name = name
+
+
+class MissingExtra(EmblemError):
+    """An optional part is needed and not installed; the message has the line that fixes it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional part: pip install 'emblem[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,104 @@
+"""What a model folder says, as plain values. ``models/layout.py`` reads them; others use them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from emblem.space import Space
+from emblem.types import Kind
+
+
+class PoolingMode(StrEnum):
+    """How token states become one vector; the names of sentence-transformers."""
+
+    CLS = "cls"
+    MEAN = "mean"
+    MAX = "max"
+    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
+    WEIGHTED_MEAN = "weightedmean"
+    LAST_TOKEN = "lasttoken"  # noqa: S105 - a pooling mode, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """The pooling of a model. Several modes are laid side by side in the order given here.
+
+    With ``include_prompt`` false the prompt's tokens, and the special tokens before them, take no
+    part in any mode but ``cls`` and ``lasttoken``.
+    """
+
+    modes: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
+    include_prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What is put before a text of each kind. Both are None where a model has no prompts."""
+
+    query: str | None = None
+    document: str | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether the model embeds questions and documents differently."""
+        return bool(self.query or self.document)
+
+    def of(self, kind: Kind | None) -> str:
+        """Give the prompt for a kind; "" where none applies."""
+        if kind is None:
+            return ""
+        return (self.query if kind is Kind.QUERY else self.document) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """The numbers of a BERT-like encoder.
+
+    ``family`` is ``bert`` or ``roberta``; ``position_offset`` is the position of a sequence's first
+    token (0 for BERT, padding index + 1 for RoBERTa and XLM-R); ``positions`` is the number of rows
+    of the position table; ``activation`` is ``gelu``, ``gelu_tanh`` or ``relu``.
+    """
+
+    family: str
+    layers: int
+    heads: int
+    hidden: int
+    intermediate: int
+    positions: int
+    position_offset: int
+    layer_norm_eps: float
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """How a model reads text, before its tokenizer and around it.
+
+    ``max_length`` counts the special tokens and the prompt; None means that any length is read.
+    """
+
+    file: Path
+    max_length: int | None
+    strip: bool = True
+    lowercase: bool = False
+    special_tokens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model on disk, understood in full. ``encoder`` is None for a static table."""
+
+    name: str
+    space: Space
+    tokenization: Tokenization
+    weights: tuple[Path, ...]
+    encoder: Encoder | None
+    pooling: Pooling
+    normalise: bool
+    prompts: Prompts
+    languages: tuple[str, ...]
+    licence: str
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.space.width

@@ -1,0 +1,97 @@
+"""Values that cross the boundaries between parts. They hold data and decide nothing."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]  # (n, width), C-contiguous
+Tokens = npt.NDArray[np.int32]  # (n,)
+
+
+class Kind(StrEnum):
+    """What a text is for, where a model embeds questions and passages differently."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+
+
+class Overflow(StrEnum):
+    """What happens to a text longer than the model reads at once."""
+
+    MEAN = "mean"
+    TRUNCATE = "truncate"
+    ERROR = "error"
+
+
+class Lane(StrEnum):
+    """Who goes first: a person waiting, or a job that runs in the background."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class OutputType(StrEnum):
+    """The number format of a vector's components in an answer."""
+
+    FLOAT = "float"
+    INT8 = "int8"
+    UINT8 = "uint8"
+    BINARY = "binary"
+    UBINARY = "ubinary"
+
+
+class TokenIds(StrEnum):
+    """How arrays of token ids in ``input`` are read."""
+
+    CL100K = "cl100k"
+    NATIVE = "native"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """Texts to embed, and how.
+
+    ``deadline`` is absolute, in seconds of the monotonic clock. ``fair_share`` is opaque: requests
+    that carry the same value share one turn. ``max_input_tokens`` and ``max_total_tokens`` bound
+    the texts as they come, counted in the model's own tokens; ``None`` means that whoever asks has
+    counted already.
+    """
+
+    inputs: tuple[str, ...]
+    kind: Kind | None = None
+    dimensions: int | None = None
+    overflow: Overflow | None = None
+    lane: Lane = Lane.INTERACTIVE
+    deadline: float = inf
+    fair_share: str = ""
+    max_input_tokens: int | None = None
+    max_total_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbedResult:
+    """One vector for each text, in the order of the texts.
+
+    ``vectors`` is (n, d) float32 and C-contiguous; ``tokens`` is (n,) int32, what each text cost;
+    ``overflowed`` holds the indices of the texts that were longer than the model reads at once.
+    """
+
+    vectors: Vectors
+    tokens: Tokens
+    overflowed: tuple[int, ...]
+    served_by: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Sequences laid end to end without padding: what a backend runs at once.
+
+    ``ids`` is (T,) int32; ``lengths`` is (n,) int32 and sums to T.
+    """
+
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int32]
