@@ -57,22 +57,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     serve: Annotated[
         tuple[str, ...], _help("models to serve: names, hub repositories or folders")
     ] = ()
-    overflow: Annotated[Overflow, _help("texts longer than the model reads: mean, truncate, error")] = (
-        Overflow.MEAN
-    )
+    overflow: Annotated[
+        Overflow, _help("texts longer than the model reads: mean, truncate, error")
+    ] = Overflow.MEAN
     token_ids: Annotated[TokenIds, _help("arrays of token ids: cl100k, native or refuse")] = (
         TokenIds.CL100K
     )
-    empty_input: Annotated[str, Meta(pattern="^(refuse|embed)$", description="empty texts: refuse or embed")] = "refuse"
+    empty_input: Annotated[
+        str, Meta(pattern="^(refuse|embed)$", description="empty texts: refuse or embed")
+    ] = "refuse"
 
     sources: Annotated[
         tuple[str, ...], _help("where models are looked for, in order: cache, hub, index")
     ] = ("cache", "hub", "index")
     offline: Annotated[bool, _help("never use the network")] = False
 
-    threads: Annotated[int, Meta(ge=0, description="threads for the engine; 0 takes the machine's share")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, description="threads for the engine; 0 takes the machine's share")
+    ] = 0
     streams: Annotated[Positive, _help("rows computed at the same time")] = 1
-    interactive_queue_s: Annotated[Seconds, _help("seconds of queued interactive work before refusing")] = 2.0
+    interactive_queue_s: Annotated[
+        Seconds, _help("seconds of queued interactive work before refusing")
+    ] = 2.0
     bulk_queue_s: Annotated[Seconds, _help("seconds of queued bulk work before refusing")] = 120.0
     max_queue_bytes: Annotated[Positive, _help("bytes of queued work before refusing")] = 1 << 30
 
@@ -84,10 +90,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     header_timeout_s: Annotated[Seconds, _help("seconds for a request's headers to arrive")] = 10.0
     body_timeout_s: Annotated[Seconds, _help("seconds for a request's body to arrive")] = 60.0
     request_timeout_s: Annotated[Seconds, _help("seconds for a request to be answered")] = 600.0
-    shutdown_timeout_s: Annotated[Seconds, _help("seconds for running requests to finish on SIGTERM")] = 30.0
+    shutdown_timeout_s: Annotated[
+        Seconds, _help("seconds for running requests to finish on SIGTERM")
+    ] = 30.0
     cors_origins: Annotated[tuple[str, ...], _help("browser origins that may call; * for any")] = ()
     http2: Annotated[bool, _help("accept HTTP/2 too")] = False
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")] = "info"
+    log_level: Annotated[
+        str,
+        Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"),
+    ] = "info"
 
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}
