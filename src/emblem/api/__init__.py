@@ -1,0 +1,1 @@
+"""The HTTP side: bytes to values and back. Nothing is computed here."""

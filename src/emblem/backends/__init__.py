@@ -1,0 +1,1 @@
+"""What runs tensors in this process, one file each."""

@@ -1,0 +1,1 @@
+"""Pure functions over numpy: tokenise, pack, pool, check. No disk, no clock, no runtime."""

@@ -1,0 +1,1 @@
+"""Keys, and the space that each name serves."""
