@@ -1,0 +1,58 @@
+"""The tensors of a model, found by their plain names whatever stands before those, and checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emblem.errors import ModelError
+
+Array = npt.NDArray[np.float32]
+
+_ANCHOR = "embeddings.word_embeddings.weight"
+_OLD_ENDINGS = ((".LayerNorm.weight", ".LayerNorm.gamma"), (".LayerNorm.bias", ".LayerNorm.beta"))
+
+
+class Tensors:
+    """Named float32 arrays.
+
+    Checkpoints put ``bert.``, ``roberta.``, ``0.auto_model.`` and other things before the names;
+    what stands before the word embeddings stands before all others too.
+    """
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        anchors = [name for name in arrays if name == _ANCHOR or name.endswith("." + _ANCHOR)]
+        if not anchors:
+            raise ModelError(f"the weights hold no tensor named {_ANCHOR}")
+        if len(anchors) > 1:
+            raise ModelError(
+                f"the weights hold more than one encoder: {', '.join(sorted(anchors))}"
+            )
+        self._prefix = anchors[0].removesuffix(_ANCHOR)
+        self._arrays = arrays
+
+    def take(self, name: str, shape: tuple[int | None, ...]) -> Array:
+        """Give a tensor as C-contiguous, aligned, writeable float32; None in a shape is any size.
+
+        The memory is the caller's own where it already is like that. Raises ModelError for a
+        tensor that is missing or has another shape.
+        """
+        array = self._find(name)
+        expected = tuple("any" if size is None else size for size in shape)
+        if array is None:
+            raise ModelError(f"the weights hold no tensor named {self._prefix}{name}, {expected}")
+        if len(array.shape) != len(shape) or any(
+            size not in (None, given) for size, given in zip(shape, array.shape, strict=True)
+        ):
+            raise ModelError(f"the tensor {self._prefix}{name} is {array.shape}, not {expected}")
+        if not np.issubdtype(array.dtype, np.floating):
+            raise ModelError(f"the tensor {self._prefix}{name} holds {array.dtype}, not floats")
+        return np.require(array, np.float32, ["C", "A", "W"])
+
+    def _find(self, name: str) -> npt.NDArray[Any] | None:
+        found = self._arrays.get(self._prefix + name)
+        for new, old in _OLD_ENDINGS:
+            if found is None and name.endswith(new):
+                found = self._arrays.get(self._prefix + name.removesuffix(new) + old)
+        return found

@@ -1,0 +1,139 @@
+"""Runs BERT-like encoders on the CPU through OpenVINO.
+
+One model is compiled for rows of any length; sequences lie end to end in a row, without padding,
+and an attention mask keeps them apart. Only OpenVINO's runtime is imported: its tools report home.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+
+from emblem.backends import graphs
+from emblem.backends.graphs.tensors import Tensors
+from emblem.model import Encoder
+from emblem.types import Row, Vectors
+
+_ROW_TOKENS = 128
+_HIDDEN_FROM = np.finfo(np.float32).min  # finite, so that no softmax meets inf - inf
+_ALL_SEEN = np.zeros((1, 1), np.float32)
+
+
+class OpenVINOBackend:
+    """An encoder, compiled.
+
+    ``weights`` are the model's tensors by name; their memory is used in place and must not be
+    written. ``threads`` are shared by ``streams`` that run at the same time. Raises ModelError for
+    weights that are not the encoder's.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        weights: Mapping[str, npt.NDArray[Any]],
+        *,
+        threads: int,
+        streams: int = 1,
+    ) -> None:
+        if not 1 <= streams <= threads:
+            raise ValueError(f"{streams} streams on {threads} threads")
+        tensors = Tensors(weights)
+        self._encoder = encoder
+        self._vocabulary = len(tensors.take("embeddings.word_embeddings.weight", (None, None)))
+        self._weights = weights  # the graph's constants point into this memory
+        self._streams = streams
+        self._compiled: openvino.CompiledModel | None = openvino.Core().compile_model(
+            graphs.build(encoder, tensors),
+            "CPU",
+            {
+                # Where a CPU has bfloat16 or float16 units the default is to use them.
+                "INFERENCE_PRECISION_HINT": "f32",
+                "EXECUTION_MODE_HINT": "ACCURACY",
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": threads,
+            },
+        )
+
+    @property
+    def width(self) -> int:
+        """Numbers per token."""
+        return self._encoder.hidden
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens in a row beyond which throughput hardly grows."""
+        return _ROW_TOKENS
+
+    @property
+    def streams(self) -> int:
+        """How many streams may run at once."""
+        return self._streams
+
+    def stream(self) -> "OpenVINOStream":
+        """Open a stream. Called once by each thread that runs one."""
+        if self._compiled is None:
+            raise RuntimeError("the backend is closed")
+        return OpenVINOStream(
+            self._compiled.create_infer_request(), self._encoder, self._vocabulary
+        )
+
+    def row_bytes(self, tokens: int) -> int:
+        """Predicted bytes of working memory for a row of that many tokens."""
+        per_token = 8 * self._encoder.hidden + self._encoder.intermediate
+        return 4 * tokens * (per_token + 2 * tokens)
+
+    def close(self) -> None:
+        """Free the compiled model. Called once, when no stream runs any more."""
+        self._compiled = None
+
+
+class OpenVINOStream:
+    """One infer request, used by one thread, always with shared inputs and outputs."""
+
+    def __init__(self, request: openvino.InferRequest, encoder: Encoder, vocabulary: int) -> None:
+        self._request = request
+        self._offset = encoder.position_offset
+        self._longest = encoder.positions - encoder.position_offset
+        self._vocabulary = vocabulary
+
+    def run(self, row: Row) -> Vectors:
+        """Give the last hidden state of every token: (T, hidden) float32, until the next run.
+
+        Raises ValueError for a row that is empty or longer than its sequences, for a sequence
+        longer than the position table, and for an id outside the vocabulary.
+        """
+        self._check(row)
+        ids = np.ascontiguousarray(row.ids, np.int32)
+        positions = _positions(row.lengths, self._offset)
+        result = self._request.infer(
+            [ids, positions, _mask(row.lengths)], share_inputs=True, share_outputs=True
+        )
+        states: Vectors = result[0]
+        return states
+
+    def _check(self, row: Row) -> None:
+        if not len(row.lengths) or int(row.lengths.min()) < 1:
+            raise ValueError("a row has sequences, and a sequence has tokens")
+        if int(row.lengths.sum()) != len(row.ids):
+            raise ValueError(f"{len(row.ids)} ids for {int(row.lengths.sum())} tokens")
+        if int(row.lengths.max()) > self._longest:
+            raise ValueError(f"{int(row.lengths.max())} tokens are more than {self._longest}")
+        if int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary:
+            raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
+
+
+def _positions(lengths: npt.NDArray[np.int32], offset: int) -> npt.NDArray[np.int32]:
+    """Count from ``offset`` in every sequence: (T,) int32."""
+    starts = np.cumsum(lengths) - lengths
+    counted = np.arange(int(lengths.sum()), dtype=np.int32) - np.repeat(starts, lengths)
+    return (counted + offset).astype(np.int32)
+
+
+def _mask(lengths: npt.NDArray[np.int32]) -> Vectors:
+    """Say what each token may not see: (T, T) float32, or (1, 1) where there is one sequence."""
+    if len(lengths) == 1:
+        return _ALL_SEEN
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    return np.where(owners[:, None] == owners, np.float32(0), _HIDDEN_FROM).astype(np.float32)

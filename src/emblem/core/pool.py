@@ -1,0 +1,156 @@
+"""From token states to vectors: pooling, unit length, and the mean over the windows of a long text.
+
+The modes give what sentence-transformers gives. Nothing here knows where states come from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from emblem.model import Pooling, PoolingMode
+from emblem.types import Vectors
+
+_FEWEST = np.float32(1e-9)  # sentence-transformers divides by no less than this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sequences:
+    """The sequences of one row: where each begins, how long it is, how many leading tokens go."""
+
+    states: Vectors  # (T, width) float32
+    starts: npt.NDArray[np.int64]  # (n,)
+    lengths: npt.NDArray[np.int64]  # (n,)
+    skip: npt.NDArray[np.int64]  # (n,), 0…length
+
+    def places(self) -> npt.NDArray[np.int64]:
+        """Give the place of every token in its own sequence, from 0: (T,)."""
+        return np.arange(len(self.states)) - np.repeat(self.starts, self.lengths)
+
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Tell which tokens take part: (T,)."""
+        return self.places() >= np.repeat(self.skip, self.lengths)
+
+
+def pooled_width(pooling: Pooling, hidden: int) -> int:
+    """Numbers in a pooled vector of states that have ``hidden`` numbers each."""
+    return len(pooling.modes) * hidden
+
+
+def pool(
+    states: Vectors,
+    lengths: npt.NDArray[np.int32],
+    pooling: Pooling,
+    skip: npt.NDArray[np.int32],
+) -> Vectors:
+    """Give one vector for each sequence of a row: (n, modes times width) float32.
+
+    ``states`` is (T, width) float32; ``lengths`` is (n,) int32, at least 1 each, and sums to T;
+    ``skip`` is (n,) int32, the leading tokens left out unless ``pooling.include_prompt``. A
+    sequence of which nothing is left gives zeros (-inf under ``max``, its first token under
+    ``cls``), as in sentence-transformers; the check on results finds those. Raises ValueError
+    where the shapes do not belong together.
+    """
+    if len(lengths) and int(lengths.min()) < 1:
+        raise ValueError("a sequence has no tokens")
+    if int(lengths.sum()) != len(states):
+        raise ValueError(f"{len(states)} states for sequences of {int(lengths.sum())} tokens")
+    if skip.shape != lengths.shape:
+        raise ValueError(f"{len(skip)} skips for {len(lengths)} sequences")
+    if not len(lengths):
+        return np.zeros((0, pooled_width(pooling, states.shape[1])), np.float32)
+    wide = lengths.astype(np.int64)
+    left_out = np.zeros_like(wide) if pooling.include_prompt else np.minimum(skip, wide)
+    sequences = _Sequences(states, np.cumsum(wide) - wide, wide, left_out)
+    pooled = [_MODES[mode](sequences) for mode in pooling.modes]
+    return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Scale each row of (n, width) float32 to length 1. A row of zeros stays as it is."""
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left to the check
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+        lengths[lengths == 0.0] = 1.0
+        scaled: Vectors = (vectors / lengths[:, None]).astype(np.float32)
+    return scaled
+
+
+def weighted_mean(
+    vectors: Vectors,
+    weights: npt.NDArray[np.int32],
+    owners: npt.NDArray[np.int32],
+    n: int,
+) -> Vectors:
+    """Give each of n owners the mean of its rows, made unit and weighted: (n, width) float32.
+
+    ``vectors`` is (m, width) float32; ``weights`` is (m,) int32, above 0, the content tokens of a
+    window; ``owners`` is (m,) int32, below n, in any order. The mean is not made unit again: that
+    is for the model to say. An owner without rows gets zeros.
+    """
+    share = weights.astype(np.float64)
+    summed = np.zeros((n, vectors.shape[1]), np.float64)
+    np.add.at(summed, owners, unit(vectors).astype(np.float64) * share[:, None])
+    total = np.bincount(owners, weights=share, minlength=n)
+    total[total == 0.0] = 1.0
+    return (summed / total[:, None]).astype(np.float32)
+
+
+def _sums(sequences: _Sequences) -> Vectors:
+    states = sequences.states
+    if sequences.skip.any():
+        states = np.where(sequences.kept()[:, None], states, np.float32(0))
+    summed: Vectors = np.add.reduceat(states, sequences.starts, axis=0)
+    return summed
+
+
+def _counts(sequences: _Sequences) -> Vectors:
+    counts = (sequences.lengths - sequences.skip).astype(np.float32)
+    at_least: Vectors = np.maximum(counts, _FEWEST)
+    return at_least[:, None]
+
+
+def _cls(sequences: _Sequences) -> Vectors:
+    first = np.where(sequences.skip < sequences.lengths, sequences.skip, 0)
+    return sequences.states[sequences.starts + first]
+
+
+def _mean(sequences: _Sequences) -> Vectors:
+    return _sums(sequences) / _counts(sequences)
+
+
+def _mean_sqrt_len(sequences: _Sequences) -> Vectors:
+    divisor: Vectors = np.sqrt(_counts(sequences))
+    return _sums(sequences) / divisor
+
+
+def _max(sequences: _Sequences) -> Vectors:
+    states = sequences.states
+    if sequences.skip.any():
+        states = np.where(sequences.kept()[:, None], states, np.float32(-np.inf))
+    highest: Vectors = np.maximum.reduceat(states, sequences.starts, axis=0)
+    return highest
+
+
+def _weighted_mean(sequences: _Sequences) -> Vectors:
+    # A token's weight is its place from 1, counted with the prompt even where that is left out.
+    weights = ((sequences.places() + 1) * sequences.kept()).astype(np.float32)
+    weighted = sequences.states * weights[:, None]
+    summed: Vectors = np.add.reduceat(weighted, sequences.starts, axis=0)
+    total: Vectors = np.maximum(np.add.reduceat(weights, sequences.starts), _FEWEST)
+    return summed / total[:, None]
+
+
+def _last_token(sequences: _Sequences) -> Vectors:
+    last = sequences.states[sequences.starts + sequences.lengths - 1]
+    return np.where((sequences.skip < sequences.lengths)[:, None], last, np.float32(0))
+
+
+_MODES: Mapping[PoolingMode, Callable[[_Sequences], Vectors]] = {
+    PoolingMode.CLS: _cls,
+    PoolingMode.MEAN: _mean,
+    PoolingMode.MAX: _max,
+    PoolingMode.MEAN_SQRT_LEN: _mean_sqrt_len,
+    PoolingMode.WEIGHTED_MEAN: _weighted_mean,
+    PoolingMode.LAST_TOKEN: _last_token,
+}
