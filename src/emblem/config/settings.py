@@ -1,18 +1,21 @@
-"""Settings: ``emblem.toml``, ``EMBLEM_*`` and flags, with the same names, read once and frozen.
+"""What can be set: names, types, defaults and the text of ``--help``. Reads nothing."""
 
-This is the only module that reads the environment.
-"""
-
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from emblem.config.values import Expected, expected
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
+
+TABLES = ("models", "aliases")  # [models.NAME] and [aliases.NAME]: in the file only
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Streams = Annotated[int, Meta(ge=1, le=256)]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # at most a year: "inf" is no time limit
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,9 +76,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     offline: Annotated[bool, _help("never use the network")] = False
 
     threads: Annotated[
-        int, Meta(ge=0, description="threads for the engine; 0 takes the machine's share")
+        int, Meta(ge=0, le=1024, description="threads for the engine; 0 takes the machine's share")
     ] = 0
-    streams: Annotated[Positive, _help("rows computed at the same time")] = 1
+    streams: Annotated[Streams, _help("rows computed at the same time")] = 1
     interactive_queue_s: Annotated[
         Seconds, _help("seconds of queued interactive work before refusing")
     ] = 2.0
@@ -102,3 +105,54 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}
+
+
+class Shape(StrEnum):
+    """How a setting is written on the command line."""
+
+    SWITCH = "switch"  # --name / --no-name
+    LIST = "list"  # --name, as often as needed
+    VALUE = "value"  # --name VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, as the command line and the documentation show it.
+
+    ``expects`` says in words which values are right; ``default`` is written as in ``emblem.toml``.
+    """
+
+    name: str
+    shape: Shape
+    expects: str
+    help: str
+    default: str
+
+
+def describe() -> tuple[Setting, ...]:
+    """Give a row for each setting that is a single value or a list, in the order of the struct."""
+    return tuple(
+        Setting(
+            name=field.name,
+            shape=_shape(about),
+            expects=about.words,
+            help=about.help,
+            default=written(field.default),
+        )
+        for field in msgspec.structs.fields(Settings)
+        if field.name not in TABLES
+        for about in (expected(field.type),)
+    )
+
+
+def written(value: object) -> str:
+    """Write a value as ``emblem.toml`` has it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return msgspec.json.encode(value).decode()
+
+
+def _shape(about: Expected) -> Shape:
+    if about.is_list:
+        return Shape.LIST
+    return Shape.SWITCH if about.is_switch else Shape.VALUE

@@ -1,0 +1,25 @@
+"""Settings: ``emblem.toml``, ``EMBLEM_*`` and flags, with the same names, read once and frozen.
+
+``settings`` says what can be set, ``values`` checks one value, ``loading`` brings the sources
+together. Nothing else in Emblem reads the environment.
+"""
+
+from emblem.config.loading import Loaded, environment, load
+from emblem.config.settings import (
+    AliasSettings,
+    ModelSettings,
+    Setting,
+    Settings,
+    describe,
+)
+
+__all__ = [
+    "AliasSettings",
+    "Loaded",
+    "ModelSettings",
+    "Setting",
+    "Settings",
+    "describe",
+    "environment",
+    "load",
+]

@@ -1,0 +1,74 @@
+"""What one value's type cannot say: values that make no sense, alone or together. Pure."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from emblem.config.settings import Settings
+from emblem.config.values import nearest
+from emblem.errors import ConfigError
+
+MIN_KEY_CHARACTERS = 16
+SOURCES = ("cache", "hub", "index")
+
+
+def check(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Raise ConfigError for the first thing that cannot be meant, naming where it came from."""
+    _check_api_key(settings.api_key, origins["api_key"])
+    _check_host(settings.host, origins["host"])
+    if not settings.auth and not is_loopback(settings.host):
+        raise ConfigError(
+            f"auth = false ({origins['auth']}) would let anyone in on host = {settings.host!r} "
+            f"({origins['host']}); without keys Emblem listens on 127.0.0.1, ::1 or localhost only"
+        )
+    for source in settings.sources:
+        if source not in SOURCES:
+            raise ConfigError(
+                f"sources ({origins['sources']}) has {source!r}, which is none of "
+                f"{', '.join(SOURCES)}{nearest(source, SOURCES)}"
+            )
+    if not settings.default_model.strip():
+        raise ConfigError(f"default_model ({origins['default_model']}) is empty")
+    _check_names("models", settings.models, origins)
+    _check_names("aliases", settings.aliases, origins)
+    for name in settings.aliases.keys() & settings.models.keys():
+        raise ConfigError(
+            f"{origins[f'aliases.{name}']}: {name!r} is in both [models] and [aliases]; "
+            "a name can be one of them only"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only programs on this machine can reach an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_api_key(key: str, origin: str) -> None:
+    if not key:
+        return
+    printable = key.isascii() and key.isprintable() and " " not in key
+    if not printable or len(key) < MIN_KEY_CHARACTERS:
+        raise ConfigError(
+            f"api_key ({origin}) must be at least {MIN_KEY_CHARACTERS} printable ASCII characters "
+            "without spaces, such as `openssl rand -hex 32` prints"
+        )
+
+
+def _check_host(host: str, origin: str) -> None:
+    if not host or not host.isprintable() or any(mark in host for mark in " /@[]"):
+        raise ConfigError(
+            f"host ({origin}) is {host!r}; it must be an address such as 127.0.0.1, or a name"
+        )
+
+
+def _check_names(table: str, names: Iterable[str], origins: Mapping[str, str]) -> None:
+    for name in names:
+        if not name or not name.isprintable() or " " in name or "@" in name:
+            raise ConfigError(
+                f"{origins[f'{table}.{name}']}: [{table}] has the name {name!r}; a name needs "
+                "printable characters, and no space or @ (which is for NAME@digest)"
+            )
