@@ -55,13 +55,14 @@ class TokenIds(StrEnum):
 class EmbedRequest:
     """Texts to embed, and how.
 
+    An input is a text, or a text's token ids in the model's own vocabulary without special tokens.
     ``deadline`` is absolute, in seconds of the monotonic clock. ``fair_share`` is opaque: requests
     that carry the same value share one turn. ``max_input_tokens`` and ``max_total_tokens`` bound
     the texts as they come, counted in the model's own tokens; ``None`` means that whoever asks has
     counted already.
     """
 
-    inputs: tuple[str, ...]
+    inputs: tuple[str | tuple[int, ...], ...]
     kind: Kind | None = None
     dimensions: int | None = None
     overflow: Overflow | None = None

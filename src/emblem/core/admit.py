@@ -1,0 +1,23 @@
+"""Admission: whether work is taken in, decided from what is queued already."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Predicted work: seconds on the device, and bytes held until it is done."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+def retry_after(queued: Load, asked: Load, *, max_seconds: float, max_bytes: int) -> float | None:
+    """Seconds after which to come back, or None where the work is taken in.
+
+    An empty queue takes in anything that keeps the contract's own limits.
+    """
+    if queued.bytes == 0:
+        return None
+    if queued.seconds + asked.seconds > max_seconds or queued.bytes + asked.bytes > max_bytes:
+        return queued.seconds
+    return None

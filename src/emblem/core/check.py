@@ -1,0 +1,40 @@
+"""What every result must be before anybody sees it."""
+
+import numpy as np
+
+from emblem.space import Space
+from emblem.types import EmbedRequest, EmbedResult
+
+NORM_TOLERANCE = 1e-3
+
+
+def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str | None:
+    """Say what is wrong with a result, or None where nothing is.
+
+    As many vectors as texts, of the width that was asked for, every number finite, no zero vector,
+    unit norm where the space has it, and a plausible token count for each text.
+    """
+    vectors = result.vectors
+    expected = (len(request.inputs), request.dimensions or space.width)
+    if vectors.shape != expected:
+        return f"{_shape(vectors.shape)} where {_shape(expected)} was asked for"
+    if vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
+        return f"numbers of type {vectors.dtype} where contiguous float32 was expected"
+    # One dot product per row finds NaN, infinities and zeros at once.
+    squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    if not np.isfinite(squared).all():
+        return f"a number that is not finite in vector {int(np.argmin(np.isfinite(squared)))}"
+    if not squared.all():
+        return f"a zero vector at {int(np.argmin(squared))}"
+    if space.normalised:
+        off = np.abs(np.sqrt(squared) - 1.0)
+        worst = int(np.argmax(off)) if len(off) else 0
+        if len(off) and off[worst] > NORM_TOLERANCE:
+            return f"vector {worst} has norm {np.sqrt(squared[worst]):.4f}, not 1"
+    if result.tokens.shape != expected[:1] or (result.tokens < 0).any():
+        return f"token counts of shape {result.tokens.shape} for {expected[0]} texts"
+    return None
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(size) for size in shape)

@@ -1,0 +1,47 @@
+"""The vocabulary of OpenAI's embedding models, read one way: from token ids to text.
+
+Clients such as LangChain send arrays of ``cl100k_base`` ids whatever the model is called. Read in
+another vocabulary, many of them would pass as valid and come out as silently wrong vectors.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+from emblem.errors import ModelError
+
+
+class Cl100k:
+    """The ordinary tokens of cl100k_base: 100,256 byte strings by rank."""
+
+    SIZE = 100_256
+
+    def __init__(self, ranks: bytes) -> None:
+        """Read tiktoken's rank file: a line a token, its bytes in base64 and its rank."""
+        tokens = [b""] * self.SIZE
+        try:
+            for line in ranks.splitlines():
+                token, rank = line.split()
+                tokens[int(rank)] = base64.b64decode(token)
+        except (ValueError, IndexError, binascii.Error) as error:
+            raise ModelError(
+                f"the cl100k_base ranks are not as tiktoken writes them: {error}"
+            ) from None
+        if not all(tokens):
+            raise ModelError("the cl100k_base ranks are incomplete")
+        self._tokens = tokens
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Give the text of a token array.
+
+        The tokens' bytes are joined before they are read as UTF-8, since one character may span
+        tokens; what a client cut inside a character becomes U+FFFD. Raises ValueError, saying
+        which, for an id that is not an ordinary token.
+        """
+        size = self.SIZE
+        for token in ids:
+            if not 0 <= token < size:
+                raise ValueError(
+                    f"has the id {token}, which is no ordinary cl100k_base token (0…{size - 1})"
+                )
+        return b"".join([self._tokens[token] for token in ids]).decode("utf-8", "replace")

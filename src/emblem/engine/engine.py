@@ -1,0 +1,198 @@
+"""Engine: an Embedder over one Backend. Tokenise, queue, run rows, hand back.
+
+Threads: ``embed`` runs on the event loop and tokenises in a small pool of threads. Each stream of
+the backend has one thread of its own, the only one that touches it. They meet in the queue.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from emblem.core.pack import Waiting
+from emblem.core.plan import Plan, assemble, estimated_tokens, plan, refuse_unread, slices
+from emblem.core.pool import pool, unit
+from emblem.core.tokenize import Text, TextTokenizer, Window
+from emblem.engine.queue import Job, Queue, QueueLimits, Share
+from emblem.errors import DeploymentFailed, InvalidInput, TooManyTokens
+from emblem.model import Model
+from emblem.ports import Backend, Stream
+from emblem.space import Space
+from emblem.types import EmbedRequest, EmbedResult, Row, Vectors
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Engine:
+    """Embeds texts with one model on one backend.
+
+    ``embed`` may be called any number of times at once. What else is in the queue changes when a
+    result comes, and its vectors by no more than rounding. ``clock`` is the monotonic clock, in
+    seconds. Raises ModelError where the model's own prompt leaves no room for a text.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: TextTokenizer,
+        backend: Backend,
+        limits: QueueLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._backend = backend
+        self._clock = clock
+        self._queue = Queue(model.name, backend.row_tokens, limits or QueueLimits(), clock)
+        self._closing = False
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="emblem-tokenise")
+        self._streams = [
+            threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
+            for n in range(backend.streams)
+        ]
+        for thread in self._streams:
+            thread.start()
+
+    @property
+    def space(self) -> Space:
+        """The space of the model."""
+        return self._model.space
+
+    def problem(self) -> str | None:
+        """Say whether the engine is closing or a stream's thread has died."""
+        if self._closing:
+            return "is shutting down"
+        dead = [thread.name for thread in self._streams if not thread.is_alive()]
+        return f"has lost {', '.join(dead)}" if dead else None
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Embed every text of the request; see ``ports.Embedder``."""
+        if problem := self.problem():
+            raise DeploymentFailed(f"{self._model.name} {problem}")
+        refuse_unread(request)
+        self._queue.admit(request.lane, estimated_tokens(request))
+        planned = await self._plan(request)
+        job = self._job(planned, request)
+        self._queue.put(job, request.lane)
+        try:
+            await job.finished
+        except asyncio.CancelledError:
+            job.waiting.abandoned = True
+            raise
+        vectors = await self._off_loop(
+            assemble,
+            job.vectors,
+            planned,
+            normalised=self.space.normalised,
+            dimensions=request.dimensions,
+        )
+        return EmbedResult(vectors, planned.tokens, planned.overflowed, self._model.name)
+
+    async def aclose(self) -> None:
+        """Stop the streams after their present rows, and fail what waits."""
+        self._closing = True
+        self._queue.close()
+        for thread in self._streams:
+            await asyncio.to_thread(thread.join)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._backend.close()
+
+    # -- on the event loop --------------------------------------------------------------------
+
+    async def _plan(self, request: EmbedRequest) -> Plan:
+        """Tokenise off the loop, slice by slice, and cut into windows."""
+        texts: list[Text] = []
+        total = 0
+        most = request.max_total_tokens
+        for part in slices(request.inputs):
+            read = await self._off_loop(self._read, part, len(texts), request)
+            texts += read
+            total += sum(map(self._tokenizer.frame.length, read))
+            if most is not None and total > most:
+                counted_all = len(texts) == len(request.inputs)
+                raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
+        overflow = request.overflow or self.space.overflow
+        return await self._off_loop(plan, texts, self._tokenizer.frame, request, overflow)
+
+    async def _off_loop(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        call = partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+    def _job(self, planned: Plan, request: EmbedRequest) -> Job:
+        lengths = planned.lengths
+        shape = (len(lengths), self.space.width)
+        held = 4 * int(lengths.sum()) + 4 * shape[0] * shape[1]
+        return Job(
+            plan=planned,
+            waiting=Waiting.of(lengths, request.deadline),
+            vectors=np.empty(shape, dtype=np.float32),
+            bytes=held + self._backend.row_bytes(int(lengths.max())),
+            finished=asyncio.get_running_loop().create_future(),
+            remaining=len(lengths),
+        )
+
+    # -- in the readers' threads --------------------------------------------------------------
+
+    def _read(
+        self, inputs: Sequence[str | tuple[int, ...]], start: int, request: EmbedRequest
+    ) -> list[Text]:
+        """Tokenise some inputs, the first of which has the index ``start``."""
+        prompt = self._model.prompts.of(request.kind)
+        texts = [one for one in inputs if isinstance(one, str)]
+        if len(texts) == len(inputs):
+            return self._tokenizer.read(texts, prompt)
+        read, problems = [], []
+        for index, one in enumerate(inputs, start):
+            try:
+                read.append(
+                    self._tokenizer.read([one], prompt)[0]
+                    if isinstance(one, str)
+                    else self._tokenizer.native(one, prompt)
+                )
+            except ValueError as error:
+                problems.append((index, str(error)))
+        if problems:
+            raise InvalidInput(problems)
+        return read
+
+    # -- in the streams' threads --------------------------------------------------------------
+
+    def _serve(self) -> None:
+        """Run rows until the engine closes."""
+        stream = self._backend.stream()
+        while (row := self._queue.next_row()) is not None:
+            self._run(stream, row)
+
+    def _run(self, stream: Stream, row: list[Share]) -> None:
+        windows = [share.job.plan.windows[index] for share in row for index in share.windows]
+        started = self._clock()
+        try:
+            vectors = self._vectors(stream, windows)
+        except Exception:  # whatever a backend raises fails this row only
+            log.exception("%s failed to run a row", self._model.name)
+            for share in row:
+                share.job.waiting.abandoned = True
+                share.job.resolve(DeploymentFailed(f"{self._model.name} failed to run"))
+            return
+        start = 0
+        for share in row:
+            share.job.vectors[share.windows] = vectors[start : start + len(share.windows)]
+            start += len(share.windows)
+        self._queue.done(row, self._clock() - started)
+
+    def _vectors(self, stream: Stream, windows: list[Window]) -> Vectors:
+        """Run one row and pool it: (windows, width) float32."""
+        lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
+        states = stream.run(Row(np.concatenate([window.ids for window in windows]), lengths))
+        skip = np.array([window.skip for window in windows], dtype=np.int32)
+        pooled = pool(states, lengths, self._model.pooling, skip)
+        return unit(pooled) if self._model.normalise else pooled

@@ -1,0 +1,33 @@
+"""Checked: the promise. It wraps each deployment, so that nothing unchecked is ever handed on."""
+
+from emblem.core.check import violation
+from emblem.errors import InvalidResult
+from emblem.ports import Embedder
+from emblem.space import Space
+from emblem.types import EmbedRequest, EmbedResult
+
+
+class Checked:
+    """Passes on what an embedder gives, after looking at every vector of it.
+
+    Raises InvalidResult for a result that cannot be right; see ``core.check.violation``.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    @property
+    def space(self) -> Space:
+        """The space of the deployment."""
+        return self._embedder.space
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Embed, and check; see ``ports.Embedder``."""
+        result = await self._embedder.embed(request)
+        if what := violation(request, result, self.space):
+            raise InvalidResult(result.served_by, what)
+        return result
+
+    async def aclose(self) -> None:
+        """Close the deployment."""
+        await self._embedder.aclose()
