@@ -1,0 +1,63 @@
+"""How many CPUs a control group leaves, read from what kernels write."""
+
+from pathlib import Path
+
+import pytest
+
+from emblem.backends import cpus
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"),
+    [
+        ("max 100000\n", None),
+        ("150000 100000\n", 1.5),
+        ("50000 100000", 0.5),
+        ("", None),
+        ("0 100000", None),
+        ("100000", None),
+        ("100000 0", None),
+        ("garbage more", None),
+    ],
+)
+def test_cpu_max_is_read_as_cpus(text: str, quota: float | None) -> None:
+    assert cpus.parse_v2(text) == quota
+
+
+@pytest.mark.parametrize(
+    ("quota_us", "period_us", "quota"),
+    [("-1\n", "100000\n", None), ("250000\n", "100000\n", 2.5), ("", "", None)],
+)
+def test_the_older_quota_is_read_as_cpus(
+    quota_us: str, period_us: str, quota: float | None
+) -> None:
+    assert cpus.parse_v1(quota_us, period_us) == quota
+
+
+@pytest.mark.parametrize(
+    ("allowed", "quota", "expected"),
+    [(8, None, 8), (8, 1.5, 2), (8, 0.5, 1), (2, 16.0, 2), (0, None, 1), (4, 4.0, 4)],
+)
+def test_a_part_of_a_cpu_counts_as_one_and_affinity_is_the_ceiling(
+    allowed: int, quota: float | None, expected: int
+) -> None:
+    assert cpus.share(allowed, quota) == expected
+
+
+def test_membership_names_the_group_in_both_trees() -> None:
+    text = "5:cpuset:/a\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/y\n0::/user.slice\n"
+    assert cpus.parse_membership(text) == ("/user.slice", "/docker/x")
+    assert cpus.parse_membership("") == ("/", "/")
+
+
+def test_the_smallest_quota_on_the_way_up_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path
+    (root / "slice" / "job").mkdir(parents=True)
+    (root / "slice" / "cpu.max").write_text("100000 100000\n")
+    (root / "slice" / "job" / "cpu.max").write_text("max 100000\n")
+    (root / "member").write_text("0::/slice/job\n")
+    monkeypatch.setattr(cpus, "_ROOT", root)
+    monkeypatch.setattr(cpus, "_MEMBERSHIP", root / "member")
+    assert cpus.available_cpus() == 1
