@@ -1,0 +1,101 @@
+# Emblem. `make help` lists what there is. GNU make 3.81 or later, Python 3.11 or later.
+
+# The first Python that is new enough; PYTHON=… names another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo "$$p" && break; done)
+
+BIN     := .venv/bin
+CLIENTS := .venv-clients
+TORCH   := .venv-torch
+NODE    := tests/compat/node
+LOCKS   := requirements
+PIP     := -m pip --disable-pip-version-check
+
+# uv makes the locks; nothing else needs it. torch is no part of any lock.
+UV_VERSION    := 0.13.8
+TORCH_VERSION := 2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-slow check lock check-lock clean python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: .venv/.core ## install what is needed and serve; ARGS="--port 9000" adds options
+	@exec $(BIN)/emblem serve $(ARGS)
+
+test: .venv/.dev $(CLIENTS)/.done node-packages ## install what is needed and run the tests; ARGS="-k name" chooses
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and torch, live
+	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m slow $(ARGS)
+
+check: .venv/.dev ## lint, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: .venv-lock/.done ## resolve requirements/*.txt again; ARGS="--upgrade" takes newer versions
+	@sh scripts/lock.sh "$(CURDIR)/.venv-lock/bin/uv" $(ARGS)
+
+check-lock: .venv/.core ## ask the package index for a wheel of every locked package, on every platform
+	$(BIN)/python scripts/check_lock.py $(ARGS)
+
+clean: ## remove environments, client packages and caches; models and keys are not here
+	rm -rf .venv .venv-clients .venv-torch .venv-lock $(NODE)/node_modules build dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@test -n "$(PYTHON)" || { echo "Emblem needs Python 3.11 or later; none was found. \
+	Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
+
+# An environment is made once. A stamp in it says which lock it holds; a lock that is newer than its
+# stamp is installed again. The development lock holds the versions of the core lock and more, so
+# both share one environment and neither undoes the other.
+define make_environment
+	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) || { rm -rf $(1); \
+		echo "$(PYTHON) cannot make an environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+endef
+
+.venv/.core: $(LOCKS)/core.txt $(LOCKS)/build.txt pyproject.toml | python
+	$(call make_environment,.venv)
+	@echo "Installing the locked dependencies into .venv (once)"
+	@$(BIN)/python $(PIP) install -q --require-hashes -r $(LOCKS)/core.txt -r $(LOCKS)/build.txt
+	@$(BIN)/python $(PIP) install -q --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: $(LOCKS)/dev.txt .venv/.core
+	@echo "Installing the locked development tools into .venv (once)"
+	@$(BIN)/python $(PIP) install -q --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@
+
+$(CLIENTS)/.done: $(LOCKS)/clients.txt | python
+	$(call make_environment,$(CLIENTS))
+	@echo "Installing the locked client libraries into $(CLIENTS) (once)"
+	@$(CLIENTS)/bin/python $(PIP) install -q --require-hashes -r $(LOCKS)/clients.txt
+	@touch $@
+
+$(TORCH)/.done: $(LOCKS)/slow.txt | python
+	$(call make_environment,$(TORCH))
+	@echo "Installing torch $(TORCH_VERSION), then the locked reference libraries, into $(TORCH) (once)"
+	@$(TORCH)/bin/python $(PIP) install -q torch==$(TORCH_VERSION)
+	@$(TORCH)/bin/python $(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/slow.txt
+	@touch $@
+
+.venv-lock/.done: Makefile | python
+	$(call make_environment,.venv-lock)
+	@.venv-lock/bin/python $(PIP) install -q uv==$(UV_VERSION)
+	@touch $@
+
+# Without npm the tests of the JavaScript clients are skipped, and fail where CI=true.
+.PHONY: node-packages
+node-packages:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(NODE)/node_modules/.done; fi
+
+$(NODE)/node_modules/.done: $(NODE)/package.json $(NODE)/package-lock.json
+	@echo "Installing the locked JavaScript clients into $(NODE)/node_modules (once)"
+	@cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

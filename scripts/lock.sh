@@ -1,0 +1,18 @@
+#!/bin/sh
+# Resolves requirements/*.txt: pinned, hashed, for every platform, with no address of any index.
+# Usage: sh scripts/lock.sh UV [OPTION…], where --upgrade takes newer versions than those locked.
+set -eu
+uv=$1
+shift
+cd "$(dirname "$0")/../requirements"
+
+compile() {
+    "$uv" --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@"
+}
+
+compile "$@" ../pyproject.toml --output-file core.txt
+compile "$@" ../pyproject.toml dev.in build.in --constraint core.txt --output-file dev.txt
+compile build.in --constraint dev.txt --output-file build.txt
+compile "$@" clients.in --output-file clients.txt
+compile "$@" slow.in --override without-torch.in --output-file slow.txt
