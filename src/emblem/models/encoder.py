@@ -1,0 +1,71 @@
+"""``config.json`` of a transformers model, as the numbers of a BERT-like encoder."""
+
+from emblem.model import Encoder
+from emblem.models.document import Document
+
+_FAMILIES = {"bert": "bert", "roberta": "roberta", "xlm-roberta": "roberta", "camembert": "roberta"}
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+
+
+def read(config: Document) -> Encoder:
+    """Understand the encoder, or raise ModelError.
+
+    Fields that only training uses are passed over, and what transformers takes for an absent field
+    is taken here too.
+    """
+    _refuse_variants(config)
+    kind = config.need("model_type", str)
+    if kind not in _FAMILIES:
+        raise config.error(
+            "model_type", f'is "{kind}"; Emblem reads {", ".join(_FAMILIES)}, and no other yet'
+        )
+    family = _FAMILIES[kind]
+    activation = config.get("hidden_act", str) or "gelu"
+    if activation not in _ACTIVATIONS:
+        raise config.error("hidden_act", f'is "{activation}", not {", ".join(_ACTIVATIONS)}')
+    hidden, heads = config.positive("hidden_size"), config.positive("num_attention_heads")
+    if hidden % heads:
+        raise config.error("hidden_size", f"{hidden} is no multiple of {heads} attention heads")
+    config.only("embedding_size", hidden)
+    offset, positions = _offset(config, family), config.positive("max_position_embeddings")
+    if positions <= offset:
+        raise config.error("max_position_embeddings", f"{positions} leaves no room for a token")
+    epsilon = config.get("layer_norm_eps", float)
+    return Encoder(
+        family=family,
+        layers=config.positive("num_hidden_layers"),
+        heads=heads,
+        hidden=hidden,
+        intermediate=config.positive("intermediate_size"),
+        positions=positions,
+        position_offset=offset,
+        layer_norm_eps=1e-12 if epsilon is None else float(epsilon),
+        activation=_ACTIVATIONS[activation],
+    )
+
+
+def _offset(config: Document, family: str) -> int:
+    """Give the position of a sequence's first token; RoBERTa starts behind its padding index."""
+    if family == "bert":
+        return 0
+    padding: int | None = config.get("pad_token_id", int)
+    return (1 if padding is None else padding) + 1
+
+
+def _refuse_variants(config: Document) -> None:
+    """Refuse what makes an encoder of a known name compute something else."""
+    if config.get("auto_map", dict):
+        raise config.error("auto_map", "the model needs code of its own, which Emblem never runs")
+    config.only("position_embedding_type", "absolute")
+    config.only("is_decoder", False)
+    config.only("is_encoder_decoder", False)
+    config.only("add_cross_attention", False)
+    config.only("pruned_heads", {})
+    config.only("quantization_config")
+    config.only("rope_scaling")
+    config.only("rope_parameters")

@@ -1,0 +1,118 @@
+"""How a model reads text: ``tokenizer.json`` and the settings around it."""
+
+from pathlib import Path
+from typing import Any
+
+from emblem.errors import ModelError
+from emblem.model import Encoder, Tokenization
+from emblem.models import document
+from emblem.models.document import Document
+
+# Where sentence-transformers has kept the settings of its Transformer module.
+_SETTINGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+# tokenizer_config.json's name for a setting, and the BERT normalizer's.
+_BERT_NORMALIZER = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+_TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+
+
+def read(folder: Path, encoder: Encoder, vocabulary: int) -> Tokenization:
+    """Understand the tokenizer of a transformers folder, or raise ModelError.
+
+    ``vocabulary`` is the number of rows of the word table. The text itself goes to the tokenizer
+    untouched: sentence-transformers 6 no longer strips it.
+    """
+    settings = _settings(folder)
+    config = document.read_if_there(folder / "tokenizer_config.json")
+    path = file(folder, vocabulary)
+    _check_agreement(config, document.read(path))
+    return Tokenization(
+        file=path,
+        max_length=_max_length(settings, config, encoder),
+        strip=False,
+        lowercase=bool(settings.get("do_lower_case", bool)),
+    )
+
+
+def file(folder: Path, rows: int) -> Path:
+    """Give the tokenizer's file after checking that a table of so many rows has all its ids."""
+    path = folder / "tokenizer.json"
+    tokenizer = document.read(path)
+    model = tokenizer.inner("model")
+    if model is None:
+        raise tokenizer.error("model", "is missing")
+    vocab = model.need("vocab", dict, list)
+    numbers = list(vocab.values()) if isinstance(vocab, dict) else [len(vocab) - 1]
+    added = tokenizer.get("added_tokens", list) or []
+    numbers += [token.get("id") if isinstance(token, dict) else None for token in added]
+    if not all(type(number) is int for number in numbers):
+        raise model.error("vocab", "an id there or in added_tokens is not a whole number")
+    highest = max(numbers, default=-1)
+    if highest >= rows:
+        raise model.error("vocab", f"goes up to id {highest}, and the model has {rows} tokens")
+    return path
+
+
+def _settings(folder: Path) -> Document:
+    found = next((path for name in _SETTINGS if (path := folder / name).is_file()), None)
+    settings = document.read_if_there(found or folder / _SETTINGS[0])
+    settings.get("max_seq_length", int)
+    settings.get("do_lower_case", bool)
+    settings.only("transformer_task", "feature-extraction")
+    settings.only("modality_config", _TEXT_ONLY)
+    settings.only("module_output_name", "token_embeddings")
+    empty: tuple[Any, ...] = ({},)
+    for name in ("processing_kwargs", "model_args", "tokenizer_args", "config_args"):
+        settings.only(name, *empty)
+    for name in ("model_kwargs", "processor_kwargs", "config_kwargs"):
+        settings.only(name, *empty)
+    for name in ("query_length", "document_length", "query_expansion", "tokenizer_name_or_path"):
+        settings.only(name)
+    settings.no_more("unpad_inputs")
+    return settings
+
+
+def _max_length(settings: Document, config: Document, encoder: Encoder) -> int:
+    """Give the length in tokens that sentence-transformers cuts at, within the position table."""
+    room = encoder.positions - encoder.position_offset
+    wanted = settings.get("max_seq_length", int)
+    source, name = settings, "max_seq_length"
+    if wanted is None:
+        # 1e30 stands for "no limit" in files that transformers writes.
+        source, name = config, "model_max_length"
+        wanted = config.get(name, int, float)
+    if wanted is not None and wanted < 1:
+        raise source.error(name, f"is {wanted}, which leaves no room for a text")
+    return room if wanted is None else int(min(room, wanted))
+
+
+def _check_agreement(config: Document, tokenizer: Document) -> None:
+    """Refuse a tokenizer_config.json that says otherwise than tokenizer.json.
+
+    Which of the two wins depends on the version of transformers.
+    """
+    for name, value in _normalizer(tokenizer).items():
+        said = config.get(name, bool)
+        if said is not None and said != value:
+            raise ModelError(
+                f"{config.file}: {name}: is {str(said).lower()}, and the normalizer in "
+                f"{tokenizer.file.name} says {_BERT_NORMALIZER[name]}: {str(value).lower()}"
+            )
+
+
+def _normalizer(tokenizer: Document) -> dict[str, bool | None]:
+    """Give what a BERT normalizer does, by tokenizer_config.json's names; {} for another one."""
+    normalizer = tokenizer.inner("normalizer")
+    if normalizer is None or normalizer.get("type", str) != "BertNormalizer":
+        return {}
+    return {
+        name: normalizer.get(field, bool)
+        for name, field in _BERT_NORMALIZER.items()
+        if name != "strip_accents" or normalizer.get(field, bool) is not None
+    }
