@@ -10,7 +10,9 @@ from emblem.config.settings import (
     ModelSettings,
     Setting,
     Settings,
+    Shape,
     describe,
+    written,
 )
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "ModelSettings",
     "Setting",
     "Settings",
+    "Shape",
     "describe",
     "environment",
     "load",
+    "written",
 ]

@@ -111,7 +111,7 @@ class Shape(StrEnum):
     """How a setting is written on the command line."""
 
     SWITCH = "switch"  # --name / --no-name
-    LIST = "list"  # --name, as often as needed
+    LIST = "list"  # --name VALUE, as often as needed
     VALUE = "value"  # --name VALUE
 
 
@@ -119,12 +119,14 @@ class Shape(StrEnum):
 class Setting:
     """One setting, as the command line and the documentation show it.
 
-    ``expects`` says in words which values are right; ``default`` is written as in ``emblem.toml``.
+    ``expects`` says in words which values are right and ``placeholder`` stands for one;
+    ``default`` is written as in ``emblem.toml``.
     """
 
     name: str
     shape: Shape
     expects: str
+    placeholder: str
     help: str
     default: str
 
@@ -136,6 +138,7 @@ def describe() -> tuple[Setting, ...]:
             name=field.name,
             shape=_shape(about),
             expects=about.words,
+            placeholder=about.placeholder,
             help=about.help,
             default=written(field.default),
         )

@@ -15,9 +15,10 @@ MAX_SHOWN = 60  # characters of a wrong value that are repeated to whoever gave 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a type asks for: in words, and how it reads from text."""
+    """What a type asks for: in words, as a placeholder, and how it reads from text."""
 
     words: str
+    placeholder: str
     help: str = ""
     is_list: bool = False
     is_switch: bool = False
@@ -34,6 +35,7 @@ def expected(annotation: Any) -> Expected:
         node = next(one for one in node.types if not isinstance(one, inspect.NoneType))
     return Expected(
         words=_words(node),
+        placeholder=_placeholder(node),
         help=text,
         is_list=isinstance(node, inspect.VarTupleType),
         is_switch=isinstance(node, inspect.BoolType),
@@ -50,25 +52,38 @@ def _words(node: inspect.Type) -> str:
             return (
                 f"a number above {node.gt:g}{'' if node.le is None else f', at most {node.le:.0f}'}"
             )
-        case inspect.EnumType():
-            return _one_of(node.cls)
-        case inspect.StrType() if node.pattern:
-            return _one_of(node.pattern.strip("^()$").split("|"))
         case inspect.VarTupleType():
             return "a list of texts"
         case _:
-            return "text"
+            *most, last = _choices(node) or ("text",)
+            return f"{', '.join(most)} or {last}" if most else last
+
+
+def _placeholder(node: inspect.Type) -> str:
+    match node:
+        case inspect.IntType():
+            return "N"
+        case inspect.FloatType():
+            return "NUMBER"
+        case _:
+            return "|".join(_choices(node)) or "TEXT"
+
+
+def _choices(node: inspect.Type) -> tuple[str, ...]:
+    """The words that are right, where only some are: an enum, or a pattern such as ^(a|b)$."""
+    match node:
+        case inspect.EnumType():
+            return tuple(str(one.value) for one in node.cls)
+        case inspect.StrType() if node.pattern:
+            return tuple(node.pattern.strip("^()$").split("|"))
+        case _:
+            return ()
 
 
 def _range(least: float | None, most: float | None) -> str:
     if least is None:
         return ""
     return f" from {least}" + (" up" if most is None else f" to {most}")
-
-
-def _one_of(words: Iterable[str]) -> str:
-    *most, last = map(str, words)
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def convert(value: Any, annotation: Any, *, where: str, text: bool, secret: bool = False) -> Any:

@@ -1,0 +1,27 @@
+"""Flags that every command has, and the settings behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from emblem.config import Loaded
+    from emblem.config.loading import Flag
+
+HomeOption = Annotated[
+    str | None, typer.Option("--home", metavar="FOLDER", help="folder for models, keys and state")
+]
+CONFIG_HELP = "read this file and no other emblem.toml"
+ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+def loaded(home: str | None, config: str | None, flags: Mapping[str, Flag] | None = None) -> Loaded:
+    """Read the settings as this command line asks for them; raises ConfigError."""
+    from emblem.config import load
+
+    return load(flags={"home": home, **(flags or {})}, config_file=Path(config) if config else None)

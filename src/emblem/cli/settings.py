@@ -1,0 +1,75 @@
+"""``emblem config``: what is in force, and where each value came from."""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from emblem.cli.options import ConfigOption, HomeOption, JsonOption, loaded
+
+if TYPE_CHECKING:
+    from emblem.config import Loaded
+
+MASK = "********"
+
+config = typer.Typer(help="Show the configuration.")
+
+
+@config.callback()
+def _group() -> None:
+    """Show the configuration."""
+
+
+@config.command("show")
+def show(as_json: JsonOption = False, home: HomeOption = None, config: ConfigOption = None) -> None:
+    """Print every setting in force, as emblem.toml has it, and where it came from."""
+    found = loaded(home, config)
+    if as_json:
+        typer.echo(json.dumps(_tree(found), indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(_lines(found)))
+
+
+def _values(found: "Loaded") -> dict[str, Any]:
+    """Every setting as plain JSON values, the secret one masked."""
+    import msgspec
+
+    values: dict[str, Any] = msgspec.to_builtins(found.settings)
+    if values["api_key"]:
+        values["api_key"] = MASK
+    return values
+
+
+def _tree(found: "Loaded") -> dict[str, Any]:
+    values = _values(found)
+    tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
+    tree = {name: {"value": value, "from": found.origins[name]} for name, value in values.items()}
+    for kind, table in tables.items():
+        tree[kind] = {
+            name: {"value": entry, "from": found.origins[f"{kind}.{name}"]}
+            for name, entry in table.items()
+        }
+    return tree
+
+
+def _lines(found: "Loaded") -> list[str]:
+    from emblem.config import written
+
+    values = _values(found)
+    tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
+    pairs = [(f"{name} = {_toml(value)}", found.origins[name]) for name, value in values.items()]
+    width = max(len(left) for left, _ in pairs if len(left) <= 60)
+    lines = [f"{left.ljust(width)}  # {origin}" for left, origin in pairs]
+    for kind, table in tables.items():
+        for name, entry in table.items():
+            key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else written(name)
+            lines += ["", f"[{kind}.{key}]  # {found.origins[f'{kind}.{name}']}"]
+            lines += [f"{field} = {_toml(value)}" for field, value in entry.items()]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    from emblem.config import written
+
+    return written(tuple(value) if isinstance(value, list) else value)
