@@ -25,16 +25,12 @@ class Embedder(Protocol):
         """Embed every text of the request, or raise; never a part of them."""
         ...
 
-    async def aclose(self) -> None:
-        """Stop, and free what is held. Work that is waiting fails with DeploymentFailed."""
+    def problem(self) -> str | None:
+        """Why this cannot answer now, such as "is shutting down"; None where it can."""
         ...
 
-
-class Probed(Protocol):
-    """What an embedder can say about its own health."""
-
-    def problem(self) -> str | None:
-        """Why this cannot answer now, or None where it can. Returns at once."""
+    async def aclose(self) -> None:
+        """Stop, and free what is held. Work that is waiting fails with DeploymentFailed."""
         ...
 
 

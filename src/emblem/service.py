@@ -1,25 +1,23 @@
-"""The use cases, in terms of ports and values: which model a name means, and embedding with it."""
+"""The use cases, in terms of ports and values."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
-from emblem.core.plan import estimated_tokens
+from emblem.core.plan import context_length, estimated_tokens
 from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
     InvalidRequest,
     TooManyTokens,
-    UnknownModel,
 )
-from emblem.model import Model
-from emblem.ports import Embedder
-from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, OutputType, Overflow, TokenIds
+from emblem.names import Names, Options, Served, check_options, combine
+from emblem.types import EmbedRequest, EmbedResult, Lane, OutputType, Overflow, TokenIds
 
 log = logging.getLogger(__name__)
 
@@ -27,48 +25,6 @@ log = logging.getLogger(__name__)
 INTERACTIVE_TOKENS = 1024
 
 OVERFLOW_LOG_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a request may ask for, or an alias fix. None means that nothing was said."""
-
-    dimensions: int | None = None
-    kind: Kind | None = None
-    output: OutputType | None = None
-    overflow: Overflow | None = None
-    lane: Lane | None = None
-
-
-# What the options are called on the wire, for messages.
-OPTION_NAMES: Mapping[str, str] = {
-    "dimensions": "dimensions",
-    "kind": "input_type",
-    "output": "output_dtype",
-    "overflow": "overflow",
-    "lane": "priority",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A name that clients may send, and what answers to it."""
-
-    name: str
-    model: Model
-    embedder: Embedder
-    created: int  # seconds since the epoch
-    fixed: Options = field(default_factory=Options)
-    token_ids: TokenIds = TokenIds.CL100K
-    alias_of: str | None = None
-
-    def same_as(self, other: "Served") -> bool:
-        """Tell whether two names would give the same answers."""
-        return (self.embedder, self.fixed, self.token_ids) == (
-            other.embedder,
-            other.fixed,
-            other.token_ids,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +59,6 @@ class Answer:
     overflowed: tuple[int, ...]
 
 
-class Names:
-    """Every name that is served. Fixed when the server starts."""
-
-    def __init__(self, served: Mapping[str, Served], hint: Callable[[str], str]) -> None:
-        """``hint`` says what to do about a model that is not served."""
-        self._served = dict(served)
-        self._hint = hint
-
-    def __iter__(self):  # noqa: ANN204
-        """Iterate over what is served, in the order of the configuration."""
-        return iter(self._served.values())
-
-    def resolve(self, name: str) -> Served:
-        """Find what answers to a name or to ``NAME@digest``. Raises UnknownModel."""
-        if (served := self._served.get(name)) is not None:
-            return served
-        base, at, digest = name.rpartition("@")
-        if at and (served := self._served.get(base)) is not None:
-            if digest == served.model.space.digest:
-                return served
-            raise UnknownModel(
-                name, f"`{base}` is served here as `{base}@{served.model.space.digest}`."
-            )
-        raise UnknownModel(name, self._hint(name))
-
-
 class Service:
     """Embeds what callers send. ``cl100k`` is None where its vocabulary is not at hand."""
 
@@ -144,6 +74,14 @@ class Service:
         self._cl100k = cl100k
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
+
+    def problems(self) -> list[str]:
+        """Say which models cannot answer now, and why; empty where all can."""
+        problems = {}
+        for served in self.names:
+            if (problem := served.embedder.problem()) is not None:
+                problems[served.model.name] = f"{served.model.name} {problem}"
+        return list(problems.values())
 
     async def embed(self, call: Call, key: str) -> Answer:
         """Embed every input of a call for the key with this id. Raises EmblemError."""
@@ -221,11 +159,7 @@ class Service:
     def _refuse_long(self, ids: tuple[tuple[int, ...], ...]) -> None:
         most = self._limits.max_input_tokens
         problems = [
-            (
-                index,
-                f"is too long: This model's maximum context length is {most} tokens, however you "
-                f"requested {len(one)} tokens",
-            )
+            (index, context_length(most, str(len(one))))
             for index, one in enumerate(ids)
             if len(one) > most
         ]
@@ -266,69 +200,3 @@ class Service:
             key,
             served.model.name,
         )
-
-
-def combine(served: Served, asked: Options) -> Options:
-    """Put together what a name fixes and what a request asks for; they must not contradict."""
-    merged = {}
-    for attribute, wire in OPTION_NAMES.items():
-        fixed, wanted = getattr(served.fixed, attribute), getattr(asked, attribute)
-        if fixed is not None and wanted is not None and fixed != wanted:
-            raise InvalidRequest(
-                f"`{served.name}` stands for {wire}={fixed}, and the request asks for "
-                f"{wire}={wanted}. Leave {wire} out, or use `{served.alias_of or served.name}`.",
-                param=wire,
-            )
-        merged[attribute] = wanted if fixed is None else fixed
-    return Options(**merged)
-
-
-def check_options(served: Served, options: Options) -> None:
-    """Refuse what the model cannot give. Raises InvalidRequest."""
-    model = served.model
-    width = model.width
-    if options.dimensions is not None and options.dimensions > width:
-        raise InvalidRequest(_too_wide(served, options.dimensions), param="dimensions")
-    if options.kind is not None and not model.prompts:
-        raise InvalidRequest(
-            f"`{model.name}` embeds queries and documents alike: it has no prompts. "
-            "Leave input_type out.",
-            param="input_type",
-        )
-    if options.output in (None, OutputType.FLOAT):
-        return
-    if options.output in (OutputType.INT8, OutputType.UINT8) and not model.space.normalised:
-        raise InvalidRequest(
-            f"`{model.name}` does not give unit vectors, so {options.output}, whose scale is fixed, "
-            'would cut them off. Use "float".',
-            param="output_dtype",
-        )
-    dimensions = options.dimensions or width
-    if options.output in (OutputType.BINARY, OutputType.UBINARY) and dimensions % 8:
-        raise InvalidRequest(
-            f"{options.output} packs eight numbers into a byte, and {dimensions} is no multiple "
-            "of 8.",
-            param="dimensions",
-        )
-
-
-OPENAI_WIDTHS: Mapping[str, int] = {
-    "text-embedding-3-small": 1536,
-    "text-embedding-3-large": 3072,
-    "text-embedding-ada-002": 1536,
-}
-
-
-def _too_wide(served: Served, dimensions: int) -> str:
-    width = served.model.width
-    if (openai := OPENAI_WIDTHS.get(served.name)) is not None:
-        return (
-            f"{served.name} is served here by {served.model.name} ({width} numbers, not OpenAI's "
-            f"{openai}), so dimensions may be 1 to {width}, and {dimensions} was asked for. Leave "
-            f"dimensions out and give your index {width} dimensions. Never mix these vectors with "
-            "an index that OpenAI filled."
-        )
-    return (
-        f"`{served.name}` gives vectors of {width} numbers, so dimensions may be 1 to {width}, "
-        f"and {dimensions} was asked for. Vectors are never padded."
-    )

@@ -28,6 +28,10 @@ class Checked:
             raise InvalidResult(result.served_by, what)
         return result
 
+    def problem(self) -> str | None:
+        """Pass on what the deployment says of itself."""
+        return self._embedder.problem()
+
     async def aclose(self) -> None:
         """Close the deployment."""
         await self._embedder.aclose()

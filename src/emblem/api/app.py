@@ -1,0 +1,117 @@
+"""The application: its routes, and what stands around them. Everything arrives as an argument."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from emblem.api.auth import Authenticator, Keys
+from emblem.api.body import BodyReader
+from emblem.api.docs import PAGE, SWAGGER_UI
+from emblem.api.edge import Edge
+from emblem.api.embeddings import Embeddings
+from emblem.api.models import described, listed, within
+from emblem.api.openapi import document
+from emblem.api.problems import not_ready
+from emblem.service import Service
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the edge lets in. All request bodies together hold 8 × ``max_body_bytes`` at most."""
+
+    max_requests: int = 1024
+    max_body_bytes: int = 32 << 20
+    body_timeout_s: float = 60.0
+    cors_origins: tuple[str, ...] = ()
+
+
+def create_app(
+    service: Service,
+    keys: Keys | None,
+    bounds: Bounds | None = None,
+    lifespan: Lifespan | None = None,
+) -> ASGIApp:
+    """Build the ASGI application. With ``keys`` None nobody is asked for one."""
+    bounds = bounds or Bounds()
+    bodies = BodyReader(bounds.max_body_bytes, bounds.body_timeout_s, 8 * bounds.max_body_bytes)
+    # A bare router: whatever a route raises reaches the edge, the one place that answers errors.
+    routes = Router([*_operations(service), *_models(service)], False, lifespan=lifespan)
+    app: ASGIApp = Edge(
+        routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests
+    )
+    if bounds.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=bounds.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "x-embedding-space", "x-embedding-overflow"],
+        )
+    return app
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _operations(service: Service) -> list[Route | Mount]:
+    """Routes that need no key."""
+
+    async def health(_: Request) -> Response:
+        return _json(b'{"status":"ok"}')
+
+    async def ready(_: Request) -> Response:
+        if problems := service.problems():
+            raise not_ready(problems)
+        return _json(b'{"status":"ready"}')
+
+    async def openapi(_: Request) -> Response:
+        return _json(document())
+
+    async def docs(_: Request) -> Response:
+        return Response(PAGE, media_type="text/html")
+
+    return [
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/openapi.json", openapi),
+        Route("/docs", docs),
+        Mount("/docs/assets", StaticFiles(directory=SWAGGER_UI)),
+    ]
+
+
+def _models(service: Service) -> list[Route | Mount]:
+    """Routes that say what is served, in all and under one model's path."""
+    names = service.names
+
+    async def models(_: Request) -> Response:
+        return _json(listed(list(names)))
+
+    async def model(request: Request) -> Response:
+        asked = request.path_params["id"]
+        return _json(described(names.resolve(asked), asked))
+
+    async def own_models(request: Request) -> Response:
+        return _json(listed([names.resolve(request.path_params["model"])]))
+
+    async def own_model(request: Request) -> Response:
+        served = names.resolve(request.path_params["model"])
+        asked = request.path_params["id"]
+        return _json(described(within(served, asked, names.resolve(asked)), asked))
+
+    return [
+        Route("/v1/models", models),
+        Route("/v1/models/{id:path}", model),
+        Route("/{model:path}/v1/models", own_models),
+        Route("/{model:path}/v1/models/{id:path}", own_model),
+    ]

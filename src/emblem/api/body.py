@@ -1,0 +1,75 @@
+"""Reading a request's body within bounds of size, time and memory."""
+
+import asyncio
+from collections.abc import Iterable
+
+from starlette.types import Receive
+
+from emblem.api.problems import Problem, body_timeout, too_large, unsupported
+from emblem.errors import Overloaded
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client left before it got an answer; nobody is there to be told."""
+
+
+class BodyReader:
+    """Reads bodies of at most ``max_bytes`` within ``timeout_s`` seconds.
+
+    All bodies being read at once hold at most ``max_held_bytes``. Used on the event loop only.
+    """
+
+    def __init__(self, max_bytes: int, timeout_s: float, max_held_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._max_held_bytes = max_held_bytes
+        self._held = 0
+
+    async def read(self, headers: RawHeaders, receive: Receive) -> bytes:
+        """Read a JSON body. Raises Problem, Overloaded or ClientGone."""
+        self._check(headers)
+        taken = [0]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._read(receive, taken)
+        except TimeoutError:
+            raise body_timeout(self._timeout_s) from None
+        finally:
+            self._held -= taken[0]
+
+    async def _read(self, receive: Receive, taken: list[int]) -> bytes:
+        chunks: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            taken[0] += len(chunk)
+            self._held += len(chunk)
+            if taken[0] > self._max_bytes:
+                raise too_large(self._max_bytes)
+            if self._held > self._max_held_bytes:
+                raise Overloaded("Too many large requests are arriving. Please try again later.", 1)
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _check(self, headers: RawHeaders) -> None:
+        """Refuse by the headers alone what would not be read."""
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+                raise too_large(self._max_bytes)
+            if name == b"content-type" and (problem := _not_json(value)):
+                raise problem
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                given = value.decode("latin-1")
+                raise unsupported("Content-Encoding", given, "the body as it is")
+
+
+def _not_json(value: bytes) -> Problem | None:
+    media = value.split(b";")[0].strip().lower()
+    if not media or media == b"application/json" or media.endswith(b"+json"):
+        return None
+    return unsupported("Content-Type", value.decode("latin-1"), "application/json")

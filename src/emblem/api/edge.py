@@ -1,0 +1,148 @@
+"""The outermost layer: what every request passes before it reaches a route, and every answer after.
+
+In this order: an id, the key, a place among the requests in progress, the route. The embeddings
+route is reached directly and everything else through Starlette, whose routing would cost more than
+a third of the requests per second.
+"""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emblem.api.auth import Authenticator
+from emblem.api.body import ClientGone
+from emblem.api.embeddings import SUFFIX, Embeddings, respond
+from emblem.api.problems import (
+    Headers,
+    Problem,
+    internal,
+    problem_of,
+    unknown_url,
+    wrong_method,
+)
+from emblem.errors import EmblemError, Overloaded
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("emblem.access")
+
+# These need no key: probes and the description of the API itself.
+OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/.*)?)")
+
+_SLASHES = re.compile(r"//+")
+
+
+class Edge:
+    """An ASGI application around the routes. Used on one event loop."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        embeddings: Embeddings,
+        authenticator: Authenticator,
+        max_requests: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if max_requests < 1:
+            raise ValueError("max_requests must be at least 1")
+        self._app = app
+        self._embeddings = embeddings
+        self._authenticator = authenticator
+        self._max_requests = max_requests
+        self._clock = clock
+        self._in_progress = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; lifespan messages go to the application inside."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        reply = _Reply(send, self._clock)
+        path = _SLASHES.sub("/", scope["path"])
+        scope["path"] = path.rstrip("/") or "/"
+        scope["app"] = self  # so that the router raises what it cannot route
+        self._in_progress += 1
+        try:
+            await self._answer(scope, receive, reply)
+        except Problem as problem:
+            await reply.problem(problem)
+        except EmblemError as error:
+            await reply.problem(problem_of(error))
+        except HTTPException as error:
+            await reply.problem(_routing_problem(error, scope))
+        except ClientGone:
+            reply.status = 499
+        except Exception:  # the client must hear of it, and learn nothing from it
+            log.exception("%s failed", reply.request_id)
+            await reply.problem(internal(reply.request_id))
+        finally:
+            self._in_progress -= 1
+            access.info(
+                "%s %s %d %.1f ms %s",
+                scope["method"],
+                scope["path"][:200],
+                reply.status,
+                reply.elapsed_ms,
+                reply.request_id,
+            )
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+        path: str = scope["path"]
+        if OPEN.fullmatch(path):
+            await self._app(scope, receive, reply.send)
+            return
+        key = self._authenticator.principal(scope["headers"])
+        if self._in_progress > self._max_requests:
+            raise Overloaded("Too many requests are in progress. Please try again later.", 1)
+        if not path.endswith(SUFFIX):
+            await self._app(scope, receive, reply.send)
+        elif scope["method"] == "POST":
+            await self._embeddings(scope, receive, reply.send, key)
+        else:
+            raise wrong_method(scope["method"], path, "POST")
+
+
+def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
+    """Translate what Starlette's router raises."""
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return wrong_method(scope["method"], scope["path"], allowed)
+    return unknown_url(scope["method"], scope["path"])
+
+
+class _Reply:
+    """Sends an answer with the headers that every answer has."""
+
+    def __init__(self, send: Send, clock: Callable[[], float]) -> None:
+        self._send = send
+        self._clock = clock
+        self._started = clock()
+        self._answered = False
+        self.request_id = f"req_{secrets.token_hex(16)}"
+        self.status = 0
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came."""
+        return 1000 * (self._clock() - self._started)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._answered = True
+            self.status = message["status"]
+            own: Headers = (
+                (b"x-request-id", self.request_id.encode()),
+                (b"openai-processing-ms", str(round(self.elapsed_ms)).encode()),
+            )
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        await self._send(message)
+
+    async def problem(self, problem: Problem) -> None:
+        if self._answered:  # too late to say anything: the client sees a broken answer
+            return
+        await respond(self.send, problem.status, problem.body, problem.headers)

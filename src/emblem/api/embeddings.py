@@ -1,0 +1,86 @@
+"""POST /v1/embeddings: bytes to a call, and its answer to bytes."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from emblem.api.body import BodyReader, ClientGone
+from emblem.api.problems import Headers, Problem, invalid
+from emblem.api.wire import EncodingFormat, decode, encode, overflow_header, read_inputs
+from emblem.service import Answer, Call, Service
+
+T = TypeVar("T")
+
+SUFFIX = "/v1/embeddings"
+
+
+class Embeddings:
+    """Answers ``/v1/embeddings`` and ``/{model}/v1/embeddings``."""
+
+    def __init__(self, service: Service, bodies: BodyReader) -> None:
+        self._service = service
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, key: str) -> None:
+        """Answer one request for the key with this id. Raises Problem, EmblemError, ClientGone."""
+        body = decode(await self._bodies.read(scope["headers"], receive))
+        model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
+        call = Call(model, read_inputs(body.input), body.options)
+        answer = await unless_gone(self._service.embed(call, key), receive)
+        content = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
+        await respond(send, 200, content, _headers(answer))
+
+    def _model(self, in_path: str, in_body: str | None) -> str:
+        """Give the model that path and body name between them."""
+        if not in_path:
+            if not in_body:
+                raise Problem(400, invalid("you must provide a model parameter", "model").detail)
+            return in_body
+        if in_body and in_body != in_path:
+            names = self._service.names
+            if not names.resolve(in_path).same_as(names.resolve(in_body)):
+                raise invalid(
+                    f"The path names the model `{in_path}` and the body `{in_body}`. "
+                    "Send one of the two, or the same in both.",
+                    "model",
+                )
+        return in_path
+
+
+async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGone
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(answer: Answer) -> Headers:
+    headers: Headers = ((b"x-embedding-space", answer.space.encode("ascii", "replace")),)
+    if answer.overflowed:
+        headers += ((b"x-embedding-overflow", overflow_header(answer).encode()),)
+    return headers
+
+
+async def respond(send: Send, status: int, content: bytes, headers: Headers = ()) -> None:
+    """Send a whole JSON answer."""
+    fixed = (
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    )
+    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,158 @@
+"""The one place where errors become answers, in the shape that OpenAI's clients read.
+
+Source: ``ErrorResponse`` in openai/openai-openapi; the words are those seen from the hosted API.
+"""
+
+import math
+
+import msgspec
+
+from emblem.errors import (
+    DeadlineExceeded,
+    DeploymentFailed,
+    EmblemError,
+    InvalidRequest,
+    InvalidResult,
+    NotAuthenticated,
+    Overloaded,
+    TooManyTokens,
+    UnknownModel,
+)
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY). Make one with: emblem keys create NAME"
+)
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """What went wrong. All four fields are always present."""
+
+    message: str
+    type: str = "invalid_request_error"
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: Detail
+
+
+class Problem(Exception):
+    """An answer that is an error. Raised by the API itself where no use case is reached."""
+
+    def __init__(self, status: int, detail: Detail, headers: Headers = ()) -> None:
+        super().__init__(detail.message)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The answer's bytes."""
+        return msgspec.json.encode(ErrorBody(self.detail))
+
+
+def invalid(message: str, param: str | None = None) -> Problem:
+    """Say that the request itself is wrong."""
+    return Problem(400, Detail(message, param=param))
+
+
+def unknown_url(method: str, path: str) -> Problem:
+    """Say that there is nothing at this address."""
+    return Problem(404, Detail(f"Invalid URL ({method} {path[:200]})", code="unknown_url"))
+
+
+def wrong_method(method: str, path: str, allowed: str) -> Problem:
+    """Say that this address takes other methods."""
+    message = f"Not allowed to {method} on {path[:200]}; allowed here: {allowed}"
+    detail = Detail(message, code="method_not_supported")
+    return Problem(405, detail, ((b"allow", allowed.encode()),))
+
+
+def too_large(maximum: int) -> Problem:
+    """Say that the body has more bytes than a request may have."""
+    detail = Detail(
+        f"The request's body is larger than {maximum} bytes. Send the inputs in several requests.",
+        code="request_too_large",
+    )
+    return Problem(413, detail, ((b"connection", b"close"),))
+
+
+def body_timeout(seconds: float) -> Problem:
+    """Say that the body did not arrive."""
+    detail = Detail(f"The request's body did not arrive within {seconds:g} s.", code="body_timeout")
+    return Problem(408, detail, ((b"connection", b"close"),))
+
+
+def unsupported(header: str, given: str, wanted: str) -> Problem:
+    """Say that a body is not JSON, or is packed."""
+    detail = Detail(
+        f"The {header} {given[:100]!r} cannot be read. Send {wanted}.",
+        code=f"unsupported_{header.lower().replace('-', '_')}",
+    )
+    return Problem(415, detail)
+
+
+def internal(request_id: str) -> Problem:
+    """Say that the fault is ours, and no more than that."""
+    message = f"The server had an error while processing your request. Its log has {request_id}."
+    return Problem(500, Detail(message, type="server_error", code="internal_error"))
+
+
+def not_ready(problems: list[str]) -> Problem:
+    """Say which models cannot answer now."""
+    return _unavailable(f"Not ready: {'; '.join(problems)}.", "not_ready", 1.0)
+
+
+def problem_of(error: EmblemError) -> Problem:
+    """Translate an error of the use cases."""
+    message = str(error)
+    match error:
+        case TooManyTokens():
+            kind = "max_tokens_per_request"
+            return Problem(400, Detail(message, type=kind, param=error.param, code=kind))
+        case InvalidRequest():
+            return invalid(message, error.param)
+        case UnknownModel():
+            return Problem(404, Detail(message, param="model", code="model_not_found"))
+        case NotAuthenticated():
+            return _unauthorised(error.given)
+        case Overloaded():
+            return _unavailable(message, "server_overloaded", error.retry_after_s)
+        case DeadlineExceeded():
+            return _unavailable(message, "deadline_exceeded", 1.0)
+        case InvalidResult():
+            code = "upstream_invalid_response"
+            return Problem(502, Detail(message, type="server_error", code=code))
+        case DeploymentFailed():
+            return _unavailable(message, "deployment_failed", 1.0)
+        case _:
+            return Problem(500, Detail(message, type="server_error", code="internal_error"))
+
+
+def _unauthorised(given: str | None) -> Problem:
+    bearer = ((b"www-authenticate", b"Bearer"),)
+    if given is None:
+        return Problem(401, Detail(NO_KEY), bearer)
+    message = (
+        f"Incorrect API key provided: {masked(given)}. See the server's keys with: emblem keys list"
+    )
+    return Problem(401, Detail(message, code="invalid_api_key"), bearer)
+
+
+def masked(key: str) -> str:
+    """Show enough of a key to recognise it, and too little to use or guess it."""
+    if len(key) < 20 or not key.isascii() or not key.isprintable():
+        return "****"
+    return f"{key[:3]}****{key[-4:]}"
+
+
+def _unavailable(message: str, code: str, retry_after_s: float) -> Problem:
+    after = str(math.ceil(retry_after_s)).encode()
+    detail = Detail(message, type="server_error", code=code)
+    return Problem(503, detail, ((b"retry-after", after),))
