@@ -26,8 +26,8 @@ _ALL_SEEN = np.zeros((1, 1), np.float32)
 class OpenVINOBackend:
     """An encoder, compiled.
 
-    ``weights`` are the model's tensors by name; their memory is used in place and must not be
-    written. ``threads`` are shared by ``streams`` that run at the same time. Raises ModelError for
+    ``weights`` are the model's tensors by name; their memory is used in place (the graph's constants
+    keep it alive) and must not be written. ``threads`` are shared by ``streams`` that run at the same time. Raises ModelError for
     weights that are not the encoder's.
     """
 
@@ -44,7 +44,6 @@ class OpenVINOBackend:
         tensors = Tensors(weights)
         self._encoder = encoder
         self._vocabulary = len(tensors.take("embeddings.word_embeddings.weight", (None, None)))
-        self._weights = weights  # the graph's constants point into this memory
         self._streams = streams
         self._compiled: openvino.CompiledModel | None = openvino.Core().compile_model(
             graphs.build(encoder, tensors),

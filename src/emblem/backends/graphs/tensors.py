@@ -31,6 +31,7 @@ class Tensors:
             )
         self._prefix = anchors[0].removesuffix(_ANCHOR)
         self._arrays = arrays
+        self._taken: dict[str, Array] = {}  # reading one again may convert it again
 
     def take(self, name: str, shape: tuple[int | None, ...]) -> Array:
         """Give a tensor as C-contiguous, aligned, writeable float32; None in a shape is any size.
@@ -38,7 +39,7 @@ class Tensors:
         The memory is the caller's own where it already is like that. Raises ModelError for a
         tensor that is missing or has another shape.
         """
-        array = self._find(name)
+        array = self._taken[name] if name in self._taken else self._find(name)
         expected = tuple("any" if size is None else size for size in shape)
         if array is None:
             raise ModelError(f"the weights hold no tensor named {self._prefix}{name}, {expected}")
@@ -48,7 +49,8 @@ class Tensors:
             raise ModelError(f"the tensor {self._prefix}{name} is {array.shape}, not {expected}")
         if not np.issubdtype(array.dtype, np.floating):
             raise ModelError(f"the tensor {self._prefix}{name} holds {array.dtype}, not floats")
-        return np.require(array, np.float32, ["C", "A", "W"])
+        self._taken[name] = taken = np.require(array, np.float32, ["C", "A", "W"])
+        return taken
 
     def _find(self, name: str) -> npt.NDArray[Any] | None:
         found = self._arrays.get(self._prefix + name)
