@@ -8,6 +8,7 @@ that takes long to import is imported by the command that needs it, so that ``--
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -53,6 +54,9 @@ SERVE_HELP = "Serve embeddings over HTTP until interrupted."
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run one command line (that of this process) and exit. The console script calls this."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name in Chinese must not fail in a C locale
+            stream.reconfigure(errors="backslashreplace")
     code = _attempt(given)
     try:
         sys.stdout.flush()

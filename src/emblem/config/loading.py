@@ -144,7 +144,10 @@ def _is_other(variable: str, text: str) -> bool:
 
 
 def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
-    return convert(value, _SCALARS[name].type, where=where, text=text, secret=name == SECRET)
+    right = convert(value, _SCALARS[name].type, where=where, text=text, secret=name == SECRET)
+    if name == "home" and "\0" in right:
+        raise ConfigError(f"{where} is {right!r}; it must be a folder")
+    return right
 
 
 def _placed(name: str, value: Any, base: Path, environ: Mapping[str, str]) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,11 +199,13 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except Timeout:
         raise EmblemError(f"another process holds {path}.lock for too long") from None
+    except UnicodeEncodeError:
+        raise EmblemError("a name must be valid text, without lone surrogates") from None
     except OSError as error:
         raise EmblemError(f"the ledger {path} cannot be opened: {error.strerror}") from error
     except DBAPIError as error:
         raise EmblemError(f"the ledger {path} cannot be used: {error.orig}") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise EmblemError(f"the ledger {path} cannot be used: {error}") from error
 
 
