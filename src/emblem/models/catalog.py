@@ -116,7 +116,7 @@ _MINILM = Row(
     licence="Apache-2.0",
     width=384,
     max_length=256,
-    known_recipe="",
+    known_recipe="f9906c448bec6239aa5275a312ca68eabacdbf7b78dcc97bc51ce1b3ec843318",
 )
 
 _WORDLLAMA = Row(
@@ -152,7 +152,7 @@ _WORDLLAMA = Row(
     licence="MIT",
     width=256,
     max_length=None,
-    known_recipe="",
+    known_recipe="37cf4e749bc47dbede83e59e9952f8b009c1988b4aeae1e19ade6c41c8fa0986",
 )
 
 ROWS = (_MINILM, _WORDLLAMA)
