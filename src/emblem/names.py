@@ -1,11 +1,10 @@
 """Which names are served, what each stands for, and what may be asked of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emblem.errors import InvalidRequest, UnknownModel
 from emblem.model import Model
-from emblem.ports import Embedder
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
 
@@ -32,31 +31,46 @@ OPTION_NAMES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A name that clients may send, and what answers to it."""
+    """A name that clients may send, and what it stands for. ``created`` is seconds of the epoch."""
 
     name: str
     model: Model
-    embedder: Embedder
-    created: int  # seconds since the epoch
+    created: int
     fixed: Options = field(default_factory=Options)
     token_ids: TokenIds = TokenIds.CL100K
     alias_of: str | None = None
 
     def same_as(self, other: "Served") -> bool:
         """Tell whether two names would give the same answers."""
-        return (self.embedder, self.fixed, self.token_ids) == (
-            other.embedder,
+        return (self.model.name, self.fixed, self.token_ids) == (
+            other.model.name,
             other.fixed,
             other.token_ids,
         )
+
+    @property
+    def space_written(self) -> str:
+        """The short form of the space that this name gives when a request asks for nothing."""
+        fixed = self.fixed
+        return self.model.space.written(
+            dimensions=fixed.dimensions,
+            overflow=fixed.overflow,
+            output=fixed.output or OutputType.FLOAT,
+        )
+
+    @property
+    def space_identity(self) -> str:
+        """The whole identity of that space."""
+        _, _, given = self.space_written.partition("/")
+        return f"{self.model.space.identity} as {given}"
 
 
 class Names:
     """Every name that is served. Fixed when the server starts."""
 
-    def __init__(self, served: Mapping[str, Served], hint: Callable[[str], str]) -> None:
+    def __init__(self, served: Iterable[Served], hint: Callable[[str], str]) -> None:
         """``hint`` says what to do about a model that is not served."""
-        self._served = dict(served)
+        self._served = {one.name: one for one in served}
         self._hint = hint
 
     def __iter__(self) -> Iterator[Served]:

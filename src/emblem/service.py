@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -17,6 +17,7 @@ from emblem.errors import (
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
+from emblem.ports import Embedder
 from emblem.types import EmbedRequest, EmbedResult, Lane, OutputType, Overflow, TokenIds
 
 log = logging.getLogger(__name__)
@@ -60,16 +61,21 @@ class Answer:
 
 
 class Service:
-    """Embeds what callers send. ``cl100k`` is None where its vocabulary is not at hand."""
+    """Embeds what callers send. ``embedders`` are by the name of their model.
+
+    ``cl100k`` is None where its vocabulary is not at hand.
+    """
 
     def __init__(
         self,
         names: Names,
+        embedders: Mapping[str, Embedder],
         limits: Limits,
         cl100k: Cl100k | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.names = names
+        self._embedders = embedders
         self._limits = limits
         self._cl100k = cl100k
         self._clock = clock
@@ -77,25 +83,26 @@ class Service:
 
     def problems(self) -> list[str]:
         """Say which models cannot answer now, and why; empty where all can."""
-        problems = {}
-        for served in self.names:
-            if (problem := served.embedder.problem()) is not None:
-                problems[served.model.name] = f"{served.model.name} {problem}"
-        return list(problems.values())
+        return [
+            f"{name} {problem}"
+            for name, embedder in self._embedders.items()
+            if (problem := embedder.problem()) is not None
+        ]
 
     async def embed(self, call: Call, key: str) -> Answer:
         """Embed every input of a call for the key with this id. Raises EmblemError."""
         served = self.names.resolve(call.model)
         options = combine(served, call.options)
         check_options(served, options)
+        embedder = self._embedders[served.model.name]
         request = replace(self._request(served, call.inputs, options), fair_share=key)
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                result = await served.embedder.embed(request)
+                result = await embedder.embed(request)
         except TimeoutError:
             raise DeadlineExceeded("The request was not answered in time.") from None
         self._log_overflow(served, key, result)
-        space = served.embedder.space
+        space = embedder.space
         return Answer(
             model=served.model.name,
             vectors=cast(result.vectors, options.output or OutputType.FLOAT),

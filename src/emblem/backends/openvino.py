@@ -115,7 +115,7 @@ class OpenVINOStream:
         """
         self._check(row)
         ids = np.ascontiguousarray(row.ids, np.int32)
-        positions = _positions(row.lengths, self._offset)
+        positions = _positions(row, self._offset)
         result = self._request.infer(
             [ids, positions, _mask(row.lengths)], share_inputs=True, share_outputs=True
         )
@@ -133,11 +133,18 @@ class OpenVINOStream:
             raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
 
 
-def _positions(lengths: npt.NDArray[np.int32], offset: int) -> npt.NDArray[np.int32]:
-    """Count from ``offset`` in every sequence: (T,) int32."""
-    starts = np.cumsum(lengths) - lengths
-    counted = np.arange(int(lengths.sum()), dtype=np.int32) - np.repeat(starts, lengths)
-    return (counted + offset).astype(np.int32)
+def _positions(row: Row, offset: int) -> npt.NDArray[np.int32]:
+    """Count from ``offset`` in every sequence: (T,) int32.
+
+    RoBERTa counts from its padding token's id + 1 and gives that id to the padding. A text can spell
+    the padding token too, and then, as in transformers, that token is passed over in the counting.
+    """
+    padding = offset - 1  # no id at all for BERT
+    counted = np.cumsum(row.ids != padding)
+    ends = np.cumsum(row.lengths)
+    before = np.concatenate([[0], counted[ends[:-1] - 1]])
+    places = counted - np.repeat(before, row.lengths) + padding
+    return np.where(row.ids == padding, padding, places).astype(np.int32)
 
 
 def _mask(lengths: npt.NDArray[np.int32]) -> Vectors:

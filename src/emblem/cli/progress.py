@@ -1,10 +1,10 @@
 """A bar for what is being downloaded, on a terminal; silence anywhere else."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-Report = Callable[[str, int, int | None], None]  # what, bytes done, bytes in all where known
+from emblem.models.progress import Progress as Report
 
 
 @contextmanager
@@ -23,9 +23,9 @@ def bars() -> Iterator[Report | None]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def report(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
+        def report(description: str, done_bytes: int, total_bytes: int | None) -> None:
+            if description not in tasks:
+                tasks[description] = progress.add_task(description, total=total_bytes)
+            progress.update(tasks[description], completed=done_bytes, total=total_bytes)
 
         yield report

@@ -1,0 +1,124 @@
+"""What ``emblem serve`` says when it starts."""
+
+import sys
+from pathlib import Path
+
+from emblem import __version__
+from emblem.cli.address import base_url
+from emblem.names import OPENAI_WIDTHS, Served
+from emblem.ports import Key
+from emblem.types import Overflow
+from emblem.wiring import Plan
+
+LONGER = {
+    Overflow.MEAN: "longer texts are read in windows whose vectors are averaged",
+    Overflow.TRUNCATE: "longer texts are cut, and the answer says so",
+    Overflow.ERROR: "longer texts are refused",
+}
+
+
+def banner(plan: Plan, keys: list[Key], secret: str | None) -> str:
+    """Give the whole text. ``secret`` is the key of the first run, which is shown only here."""
+    settings = plan.settings
+    url = base_url(settings.host, settings.port)
+    models = [one for one in plan.served if one.alias_of is None]
+    lines = [
+        f"Emblem {__version__} on {url.removesuffix('/v1')} (its API: {url.removesuffix('/v1')}/docs)",
+        "",
+        *(line for one in models for line in _model(one)),
+        *_aliases(plan.served),
+        *_keys(plan, keys, secret),
+        *_use(url, models[0].name, settings.auth, secret),
+    ]
+    return "\n".join(lines)
+
+
+def _model(one: Served) -> list[str]:
+    model = one.model
+    languages = ", ".join(model.languages) or "languages unknown"
+    length = model.tokenization.max_length
+    reads = (
+        f"reads {length} tokens at once; {LONGER[model.space.overflow]}"
+        if length
+        else "reads texts of any length"
+    )
+    return [
+        f"  {one.name}: {model.width} numbers; {languages}; {reads}",
+        f"    space {model.space}",
+    ]
+
+
+def _aliases(served: tuple[Served, ...]) -> list[str]:
+    lines = [
+        f"  {one.name} stands for {one.alias_of}"
+        for one in served
+        if one.alias_of is not None and not _is_openai(one)
+    ]
+    openai = [one for one in served if _is_openai(one)]
+    if openai:
+        names = ", ".join(one.name for one in openai)
+        lines += [
+            f"  {names} stand for {openai[0].alias_of}, so that existing code runs.",
+            "  WARNING: they are not OpenAI's vectors. Never mix them with an index that OpenAI filled.",
+        ]
+    return [*lines, ""]
+
+
+def _is_openai(one: Served) -> bool:
+    return one.name in OPENAI_WIDTHS and one.alias_of is not None
+
+
+def _keys(plan: Plan, keys: list[Key], secret: str | None) -> list[str]:
+    command = command_line()
+    if not plan.settings.auth:
+        return ["No key is asked for (--no-auth), and only this machine is answered.", ""]
+    if secret is not None:
+        return [
+            f"Your key, shown this once: {secret}",
+            f"Make another with: {command} keys create NAME",
+            "",
+        ]
+    names = [f"{key.name} (…{key.last_four})" for key in keys]
+    if plan.settings.api_key:
+        names.append("the one in EMBLEM_API_KEY")
+    have = f"Keys: {', '.join(names)}." if names else "There is no key yet."
+    return [f"{have} Make one with: {command} keys create NAME", ""]
+
+
+def _use(url: str, model: str, auth: bool, secret: str | None) -> list[str]:
+    """Give the lines to paste. Without a key at hand one is made by the line that exports it."""
+    if secret is not None or not auth:
+        exports = [
+            f"  export OPENAI_BASE_URL={url}",
+            f"  export OPENAI_API_KEY={secret or 'none'}",
+        ]
+    else:
+        exports = [
+            f"  export OPENAI_BASE_URL={url} OPENAI_API_KEY=sk-…",
+            f'  or, with a new key:  eval "$({command_line()} env)"',
+        ]
+    header = f" -H 'Authorization: Bearer {secret}'" if secret else ""
+    if auth and not secret:
+        header = ' -H "Authorization: Bearer $OPENAI_API_KEY"'
+    body = f'{{"model": "{model}", "input": "An emblem stands for a meaning."}}'
+    return [
+        "For any OpenAI program:",
+        *exports,
+        "Try it:",
+        f"  curl {url}/embeddings{header} -H 'Content-Type: application/json' -d '{body}'",
+        "",
+    ]
+
+
+def command_line() -> str:
+    """Give what the user types for this program: its name, or its path where no PATH has it."""
+    import shutil
+
+    program = Path(sys.argv[0])
+    found = shutil.which("emblem")
+    if program.name != "emblem" or (found and Path(found).samefile(program)):
+        return "emblem"
+    try:
+        return str(program.relative_to(Path.cwd()))
+    except ValueError:
+        return str(program)

@@ -1,0 +1,99 @@
+"""Which names a configuration serves: models, their query and document forms, and aliases."""
+
+from collections.abc import Iterable
+
+from emblem.config import AliasSettings, ModelSettings, Settings
+from emblem.errors import ConfigError, InvalidRequest
+from emblem.model import Model
+from emblem.names import OPENAI_WIDTHS, Options, Served, check_options
+from emblem.types import Kind
+
+Configured = tuple[Model, ModelSettings, int]  # with the time it was fetched, in epoch seconds
+
+
+def roster(
+    configured: Iterable[Configured], settings: Settings, default: str
+) -> tuple[Served, ...]:
+    """Give every name that is served. Raises ConfigError for an alias that cannot be.
+
+    ``default`` is the name of the default model, which OpenAI's names stand for while nothing is
+    configured.
+    """
+    served: dict[str, Served] = {}
+    for model, own, created in configured:
+        _add(served, _model(model, own, created, settings))
+    for base in list(served.values()):
+        for one in _by_kind(base):
+            if one.name not in settings.aliases:
+                _add(served, one)
+    for name, alias in settings.aliases.items():
+        _add(served, _alias(name, alias, served))
+    for one in _openai(served.get(default), settings):
+        served.setdefault(one.name, one)
+    return tuple(served.values())
+
+
+def _add(served: dict[str, Served], one: Served) -> None:
+    if one.name in served:
+        raise ConfigError(f"the name `{one.name}` stands for two things; give one another name")
+    served[one.name] = one
+
+
+def _model(model: Model, own: ModelSettings, created: int, settings: Settings) -> Served:
+    return Served(model.name, model, created, token_ids=own.token_ids or settings.token_ids)
+
+
+def _by_kind(base: Served) -> list[Served]:
+    """For clients that cannot send ``input_type``."""
+    if not base.model.prompts:
+        return []
+    return [
+        Served(
+            name=f"{base.name}-{kind}",
+            model=base.model,
+            created=base.created,
+            fixed=Options(kind=kind),
+            token_ids=base.token_ids,
+            alias_of=base.name,
+        )
+        for kind in Kind
+    ]
+
+
+def _alias(name: str, alias: AliasSettings, served: dict[str, Served]) -> Served:
+    base = served.get(alias.model)
+    if base is None or (base.alias_of is not None and base.fixed == Options()):
+        raise ConfigError(
+            f"[aliases.{name}] model = {alias.model!r} is not served; "
+            f"served are {', '.join(one.name for one in served.values() if not one.alias_of)}"
+        )
+    fixed = Options(
+        alias.dimensions,
+        alias.input_type or base.fixed.kind,
+        alias.output_dtype,
+        alias.overflow,
+        alias.priority,
+    )
+    one = Served(
+        name=name,
+        model=base.model,
+        created=base.created,
+        fixed=fixed,
+        token_ids=alias.token_ids or base.token_ids,
+        alias_of=alias.model,
+    )
+    try:
+        check_options(one, fixed)
+    except InvalidRequest as error:
+        raise ConfigError(f"[aliases.{name}] {error.param}: {error}") from None
+    return one
+
+
+def _openai(base: Served | None, settings: Settings) -> list[Served]:
+    """OpenAI's names for the default model, so that existing code runs unchanged."""
+    if base is None or settings.models:
+        return []
+    return [
+        Served(name, base.model, base.created, token_ids=base.token_ids, alias_of=base.name)
+        for name in OPENAI_WIDTHS
+    ]
