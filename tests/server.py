@@ -68,20 +68,18 @@ def running_server(
     *,
     env: Mapping[str, str] | None = None,
     args: Sequence[str] = (),
-    prefix: Sequence[str] = (),
 ) -> Iterator[RunningServer]:
     """Start a server on a free port, wait until it is ready, and stop it with SIGTERM.
 
     ``EMBLEM_*`` of the surrounding environment is left out, so that a test sees only what it sets.
-    A random key is set unless ``env`` sets ``EMBLEM_API_KEY`` ("" for none). ``prefix`` is put
-    before the command, such as ``strace``. Leaving asserts that the server ended with 0.
+    A random key is set unless ``env`` sets ``EMBLEM_API_KEY`` ("" for none). Leaving asserts that the server ended with 0.
     """
     key = (env or {}).get("EMBLEM_API_KEY", f"sk-{secrets.token_urlsafe(32)}")
     port = free_port()
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("EMBLEM_")}
     settings = {"EMBLEM_HOME": str(home), **(env or {}), "EMBLEM_API_KEY": key}
     environment = surroundings | {k: v for k, v in settings.items() if v}
-    command = [*prefix, sys.executable, "-m", "emblem", "serve", "--port", str(port), *args]
+    command = [sys.executable, "-m", "emblem", "serve", "--port", str(port), *args]
     log = home / f"serve-{port}.log"
     with log.open("wb") as output, requests.Session() as session:
         # The session must not pick up proxies or a .netrc that happen to be on this machine.

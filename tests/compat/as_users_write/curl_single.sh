@@ -1,0 +1,4 @@
+curl -sS "${EMBED_BASE}/${EMBED_MODEL}/v1/embeddings" \
+  -H "Authorization: Bearer ${EMBED_KEY}" \
+  -H "Content-Type: application/json" \
+  -d '{"input": "Your text string goes here"}'

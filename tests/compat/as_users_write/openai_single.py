@@ -1,0 +1,15 @@
+import os
+
+from openai import OpenAI
+
+client = OpenAI(
+    api_key=os.environ["EMBED_KEY"],
+    base_url=os.environ["EMBED_BASE"] + "/v1",
+)
+
+response = client.embeddings.create(
+    model="text-embedding-3-small",
+    input="Your text string goes here",
+)
+
+print(response.data[0].embedding)

@@ -1,0 +1,14 @@
+import json
+import os
+
+import requests
+
+url = f"{os.environ['EMBED_BASE']}/{os.environ['EMBED_MODEL']}/v1/embeddings"
+headers = {"Authorization": f"Bearer {os.environ['EMBED_KEY']}"}
+texts = ["First document", "Second document", "Third document"]
+
+response = requests.post(
+    url, headers=headers, json={"model": os.environ["EMBED_MODEL"], "input": texts}
+)
+response.raise_for_status()
+print(json.dumps(response.json()))
