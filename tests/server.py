@@ -56,9 +56,10 @@ def free_port() -> int:
 
 
 def linked_home(folder: Path, models_of: Path) -> Path:
-    """Make a home of its own that shares the models of another, so that nothing is fetched."""
+    """Make a home of its own that shares what another has fetched, so that nothing is fetched."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "models").symlink_to(models_of / "models", target_is_directory=True)
+    for shelf in ("models", "files"):
+        (folder / shelf).symlink_to(models_of / shelf, target_is_directory=True)
     return folder
 
 

@@ -76,7 +76,7 @@ class Service:
     ) -> None:
         self.names = names
         self._embedders = embedders
-        self._limits = limits
+        self.limits = limits
         self._cl100k = cl100k
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Service:
         embedder = self._embedders[served.model.name]
         request = replace(self._request(served, call.inputs, options), fair_share=key)
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
+            async with asyncio.timeout(self.limits.timeout_s):
                 result = await embedder.embed(request)
         except TimeoutError:
             raise DeadlineExceeded("The request was not answered in time.") from None
@@ -122,10 +122,10 @@ class Service:
         inputs: tuple[str, ...] | tuple[tuple[int, ...], ...],
         options: Options,
     ) -> EmbedRequest:
-        if len(inputs) > self._limits.max_inputs:
+        if len(inputs) > self.limits.max_inputs:
             raise InvalidRequest(
                 f"'$.input' is invalid: it has {len(inputs)} items and may have at most "
-                f"{self._limits.max_inputs}. Send them in several requests.",
+                f"{self.limits.max_inputs}. Send them in several requests.",
                 param="input",
             )
         texts, counted = self._texts(served, inputs)
@@ -134,9 +134,9 @@ class Service:
             kind=options.kind,
             dimensions=options.dimensions,
             overflow=options.overflow,
-            deadline=self._clock() + self._limits.timeout_s,
-            max_input_tokens=None if counted else self._limits.max_input_tokens,
-            max_total_tokens=None if counted else self._limits.max_request_tokens,
+            deadline=self._clock() + self.limits.timeout_s,
+            max_input_tokens=None if counted else self.limits.max_input_tokens,
+            max_total_tokens=None if counted else self.limits.max_request_tokens,
         )
         small = estimated_tokens(request) <= INTERACTIVE_TOKENS
         return replace(request, lane=options.lane or (Lane.INTERACTIVE if small else Lane.BULK))
@@ -147,51 +147,50 @@ class Service:
         """Give the inputs as an embedder takes them, and whether their tokens are counted yet."""
         texts = [one for one in inputs if isinstance(one, str)]
         if texts:
-            empty = [(i, "is an empty string") for i, text in enumerate(texts) if not text]
-            if empty and not self._limits.empty_input:
-                raise InvalidInput(empty)
             return tuple(texts), False
         ids = tuple(one for one in inputs if not isinstance(one, str))
-        self._refuse_long(ids)
         if served.token_ids is TokenIds.REFUSE:
             raise InvalidRequest(
                 f"`{served.name}` takes texts, not arrays of token ids. With LangChain's "
                 "OpenAIEmbeddings set check_embedding_ctx_length=False.",
                 param="input",
             )
-        if served.token_ids is TokenIds.NATIVE:
-            return ids, True
-        return self._decoded(ids), True
-
-    def _refuse_long(self, ids: tuple[tuple[int, ...], ...]) -> None:
-        most = self._limits.max_input_tokens
-        problems = [
-            (index, context_length(most, str(len(one))))
-            for index, one in enumerate(ids)
-            if len(one) > most
-        ]
-        if problems:
-            raise InvalidInput(problems)
         total = sum(len(one) for one in ids)
-        if total > self._limits.max_request_tokens:
-            raise TooManyTokens(str(total), self._limits.max_request_tokens)
+        if total > self.limits.max_request_tokens:
+            raise TooManyTokens(str(total), self.limits.max_request_tokens)
+        read = (
+            (lambda one: one) if served.token_ids is TokenIds.NATIVE else self._vocabulary().decode
+        )
+        return self._read(ids, read), True
 
-    def _decoded(self, ids: tuple[tuple[int, ...], ...]) -> tuple[str, ...]:
-        if self._cl100k is None:
-            raise InvalidRequest(
-                "Arrays of token ids cannot be read here: the cl100k_base vocabulary is missing. "
-                "Send texts, or have it fetched with: emblem pull cl100k_base",
-                param="input",
-            )
+    def _read(
+        self,
+        ids: tuple[tuple[int, ...], ...],
+        read: Callable[[tuple[int, ...]], str | tuple[int, ...]],
+    ) -> tuple[str | tuple[int, ...], ...]:
+        """Read arrays of token ids, each within the limit. Raises InvalidInput."""
+        most = self.limits.max_input_tokens
         texts, problems = [], []
         for index, one in enumerate(ids):
+            if len(one) > most:
+                problems.append((index, context_length(most, str(len(one)))))
+                continue
             try:
-                texts.append(self._cl100k.decode(one))
+                texts.append(read(one))
             except ValueError as error:
                 problems.append((index, str(error)))
         if problems:
             raise InvalidInput(problems)
         return tuple(texts)
+
+    def _vocabulary(self) -> Cl100k:
+        if self._cl100k is None:
+            raise InvalidRequest(
+                "Arrays of token ids cannot be read here: the cl100k_base vocabulary could not be "
+                "fetched when the server started. Send texts.",
+                param="input",
+            )
+        return self._cl100k
 
     def _log_overflow(self, served: Served, key: str, result: EmbedResult) -> None:
         """Say that texts were too long, once for each key and hour."""

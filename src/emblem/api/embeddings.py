@@ -27,7 +27,9 @@ class Embeddings:
         """Answer one request for the key with this id. Raises Problem, EmblemError, ClientGone."""
         body = decode(await self._bodies.read(scope["headers"], receive))
         model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
-        call = Call(model, read_inputs(body.input), body.options)
+        call = Call(
+            model, read_inputs(body.input, empty=self._service.limits.empty_input), body.options
+        )
         answer = await unless_gone(self._service.embed(call, key), receive)
         content = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, content, _headers(answer))

@@ -90,13 +90,16 @@ def _why(error: Exception, body: bytes) -> str:
     return str(error)
 
 
-def read_inputs(value: object) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
+def read_inputs(
+    value: object, *, empty: bool = False
+) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
     """Tell OpenAI's four forms of ``input`` apart: a text, texts, token ids, arrays of token ids.
 
-    Raises Problem or InvalidInput, naming every item that is wrong.
+    ``empty`` lets empty texts pass. Raises Problem or InvalidInput, naming every item that is
+    wrong.
     """
     if isinstance(value, str):
-        return (value,)
+        value = [value]
     if not isinstance(value, list):
         raise invalid(
             f"'$.input' is invalid: it must be a string, an array of strings, an array of token "
@@ -112,17 +115,21 @@ def read_inputs(value: object) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
     elif wanted not in (str, list):
         wanted = str
     problems = [
-        (index, why) for index, item in enumerate(value) if (why := _item_problem(item, wanted))
+        (index, why)
+        for index, item in enumerate(value)
+        if (why := _item_problem(item, wanted, empty))
     ]
     if problems:
         raise InvalidInput(problems)
     return tuple(value) if wanted is str else tuple(map(tuple, value))
 
 
-def _item_problem(item: object, wanted: type) -> str | None:
+def _item_problem(item: object, wanted: type, empty: bool) -> str | None:
     if type(item) is not wanted:
         name = "a string" if wanted is str else "an array of token ids"
         return f"must be {name} and is {_kind(item)}"
+    if not item and wanted is str and not empty:
+        return "is an empty string"
     if isinstance(item, list):
         if not item:
             return "is an empty array"

@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emblem.cli.address import base_url
-from emblem.cli.options import ConfigOption, HomeOption, JsonOption, loaded
+from emblem.cli.options import ConfigOption, HomeOption, JsonOption, home_folder, loaded
 from emblem.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def ledger(settings: "Settings") -> Iterator["Ledger"]:
     """Open the ledger of the home folder, and close it."""
     from emblem.ledger.sqlite import SqliteLedger
 
-    with closing(SqliteLedger(Path(settings.home) / DATABASE)) as opened:
+    with closing(SqliteLedger(home_folder(settings) / DATABASE)) as opened:
         yield opened
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emblem.errors import ConfigError
+
 if TYPE_CHECKING:
-    from emblem.config import Loaded
+    from emblem.config import Loaded, Settings
     from emblem.config.loading import Flag
 
 HomeOption = Annotated[
@@ -25,3 +27,13 @@ def loaded(home: str | None, config: str | None, flags: Mapping[str, Flag] | Non
     from emblem.config import load
 
     return load(flags={"home": home, **(flags or {})}, config_file=Path(config) if config else None)
+
+
+def home_folder(settings: Settings) -> Path:
+    """Give the home folder, made for its owner alone where there is none; raises ConfigError."""
+    home = Path(settings.home)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the home folder {home} cannot be made: {error.strerror}") from error
+    return home

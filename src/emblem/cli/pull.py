@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emblem.cli.options import ConfigOption, HomeOption, loaded
+from emblem.cli.options import ConfigOption, HomeOption, home_folder, loaded
 
 if TYPE_CHECKING:
     from emblem.config import Settings
@@ -48,5 +47,5 @@ def _library(settings: "Settings") -> Iterator["Library"]:
 
     with bars() as report:
         yield Library(
-            Path(settings.home), settings.sources, offline=settings.offline, progress=report
+            home_folder(settings), settings.sources, offline=settings.offline, progress=report
         )
