@@ -1,7 +1,7 @@
 """Runs BERT-like encoders on the CPU through OpenVINO.
 
 One model is compiled for rows of any length; sequences lie end to end in a row, without padding,
-and an attention mask keeps them apart. Only OpenVINO's runtime is imported: its tools report home.
+and an attention mask keeps them apart.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from emblem.backends import graphs
 from emblem.backends.graphs.tensors import Tensors
+from emblem.backends.runtime import openvino
 from emblem.model import Encoder
 from emblem.types import Row, Vectors
 

@@ -7,10 +7,9 @@ scores, and gives the last hidden states, (T, hidden) float32.
 
 from collections.abc import Callable, Mapping
 
-import openvino
-
 from emblem.backends.graphs import bert
 from emblem.backends.graphs.tensors import Tensors
+from emblem.backends.runtime import openvino
 from emblem.errors import ModelError
 from emblem.model import Encoder
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import openvino
-from openvino import Node, PartialShape, Type
-from openvino import opset13 as op
 
 from emblem.backends.graphs.tensors import Tensors
+from emblem.backends.runtime import Node, op, openvino
 from emblem.errors import ModelError
 from emblem.model import Encoder
 
@@ -101,9 +99,9 @@ def build(encoder: Encoder, tensors: Tensors) -> openvino.Model:
 
 
 def _inputs() -> tuple[Node, Node, Node]:
-    ids = op.parameter(PartialShape([-1]), Type.i32, name="ids")
-    positions = op.parameter(PartialShape([-1]), Type.i32, name="positions")
-    mask = op.parameter(PartialShape([-1, -1]), Type.f32, name="mask")
+    ids = op.parameter(openvino.PartialShape([-1]), openvino.Type.i32, name="ids")
+    positions = op.parameter(openvino.PartialShape([-1]), openvino.Type.i32, name="positions")
+    mask = op.parameter(openvino.PartialShape([-1, -1]), openvino.Type.f32, name="mask")
     return ids, positions, mask
 
 
