@@ -24,7 +24,7 @@ def test_version_is_one_line(emblem: Emblem) -> None:
 def test_help_shows_every_command_and_examples(emblem: Emblem) -> None:
     done = emblem("--help")
     assert done.returncode == 0
-    for word in ("serve", "pull", "keys", "env", "config", "rebind", "eval $(emblem env)"):
+    for word in ("serve", "pull", "keys", "env", "config", "rebind", 'eval "$(emblem env)"'):
         assert word in done.stdout
     assert emblem().stdout == done.stdout
 

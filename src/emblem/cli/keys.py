@@ -106,7 +106,7 @@ def env(
     typer.echo(f"export OPENAI_BASE_URL={shlex.quote(base_url(settings.host, settings.port))}")
     typer.echo(f"export OPENAI_API_KEY={shlex.quote(secret)}")
     if sys.stdout.isatty():
-        typer.echo(f"# the key {key.name!r}; to set both at once: eval $(emblem env)", err=True)
+        typer.echo(f'# the key {key.name!r}; to set both at once: eval "$(emblem env)"', err=True)
 
 
 def rebind(

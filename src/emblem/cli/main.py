@@ -27,7 +27,7 @@ EXAMPLES = """
 
   [cyan]emblem serve BAAI/bge-small-en-v1.5 --port 9000[/cyan]
 
-  [cyan]eval $(emblem env)[/cyan]            point any OpenAI program here
+  [cyan]eval "$(emblem env)"[/cyan]          point any OpenAI program here
 
   [cyan]emblem keys create laptop[/cyan]     a key of its own for each user
 
