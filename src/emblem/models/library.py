@@ -162,7 +162,7 @@ def name_of(reference: str) -> str:
 
 def _local(reference: str) -> Path | None:
     """Give the folder that a reference means, None where it means something else."""
-    if catalog.find(reference) is not None:
+    if not reference or catalog.find(reference) is not None:
         return None
     path = Path(reference).expanduser()
     return path if reference.startswith((".", "/", "~")) or path.is_dir() else None

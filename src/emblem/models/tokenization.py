@@ -55,7 +55,9 @@ def file(folder: Path, rows: int) -> Path:
         raise model.error("vocab", "an id there or in added_tokens is not a whole number")
     highest = max(numbers, default=-1)
     if highest >= rows:
-        raise model.error("vocab", f"goes up to id {highest}, and the model has {rows} tokens")
+        raise model.error(
+            "vocab", f"goes up to id {highest}, and the model's table has {rows} rows"
+        )
     return path
 
 
