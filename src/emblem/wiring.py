@@ -116,14 +116,18 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
 
 def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:
     """Record the space of each name, or raise SpaceChanged where it had another."""
+    _check_spaces(ledger, served)
+    for one in served:
+        ledger.bind(one.name, one.space_identity, one.space_written, now=now)
+    _check_spaces(ledger, served)  # another server may have bound a name first, to another space
+
+
+def _check_spaces(ledger: Ledger, served: tuple[Served, ...]) -> None:
     recorded = ledger.spaces()
     for one in served:
         identity, written = recorded.get(one.name, (one.space_identity, ""))
         if identity != one.space_identity:
             raise SpaceChanged(one.name, written, one.space_written)
-    for one in served:
-        if one.name not in recorded:
-            ledger.bind(one.name, one.space_identity, one.space_written, now=now)
 
 
 def open_model(folder: Path, name: str, settings: Settings) -> Embedder:

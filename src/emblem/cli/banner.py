@@ -1,10 +1,13 @@
 """What ``emblem serve`` says when it starts."""
 
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from emblem import __version__
 from emblem.cli.address import base_url
+from emblem.config import Loaded
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Key
 from emblem.types import Overflow
@@ -17,7 +20,7 @@ LONGER = {
 }
 
 
-def banner(plan: Plan, keys: list[Key], secret: str | None) -> str:
+def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> str:
     """Give the whole text. ``secret`` is the key of the first run, which is shown only here."""
     settings = plan.settings
     url = base_url(settings.host, settings.port)
@@ -27,8 +30,8 @@ def banner(plan: Plan, keys: list[Key], secret: str | None) -> str:
         "",
         *(line for one in models for line in _model(one)),
         *_aliases(plan.served),
-        *_keys(plan, keys, secret),
-        *_use(url, models[0].name, settings.auth, secret),
+        *_keys(loaded, keys, secret),
+        *_use(url, models[0].name, loaded, secret),
     ]
     return "\n".join(lines)
 
@@ -68,25 +71,26 @@ def _is_openai(one: Served) -> bool:
     return one.name in OPENAI_WIDTHS and one.alias_of is not None
 
 
-def _keys(plan: Plan, keys: list[Key], secret: str | None) -> list[str]:
-    command = command_line()
-    if not plan.settings.auth:
+def _keys(loaded: Loaded, keys: list[Key], secret: str | None) -> list[str]:
+    command = f"{command_line()} keys create NAME{_flags(loaded, 'home')}"
+    if not loaded.settings.auth:
         return ["No key is asked for (--no-auth), and only this machine is answered.", ""]
     if secret is not None:
         return [
             f"Your key, shown this once: {secret}",
-            f"Make another with: {command} keys create NAME",
+            f"Make another with: {command}",
             "",
         ]
     names = [f"{key.name} (…{key.last_four})" for key in keys]
-    if plan.settings.api_key:
+    if loaded.settings.api_key:
         names.append("the one in EMBLEM_API_KEY")
     have = f"Keys: {', '.join(names)}." if names else "There is no key yet."
-    return [f"{have} Make one with: {command} keys create NAME", ""]
+    return [f"{have} Make one with: {command}", ""]
 
 
-def _use(url: str, model: str, auth: bool, secret: str | None) -> list[str]:
+def _use(url: str, model: str, loaded: Loaded, secret: str | None) -> list[str]:
     """Give the lines to paste. Without a key at hand one is made by the line that exports it."""
+    auth = loaded.settings.auth
     if secret is not None or not auth:
         exports = [
             f"  export OPENAI_BASE_URL={url}",
@@ -95,7 +99,7 @@ def _use(url: str, model: str, auth: bool, secret: str | None) -> list[str]:
     else:
         exports = [
             f"  export OPENAI_BASE_URL={url} OPENAI_API_KEY=sk-…",
-            f'  or, with a new key:  eval "$({command_line()} env)"',
+            f'  or, with a new key:  eval "$({command_line()} env{_flags(loaded, "home", "host", "port")})"',
         ]
     header = f" -H 'Authorization: Bearer {secret}'" if secret else ""
     if auth and not secret:
@@ -110,10 +114,18 @@ def _use(url: str, model: str, auth: bool, secret: str | None) -> list[str]:
     ]
 
 
+def _flags(loaded: Loaded, *names: str) -> str:
+    """Give the flags that make another command see what this one was told by flags."""
+    given = [
+        f" --{name} {shlex.quote(str(getattr(loaded.settings, name)))}"
+        for name in names
+        if loaded.origins[name] == f"--{name}"
+    ]
+    return "".join(given)
+
+
 def command_line() -> str:
     """Give what the user types for this program: its name, or its path where no PATH has it."""
-    import shutil
-
     program = Path(sys.argv[0])
     found = shutil.which("emblem")
     if program.name != "emblem" or (found and Path(found).samefile(program)):

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emblem.cli.address import base_url
-from emblem.cli.options import ConfigOption, HomeOption, JsonOption, home_folder, loaded
+from emblem.cli.options import (
+    ConfigOption,
+    HomeOption,
+    HostOption,
+    JsonOption,
+    PortOption,
+    home_folder,
+    loaded,
+)
 from emblem.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -96,11 +104,13 @@ def env(
     name: Annotated[
         str | None, typer.Option("--name", help="what the new key is for  [default: env-HOST-DATE]")
     ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     home: HomeOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Print the two lines that point any OpenAI program here, with a new key."""
-    settings = loaded(home, config).settings
+    settings = loaded(home, config, {"host": host, "port": port}).settings
     with ledger(settings) as book:
         key, secret = book.issue(name or _env_name(), now=time.time())
     typer.echo(f"export OPENAI_BASE_URL={shlex.quote(base_url(settings.host, settings.port))}")

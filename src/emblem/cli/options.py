@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 HomeOption = Annotated[
     str | None, typer.Option("--home", metavar="FOLDER", help="folder for models, keys and state")
 ]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="ADDRESS", help="address the server listens on")
+]
+PortOption = Annotated[
+    str | None, typer.Option("--port", metavar="PORT", help="port the server listens on")
+]
 CONFIG_HELP = "read this file and no other emblem.toml"
 ConfigOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help=CONFIG_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]

@@ -41,7 +41,7 @@ def serve(loaded: Loaded) -> int:
             terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
             secret = first_key(ledger, settings) if terminal else None
             keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
-            text = banner(planned, keys, secret)
+            text = banner(planned, loaded, keys, secret)
         typer.echo(text, file=terminal if secret else sys.stdout)
         return _run(planned)
 
