@@ -145,10 +145,14 @@ class Service:
         self, served: Served, inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
     ) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
         """Give the inputs as an embedder takes them, and whether their tokens are counted yet."""
-        texts = [one for one in inputs if isinstance(one, str)]
-        if texts:
-            return tuple(texts), False
+        texts = tuple(one for one in inputs if isinstance(one, str))
+        if len(texts) == len(inputs):
+            return texts, False
         ids = tuple(one for one in inputs if not isinstance(one, str))
+        if texts:
+            raise InvalidRequest(
+                "'$.input' is invalid: it mixes texts and arrays of token ids.", param="input"
+            )
         if served.token_ids is TokenIds.REFUSE:
             raise InvalidRequest(
                 f"`{served.name}` takes texts, not arrays of token ids. With LangChain's "
@@ -173,7 +177,7 @@ class Service:
         texts, problems = [], []
         for index, one in enumerate(ids):
             if len(one) > most:
-                problems.append((index, context_length(most, str(len(one)))))
+                problems.append((index, context_length(most, f"{len(one)} tokens")))
                 continue
             try:
                 texts.append(read(one))
@@ -199,6 +203,10 @@ class Service:
         now = self._clock()
         if now - self._overflow_logged.get(key, -inf) < OVERFLOW_LOG_S:
             return
+        # Keys come and go, so whoever could be named again is forgotten.
+        self._overflow_logged = {
+            one: then for one, then in self._overflow_logged.items() if now - then < OVERFLOW_LOG_S
+        }
         self._overflow_logged[key] = now
         log.warning(
             "key %s sent texts longer than %s reads at once; the answers say which "

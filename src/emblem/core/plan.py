@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from emblem.core.output import shortened
 from emblem.core.pool import unit, weighted_mean
-from emblem.core.tokenize import Frame, Text, Window, cost, cut, too_long
-from emblem.errors import InvalidInput, TooManyTokens
+from emblem.core.tokenize import Frame, Text, Window, cost, cut, unfit
+from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
 from emblem.types import EmbedRequest, Overflow, Tokens, Vectors
 
 # No tokenizer in use packs more characters into a token in ordinary text, so a longer input is
@@ -21,6 +21,7 @@ SLICE_CHARACTERS = 65_536
 
 # Before texts are tokenised, what they will cost is guessed from their characters.
 CHARACTERS_PER_TOKEN = 4
+SPECIAL_TOKENS = 2  # in each, as most models have them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,17 +42,19 @@ class Plan:
 def estimated_tokens(request: EmbedRequest) -> int:
     """Guess what a request will cost, without tokenising it."""
     return sum(
-        len(one) if isinstance(one, tuple) else len(one) // CHARACTERS_PER_TOKEN
+        SPECIAL_TOKENS + (len(one) if isinstance(one, tuple) else len(one) // CHARACTERS_PER_TOKEN)
         for one in request.inputs
     )
 
 
 def refuse_unread(request: EmbedRequest) -> None:
-    """Refuse what is too large to be worth tokenising. Raises InvalidInput or TooManyTokens."""
+    """Refuse what is empty, or too large to be worth tokenising. Raises InvalidRequest."""
+    if not request.inputs:
+        raise InvalidRequest("There is nothing to embed.", param="input")
     sizes = [len(one) for one in request.inputs]
     if (most := request.max_input_tokens) is not None:
         problems = [
-            (index, context_length(most, f"more than {size // MAX_CHARACTERS_PER_TOKEN}"))
+            (index, context_length(most, f"{size} characters, too many to read"))
             for index, size in enumerate(sizes)
             if size > most * MAX_CHARACTERS_PER_TOKEN
         ]
@@ -67,7 +70,7 @@ def context_length(maximum: int, requested: str) -> str:
     """Say that an input is too long, in the words that OpenAI's clients look for."""
     return (
         f"is too long: This model's maximum context length is {maximum} tokens, however you "
-        f"requested {requested} tokens"
+        f"requested {requested}"
     )
 
 
@@ -85,15 +88,21 @@ def slices(inputs: Sequence[str | tuple[int, ...]]) -> Iterator[list[str | tuple
         yield part
 
 
-def plan(texts: Sequence[Text], frame: Frame, request: EmbedRequest, overflow: Overflow) -> Plan:
-    """Cut every text into its windows. Raises InvalidInput, naming every text that cannot be."""
+def plan(
+    readings: Sequence[Text | str], frame: Frame, request: EmbedRequest, overflow: Overflow
+) -> Plan:
+    """Cut every text into its windows. Raises InvalidInput, naming every text that cannot be.
+
+    Where a reading is not a text, it says why there is none.
+    """
     problems = [
         (index, why)
-        for index, text in enumerate(texts)
-        if (why := _problem(text, frame, request.max_input_tokens, overflow))
+        for index, reading in enumerate(readings)
+        if (why := _problem(reading, frame, request.max_input_tokens, overflow))
     ]
     if problems:
         raise InvalidInput(problems)
+    texts = [reading for reading in readings if isinstance(reading, Text)]
     parts = [cut(text, frame, overflow) for text in texts]
     return Plan(
         windows=[window for part in parts for window in part],
@@ -103,15 +112,15 @@ def plan(texts: Sequence[Text], frame: Frame, request: EmbedRequest, overflow: O
     )
 
 
-def _problem(text: Text, frame: Frame, maximum: int | None, overflow: Overflow) -> str | None:
-    length = frame.length(text)
+def _problem(
+    reading: Text | str, frame: Frame, maximum: int | None, overflow: Overflow
+) -> str | None:
+    if isinstance(reading, str):
+        return reading
+    length = frame.length(reading)
     if maximum is not None and length > maximum:
-        return context_length(maximum, str(length))
-    if overflow is Overflow.ERROR and frame.overflows(text):
-        return too_long(frame, text)
-    if length == 0:
-        return "has no token that the model knows"
-    return None
+        return context_length(maximum, f"{length} tokens")
+    return unfit(reading, frame, overflow)
 
 
 def assemble(windows: Vectors, plan: Plan, *, normalised: bool, dimensions: int | None) -> Vectors:

@@ -10,22 +10,29 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase, Normalizer
+from tokenizers.normalizers import Sequence as Normalizers
 
-from emblem.errors import InvalidInput, ModelError
+from emblem.errors import ModelError
 from emblem.types import Overflow
 
 Ids = npt.NDArray[np.int32]  # (n,)
+
+# Cuneiform: what a tokenizer makes of it is its token for what it does not know, if it has one.
+UNLIKELY = "𒀀"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Text:
     """One text in the model's vocabulary, without special tokens.
 
-    ``ids`` is (n,) int32; the first ``prompt`` of them are the prompt's.
+    ``ids`` is (n,) int32; the first ``prompt`` of them are the prompt's, which alone would be
+    ``prompt_alone`` tokens: one more where its last space becomes part of the text's first word.
     """
 
     ids: Ids
     prompt: int = 0
+    prompt_alone: int = 0
 
     @property
     def content(self) -> int:
@@ -37,8 +44,8 @@ class Text:
 class Window:
     """One sequence for the backend, special tokens and prompt included.
 
-    ``skip`` counts the leading tokens that are not the text's own when there is a prompt, else 0;
-    ``content`` counts those that are.
+    ``skip`` counts the leading tokens that a pooling without the prompt leaves out, 0 where there
+    is none; ``content`` counts those that are the text's own.
     """
 
     ids: Ids
@@ -71,9 +78,11 @@ class Frame:
 class TextTokenizer:
     """Reads texts as one model does. Safe to use from several threads.
 
-    ``strip`` and ``lowercase`` are what sentence-transformers does before tokenising. The tokenizer
-    is switched to no padding and no truncation, once: with either set, one shared by threads fails
-    with "Already borrowed".
+    ``strip`` and ``lowercase`` are what sentence-transformers does before tokenising; lowercase is
+    for a normalizer, which leaves a special token such as [SEP] that a text spells as it is. The
+    tokenizer is changed: to that, and to no padding and no truncation, for with either set one
+    shared by threads fails with "Already borrowed". Raises ModelError for a tokenizer that does not
+    put its special tokens around a text.
     """
 
     def __init__(
@@ -87,14 +96,15 @@ class TextTokenizer:
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        if lowercase:
+            tokenizer.normalizer = _lowercasing(tokenizer.normalizer)
         self._tokenizer = tokenizer
         self._strip = strip
-        self._lowercase = lowercase
         prefix, suffix = _special_tokens(tokenizer) if special_tokens else ((), ())
         self.frame = Frame(prefix, suffix, max_length)
-        self._not_content = frozenset(
-            token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special
-        )
+        added = tokenizer.get_added_tokens_decoder().items()
+        special = {token for token, one in added if one.special}
+        self._not_content = special.difference(_ids(tokenizer, UNLIKELY))
         self.vocabulary = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def read(self, texts: Sequence[str], prompt: str = "") -> list[Text]:
@@ -106,17 +116,36 @@ class TextTokenizer:
         # Only the slower call keeps offsets, and only they tell where the prompt ends: a prompt
         # tokenised alone may end otherwise than the same prompt before a text.
         end = len(self._prepare(prompt + "x")) - 1
-        encoded = self._tokenizer.encode_batch(prepared, add_special_tokens=False)
+        alone, *encoded = self._tokenizer.encode_batch(
+            [self._prepare(prompt), *prepared], add_special_tokens=False
+        )
         return [
-            Text(np.array(one.ids, dtype=np.int32), _first_after(one.offsets, end))
+            Text(np.array(one.ids, dtype=np.int32), _first_after(one.offsets, end), len(alone.ids))
             for one in encoded
         ]
+
+    def readings(self, inputs: Sequence[str | tuple[int, ...]], prompt: str) -> list[Text | str]:
+        """Read texts and native token ids; what cannot be read gives the reason instead."""
+        if all(isinstance(one, str) and _is_unicode(one) for one in inputs):
+            return [*self.read([str(one) for one in inputs], prompt)]
+        return [self._reading(one, prompt) for one in inputs]
+
+    def _reading(self, one: str | tuple[int, ...], prompt: str) -> Text | str:
+        if isinstance(one, str):
+            if not _is_unicode(one):
+                return "holds one half of a surrogate pair, which is no character"
+            return self.read([one], prompt)[0]
+        try:
+            return self.native(one, prompt)
+        except ValueError as error:
+            return str(error)
 
     def native(self, ids: Sequence[int], prompt: str = "") -> Text:
         """Take token ids of the model's own vocabulary as they are.
 
         Raises ValueError, saying why, for an id that the vocabulary does not have or that is a
-        special token, since those are the model's to add.
+        special token, since those are the model's to add. The one that stands for what is unknown
+        is taken.
         """
         for token in ids:
             if not 0 <= token < self.vocabulary:
@@ -127,12 +156,30 @@ class TextTokenizer:
                     f"has the id {token} ({name}), a special token; the model adds those itself"
                 )
         before = self.read([""], prompt)[0].ids if prompt else np.empty(0, np.int32)
-        return Text(np.concatenate([before, np.array(ids, dtype=np.int32)]), len(before))
+        joined = np.concatenate([before, np.array(ids, dtype=np.int32)])
+        return Text(joined, len(before), len(before))
 
     def _prepare(self, text: str) -> str:
-        if self._strip:
-            text = text.strip()
-        return text.lower() if self._lowercase else text
+        return text.strip() if self._strip else text
+
+
+def _lowercasing(normalizer: Normalizer | None) -> Normalizer:
+    """Put lowercase before a normalizer, unless it has it."""
+    if normalizer is None:
+        return Lowercase()
+    parts = [normalizer]
+    if isinstance(normalizer, Normalizers):
+        parts = [normalizer[index] for index in range(len(normalizer))]
+    has_it = any(isinstance(part, Lowercase) for part in parts)
+    return normalizer if has_it else Normalizers([Lowercase(), *parts])
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
@@ -143,10 +190,18 @@ def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
     return len(offsets)
 
 
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Tokenise without special tokens."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
 def _special_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Find what the tokenizer's own template puts before and after a single text."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    bare = _ids(tokenizer, "a")
     framed = tokenizer.encode("a", add_special_tokens=True)
+    if not bare:
+        raise ModelError("tokenizer.json: the model gives no token for the text a")
     if any(framed.type_ids):
         raise ModelError(
             "tokenizer.json: post_processor gives a single text a type id other than 0"
@@ -162,18 +217,34 @@ def cut(text: Text, frame: Frame, overflow: Overflow) -> list[Window]:
 
     ``mean`` gives k = ⌈n / L⌉ consecutive windows of equal size ± 1 content tokens, where L is what
     special tokens and prompt leave of ``max_length``; both stand in each window. ``truncate`` keeps
-    the first ``max_length`` tokens, as sentence-transformers does. ``error`` raises InvalidInput.
+    the first ``max_length`` tokens, as sentence-transformers does. The text is one of which
+    ``unfit`` says nothing.
     """
-    if not frame.overflows(text):
-        return [_window(text, frame, text.prompt, len(text.ids))]
-    assert frame.max_length is not None  # noqa: S101 - overflows() implies it
-    if overflow is Overflow.ERROR:
-        raise InvalidInput([(0, too_long(frame, text))])
+    # What sentence-transformers leaves out of the pooling is the prompt's length when it is alone.
+    skip = len(frame.prefix) + text.prompt_alone if text.prompt else 0
+    if frame.max_length is None or not frame.overflows(text):
+        return [_window(text, frame, slice(text.prompt, len(text.ids)), skip)]
     room = frame.max_length - frame.special
     if overflow is Overflow.TRUNCATE:
-        return [_window(text, frame, min(text.prompt, room), room)]
+        return [_window(text, frame, slice(min(text.prompt, room), room), skip)]
+    skip = len(frame.prefix) + text.prompt if text.prompt else 0
     bounds = even_bounds(text.content, room - text.prompt) + text.prompt
-    return [_window(text, frame, start, stop) for start, stop in pairwise(bounds.tolist())]
+    return [
+        _window(text, frame, slice(start, stop), skip) for start, stop in pairwise(bounds.tolist())
+    ]
+
+
+def unfit(text: Text, frame: Frame, overflow: Overflow) -> str | None:
+    """Say why a text cannot be cut, or None where it can."""
+    if frame.length(text) == 0:
+        return "has no token that the model knows"
+    if frame.max_length is None or not frame.overflows(text):
+        return None
+    if overflow is Overflow.ERROR:
+        return too_long(frame, text)
+    if text.prompt + frame.special >= frame.max_length:
+        return "is left no room by the model's prompt"
+    return None
 
 
 def too_long(frame: Frame, text: Text) -> str:
@@ -190,19 +261,15 @@ def even_bounds(n: int, largest: int) -> npt.NDArray[np.int64]:
     return np.arange(parts + 1, dtype=np.int64) * n // parts
 
 
-def _window(text: Text, frame: Frame, start: int, stop: int) -> Window:
-    """Frame the prompt and the ids from ``start`` to ``stop``."""
-    prompt = min(text.prompt, start)
-    ids = np.concatenate(
-        [
-            np.array(frame.prefix, dtype=np.int32),
-            text.ids[:prompt],
-            text.ids[start:stop],
-            np.array(frame.suffix, dtype=np.int32),
-        ]
-    )
-    skip = len(frame.prefix) + prompt if text.prompt else 0
-    return Window(ids, skip, stop - start)
+def _window(text: Text, frame: Frame, content: slice, skip: int) -> Window:
+    """Frame the prompt and some of the text's own tokens."""
+    parts = [
+        np.array(frame.prefix, dtype=np.int32),
+        text.ids[: min(text.prompt, content.start)],
+        text.ids[content],
+        np.array(frame.suffix, dtype=np.int32),
+    ]
+    return Window(np.concatenate(parts), skip, content.stop - content.start)
 
 
 def cost(text: Text, frame: Frame, overflow: Overflow) -> int:
