@@ -8,19 +8,18 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from emblem.core.pack import Waiting
 from emblem.core.plan import Plan, assemble, estimated_tokens, plan, refuse_unread, slices
-from emblem.core.pool import pool, unit
+from emblem.core.pool import pool, pooled_width, unit
 from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
-from emblem.errors import DeploymentFailed, InvalidInput, TooManyTokens
+from emblem.errors import DeploymentFailed, ModelError, TooManyTokens
 from emblem.model import Model
 from emblem.ports import Backend, Stream
 from emblem.space import Space
@@ -37,7 +36,7 @@ class Engine:
 
     ``embed`` may be called any number of times at once. What else is in the queue changes when a
     result comes, and its vectors by no more than rounding. ``clock`` is the monotonic clock, in
-    seconds. Raises ModelError where the model's own prompt leaves no room for a text.
+    seconds. Raises ModelError where the backend's numbers are not as many as the space has.
     """
 
     def __init__(
@@ -48,6 +47,10 @@ class Engine:
         limits: QueueLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if (width := pooled_width(model.pooling, backend.width)) != model.width:
+            raise ModelError(
+                f"{model.name} has {model.width} numbers and its backend gives {width}"
+            )
         self._model = model
         self._tokenizer = tokenizer
         self._backend = backend
@@ -86,7 +89,7 @@ class Engine:
         try:
             await job.finished
         except asyncio.CancelledError:
-            job.waiting.abandoned = True
+            job.abandon()
             raise
         vectors = await self._off_loop(
             assemble,
@@ -98,34 +101,40 @@ class Engine:
         return EmbedResult(vectors, planned.tokens, planned.overflowed, self._model.name)
 
     async def aclose(self) -> None:
-        """Stop the streams after their present rows, and fail what waits."""
+        """Stop the streams after their present rows, hand those back, and fail what waits."""
         self._closing = True
-        self._queue.close()
+        self._queue.close(f"{self._model.name} is shutting down")
         for thread in self._streams:
             await asyncio.to_thread(thread.join)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False)
         self._backend.close()
 
     # -- on the event loop --------------------------------------------------------------------
 
     async def _plan(self, request: EmbedRequest) -> Plan:
         """Tokenise off the loop, slice by slice, and cut into windows."""
-        texts: list[Text] = []
+        prompt = self._model.prompts.of(request.kind)
+        frame = self._tokenizer.frame
+        readings: list[Text | str] = []
         total = 0
         most = request.max_total_tokens
         for part in slices(request.inputs):
-            read = await self._off_loop(self._read, part, len(texts), request)
-            texts += read
-            total += sum(map(self._tokenizer.frame.length, read))
+            read = await self._off_loop(self._tokenizer.readings, part, prompt)
+            readings += read
+            total += sum(frame.length(one) for one in read if isinstance(one, Text))
             if most is not None and total > most:
-                counted_all = len(texts) == len(request.inputs)
+                counted_all = len(readings) == len(request.inputs)
                 raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
-        overflow = request.overflow or self.space.overflow
-        return await self._off_loop(plan, texts, self._tokenizer.frame, request, overflow)
+        return await self._off_loop(
+            plan, readings, frame, request, request.overflow or self.space.overflow
+        )
 
     async def _off_loop(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        call = partial(work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        try:
+            done = self._readers.submit(work, *args, **kwargs)
+        except RuntimeError:
+            raise DeploymentFailed(f"{self._model.name} is shutting down") from None
+        return await asyncio.wrap_future(done)
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
@@ -137,62 +146,51 @@ class Engine:
             vectors=np.empty(shape, dtype=np.float32),
             bytes=held + self._backend.row_bytes(int(lengths.max())),
             finished=asyncio.get_running_loop().create_future(),
+            tokens=int(lengths.sum()),
             remaining=len(lengths),
         )
-
-    # -- in the readers' threads --------------------------------------------------------------
-
-    def _read(
-        self, inputs: Sequence[str | tuple[int, ...]], start: int, request: EmbedRequest
-    ) -> list[Text]:
-        """Tokenise some inputs, the first of which has the index ``start``."""
-        prompt = self._model.prompts.of(request.kind)
-        texts = [one for one in inputs if isinstance(one, str)]
-        if len(texts) == len(inputs):
-            return self._tokenizer.read(texts, prompt)
-        read, problems = [], []
-        for index, one in enumerate(inputs, start):
-            try:
-                read.append(
-                    self._tokenizer.read([one], prompt)[0]
-                    if isinstance(one, str)
-                    else self._tokenizer.native(one, prompt)
-                )
-            except ValueError as error:
-                problems.append((index, str(error)))
-        if problems:
-            raise InvalidInput(problems)
-        return read
 
     # -- in the streams' threads --------------------------------------------------------------
 
     def _serve(self) -> None:
-        """Run rows until the engine closes."""
-        stream = self._backend.stream()
-        while (row := self._queue.next_row()) is not None:
-            self._run(stream, row)
+        """Run rows until the engine closes. It must not end otherwise; if it does, all fails."""
+        try:
+            stream = self._backend.stream()
+            while (row := self._queue.next_row()) is not None:
+                self._run(stream, row)
+                del row  # or the last requests would be kept until the next one comes
+        except Exception:
+            log.exception("%s has lost a stream", self._model.name)
+        finally:
+            self._queue.close(f"{self._model.name} has lost a stream")
 
     def _run(self, stream: Stream, row: list[Share]) -> None:
-        windows = [share.job.plan.windows[index] for share in row for index in share.windows]
+        """Run one row and hand its vectors back."""
         started = self._clock()
         try:
-            vectors = self._vectors(stream, windows)
+            self._fill(row, stream)
         except Exception:  # whatever a backend raises fails this row only
             log.exception("%s failed to run a row", self._model.name)
-            for share in row:
-                share.job.waiting.abandoned = True
-                share.job.resolve(DeploymentFailed(f"{self._model.name} failed to run"))
-            return
+            self._queue.fail(row, DeploymentFailed(f"{self._model.name} failed to run"))
+        else:
+            self._queue.done(row, (self._clock() - started) / len(self._streams))
+
+    def _fill(self, row: list[Share], stream: Stream) -> None:
+        """Give each job of a row its part of the vectors."""
+        windows = [share.job.plan.windows[index] for share in row for index in share.windows]
+        vectors = self._vectors(windows, stream)
         start = 0
         for share in row:
-            share.job.vectors[share.windows] = vectors[start : start + len(share.windows)]
-            start += len(share.windows)
-        self._queue.done(row, self._clock() - started)
+            stop = start + len(share.windows)
+            share.job.vectors[share.windows] = vectors[start:stop]
+            start = stop
 
-    def _vectors(self, stream: Stream, windows: list[Window]) -> Vectors:
+    def _vectors(self, windows: list[Window], stream: Stream) -> Vectors:
         """Run one row and pool it: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         states = stream.run(Row(np.concatenate([window.ids for window in windows]), lengths))
         skip = np.array([window.skip for window in windows], dtype=np.int32)
         pooled = pool(states, lengths, self._model.pooling, skip)
+        if pooled.shape != (len(windows), self._model.width):
+            raise ValueError(f"{pooled.shape[1]} numbers, and the space has {self._model.width}")
         return unit(pooled) if self._model.normalise else pooled

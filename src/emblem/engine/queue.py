@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +36,25 @@ class QueueLimits:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request in the queue. Streams fill ``vectors``, (windows, width)."""
+    """One request in the queue. Streams fill ``vectors``, (windows, width).
+
+    ``tokens`` counts those that wait for a row; ``remaining`` the windows that have not run yet.
+    """
 
     plan: Plan
     waiting: Waiting
     vectors: Vectors
     bytes: int
     finished: asyncio.Future[None]
+    tokens: int
     remaining: int
 
+    def abandon(self) -> None:
+        """Let nothing more of it run: nobody waits for it. From any thread."""
+        self.waiting.abandoned = True
+
     def resolve(self, error: EmblemError | None = None) -> None:
-        """Wake whoever waits, from any thread."""
+        """Wake whoever waits. From any thread."""
         try:
             self.finished.get_loop().call_soon_threadsafe(self._resolve, error)
         except RuntimeError:  # the loop has closed: nobody waits
@@ -63,17 +71,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """A job's part of a row: the indices of its windows, (k,)."""
+    """A job's part of a row: the indices of its windows, (k,), and how many tokens they have."""
 
     job: Job
     windows: npt.NDArray[np.intp]
-
-
-@dataclass(slots=True, eq=False)
-class _LaneQueue:
-    jobs: list[Job] = field(default_factory=list)
-    tokens: int = 0
-    bytes: int = 0
+    tokens: int
 
 
 class Queue:
@@ -89,17 +91,23 @@ class Queue:
         self._row_tokens = row_tokens
         self._limits = limits
         self._clock = clock
-        self._lanes = {lane: _LaneQueue() for lane in Lane}
+        self._jobs: dict[Lane, list[Job]] = {lane: [] for lane in Lane}
         self._changed = threading.Condition()
         self._interactive_rows = 0
         self._seconds_per_token = INITIAL_SECONDS_PER_TOKEN
-        self._closed = False
+        self._closed: str | None = None  # why
+
+    def waiting(self, lane: Lane) -> Load:
+        """Predict the work that waits in a lane. What nobody waits for any more is no work."""
+        with self._changed:
+            jobs = [job for job in self._jobs[lane] if not job.waiting.abandoned]
+            seconds = sum(job.tokens for job in jobs) * self._seconds_per_token
+            return Load(seconds, sum(job.bytes for job in jobs))
 
     def admit(self, lane: Lane, tokens: int, size: int = 0) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
-        queued = self._lanes[lane]
         after = retry_after(
-            Load(queued.tokens * self._seconds_per_token, queued.bytes),
+            self.waiting(lane),
             Load(tokens * self._seconds_per_token, size),
             max_seconds=self._limits.seconds(lane),
             max_bytes=self._limits.max_bytes,
@@ -112,78 +120,91 @@ class Queue:
 
     def put(self, job: Job, lane: Lane) -> None:
         """Take a request in. Raises Overloaded, or DeploymentFailed once closed."""
-        tokens = int(job.waiting.lengths.sum())
         with self._changed:
-            if self._closed:
-                raise DeploymentFailed("the server is shutting down")
-            self.admit(lane, tokens, job.bytes)
-            queued = self._lanes[lane]
-            queued.jobs.append(job)
-            queued.tokens += tokens
-            queued.bytes += job.bytes
+            if self._closed is not None:
+                raise DeploymentFailed(self._closed)
+            self.admit(lane, job.tokens, job.bytes)
+            self._jobs[lane].append(job)
             self._changed.notify()
 
     def next_row(self) -> list[Share] | None:
         """Wait for work and take the next row out; None once the queue is closed."""
         with self._changed:
-            while not self._closed:
+            while self._closed is None:
                 lane = lane_to_run(
-                    interactive=len(self._lanes[Lane.INTERACTIVE].jobs),
-                    bulk=len(self._lanes[Lane.BULK].jobs),
+                    interactive=len(self._jobs[Lane.INTERACTIVE]),
+                    bulk=len(self._jobs[Lane.BULK]),
                     interactive_rows=self._interactive_rows,
                 )
                 if lane is None:
                     self._changed.wait()
-                elif row := self._take(self._lanes[lane]):
+                elif row := self._take(lane):
                     self._interactive_rows = 0 if lane is Lane.BULK else self._interactive_rows + 1
+                    if any(self._jobs.values()):
+                        # One request may fill many rows, and it woke one stream only.
+                        self._changed.notify()
                     return row
         return None
 
     def done(self, row: list[Share], seconds: float) -> None:
-        """Note that a row has run, and wake whoever waited for the last part of a request."""
-        tokens = 0
+        """Note that a row has run, and wake whoever waited for the last part of a request.
+
+        ``seconds`` is what the row cost: its time, shared by the streams that run beside it.
+        """
         with self._changed:
             for share in row:
-                tokens += sum(len(share.job.plan.windows[window].ids) for window in share.windows)
                 share.job.remaining -= len(share.windows)
+            finished = [share.job for share in row if share.job.remaining == 0]
             # A tenth of each observation: one slow row must not look like a slow machine.
-            self._seconds_per_token += 0.1 * (seconds / tokens - self._seconds_per_token)
-        for share in row:
-            if share.job.remaining == 0:
-                share.job.resolve()
+            observed = seconds / sum(share.tokens for share in row)
+            self._seconds_per_token += 0.1 * (observed - self._seconds_per_token)
+        for job in finished:
+            job.resolve()
 
-    def close(self) -> None:
-        """Give no more rows and fail what waits."""
+    def fail(self, row: list[Share], error: EmblemError) -> None:
+        """Give up the requests that had a part in a row, and no others."""
+        for share in row:
+            share.job.abandon()
+            share.job.resolve(error)
+
+    def close(self, why: str) -> None:
+        """Give no more rows, and fail what waits and what still comes. The first reason stays."""
         with self._changed:
-            self._closed = True
-            jobs = [job for lane in self._lanes.values() for job in lane.jobs]
-            self._lanes = {lane: _LaneQueue() for lane in Lane}
+            if self._closed is not None:
+                return
+            self._closed = why
+            jobs = [job for lane in self._jobs.values() for job in lane]
+            self._jobs = {lane: [] for lane in Lane}
             self._changed.notify_all()
         for job in jobs:
-            job.resolve(DeploymentFailed("the server is shutting down"))
+            job.resolve(DeploymentFailed(why))
 
-    def _take(self, lane: _LaneQueue) -> list[Share]:
+    def _take(self, lane: Lane) -> list[Share]:
         """Act on what ``core.pack.take`` decides. The lock is held."""
-        jobs = lane.jobs
+        jobs = self._jobs[lane]
         taken = take([job.waiting for job in jobs], self._row_tokens, self._clock())
-        row = []
-        for place, first, last in taken.picks:
-            waiting = jobs[place].waiting
-            front, back = slice(waiting.first, first), slice(last, waiting.last)
-            row.append(
-                Share(jobs[place], np.concatenate([waiting.order[front], waiting.order[back]]))
-            )
-            lane.tokens -= int(waiting.lengths[front].sum() + waiting.lengths[back].sum())
-            waiting.first, waiting.last = first, last
-        for place in (*taken.dropped, *taken.expired):
-            waiting = jobs[place].waiting
-            lane.tokens -= int(waiting.lengths[waiting.first : waiting.last].sum())
-            waiting.first = waiting.last
+        row = [_share(jobs[place], first, last) for place, first, last in taken.picks]
         for place in taken.expired:
             jobs[place].resolve(DeadlineExceeded("The request was not answered in time."))
-        lane.jobs = [job for job in jobs if job.waiting.first < job.waiting.last]
-        lane.bytes = sum(job.bytes for job in lane.jobs)
-        if row and lane.jobs and lane.jobs[0] is row[0].job:
+        gone = {*taken.dropped, *taken.expired}
+        left = [
+            job
+            for place, job in enumerate(jobs)
+            if place not in gone and job.waiting.first < job.waiting.last
+        ]
+        if row and left and left[0] is row[0].job:
             # Whoever began this row is the last to begin another.
-            lane.jobs.append(lane.jobs.pop(0))
+            left.append(left.pop(0))
+        self._jobs[lane] = left
         return row
+
+
+def _share(job: Job, first: int, last: int) -> Share:
+    """Take the windows out that lie before ``first`` and from ``last`` on."""
+    waiting = job.waiting
+    front, back = slice(waiting.first, first), slice(last, waiting.last)
+    windows = np.concatenate([waiting.order[front], waiting.order[back]])
+    tokens = int(waiting.lengths[front].sum() + waiting.lengths[back].sum())
+    waiting.first, waiting.last = first, last
+    job.tokens -= tokens
+    return Share(job, windows, tokens)
