@@ -61,7 +61,7 @@ class Served:
     @property
     def space_identity(self) -> str:
         """The whole identity of that space."""
-        _, _, given = self.space_written.partition("/")
+        _, _, given = self.space_written.rpartition("/")  # the model's name may have one too
         return f"{self.model.space.identity} as {given}"
 
 

@@ -1,11 +1,12 @@
 """Which names a configuration serves: models, their query and document forms, and aliases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from emblem.config import AliasSettings, ModelSettings, Settings
 from emblem.errors import ConfigError, InvalidRequest
 from emblem.model import Model
-from emblem.names import OPENAI_WIDTHS, Options, Served, check_options
+from emblem.names import OPENAI_WIDTHS, Options, Served, check_options, combine
 from emblem.types import Kind
 
 Configured = tuple[Model, ModelSettings, int]  # with the time it was fetched, in epoch seconds
@@ -26,8 +27,9 @@ def roster(
         for one in _by_kind(base):
             if one.name not in settings.aliases:
                 _add(served, one)
+    bases = dict(served)
     for name, alias in settings.aliases.items():
-        _add(served, _alias(name, alias, served))
+        _add(served, _alias(name, alias, bases))
     for one in _openai(served.get(default), settings):
         served.setdefault(one.name, one)
     return tuple(served.values())
@@ -60,33 +62,27 @@ def _by_kind(base: Served) -> list[Served]:
     ]
 
 
-def _alias(name: str, alias: AliasSettings, served: dict[str, Served]) -> Served:
-    base = served.get(alias.model)
-    if base is None or (base.alias_of is not None and base.fixed == Options()):
+def _alias(name: str, alias: AliasSettings, bases: Mapping[str, Served]) -> Served:
+    if (base := bases.get(alias.model)) is None:
         raise ConfigError(
-            f"[aliases.{name}] model = {alias.model!r} is not served; "
-            f"served are {', '.join(one.name for one in served.values() if not one.alias_of)}"
+            f"[aliases.{name}] model = {alias.model!r} is not a model that is served; "
+            f"those are {', '.join(bases)}"
         )
-    fixed = Options(
-        alias.dimensions,
-        alias.input_type or base.fixed.kind,
-        alias.output_dtype,
-        alias.overflow,
-        alias.priority,
+    asked = Options(
+        alias.dimensions, alias.input_type, alias.output_dtype, alias.overflow, alias.priority
     )
-    one = Served(
+    try:
+        fixed = combine(base, asked)
+        check_options(replace(base, name=name), fixed)
+    except InvalidRequest as error:
+        raise ConfigError(f"[aliases.{name}] {error.param}: {error}") from None
+    return replace(
+        base,
         name=name,
-        model=base.model,
-        created=base.created,
         fixed=fixed,
         token_ids=alias.token_ids or base.token_ids,
         alias_of=alias.model,
     )
-    try:
-        check_options(one, fixed)
-    except InvalidRequest as error:
-        raise ConfigError(f"[aliases.{name}] {error.param}: {error}") from None
-    return one
 
 
 def _openai(base: Served | None, settings: Settings) -> list[Served]:

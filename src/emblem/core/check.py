@@ -12,7 +12,7 @@ def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str |
     """Say what is wrong with a result, or None where nothing is.
 
     As many vectors as texts, of the width that was asked for, every number finite, no zero vector,
-    unit norm where the space has it, and a plausible token count for each text.
+    unit norm where the space has it, a token count for each text, and no overflow of another text.
     """
     vectors = result.vectors
     expected = (len(request.inputs), request.dimensions or space.width)
@@ -31,8 +31,17 @@ def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str |
         worst = int(np.argmax(off)) if len(off) else 0
         if len(off) and off[worst] > NORM_TOLERANCE:
             return f"vector {worst} has norm {np.sqrt(squared[worst]):.4f}, not 1"
-    if result.tokens.shape != expected[:1] or (result.tokens < 0).any():
-        return f"token counts of shape {result.tokens.shape} for {expected[0]} texts"
+    return _miscounted(result, expected[0])
+
+
+def _miscounted(result: EmbedResult, texts: int) -> str | None:
+    tokens = result.tokens
+    if tokens.shape != (texts,) or tokens.dtype != np.int32:
+        return f"{_shape(tokens.shape)} token counts of type {tokens.dtype} for {texts} texts"
+    if (tokens < 0).any():
+        return f"a token count below zero at {int(np.argmin(tokens))}"
+    if any(not 0 <= index < texts for index in result.overflowed):
+        return f"an overflowing text that is not among the {texts}"
     return None
 
 

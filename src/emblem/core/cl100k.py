@@ -22,7 +22,7 @@ class Cl100k:
         try:
             for line in ranks.splitlines():
                 token, rank = line.split()
-                tokens[int(rank)] = base64.b64decode(token)
+                tokens[int(rank)] = base64.b64decode(token, validate=True)
         except (ValueError, IndexError, binascii.Error) as error:
             raise ModelError(
                 f"the cl100k_base ranks are not as tiktoken writes them: {error}"
@@ -38,10 +38,9 @@ class Cl100k:
         tokens; what a client cut inside a character becomes U+FFFD. Raises ValueError, saying
         which, for an id that is not an ordinary token.
         """
-        size = self.SIZE
-        for token in ids:
-            if not 0 <= token < size:
-                raise ValueError(
-                    f"has the id {token}, which is no ordinary cl100k_base token (0…{size - 1})"
-                )
-        return b"".join([self._tokens[token] for token in ids]).decode("utf-8", "replace")
+        if ids and not (min(ids) >= 0 and max(ids) < self.SIZE):
+            wrong = next(token for token in ids if not 0 <= token < self.SIZE)
+            raise ValueError(
+                f"has the id {wrong}, which is no ordinary cl100k_base token (0…{self.SIZE - 1})"
+            )
+        return b"".join(map(self._tokens.__getitem__, ids)).decode("utf-8", "replace")
