@@ -292,3 +292,20 @@ def test_any_text_is_either_a_value_or_one_line_naming_the_variable(name: str, t
     except ConfigError as error:
         assert variable in str(error)  # noqa: PT017 - most texts are values
         assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+def test_a_models_folder_is_seen_from_the_file_that_names_it(tmp_path: Path) -> None:
+    """``./`` and ``~`` in a file mean the same wherever the server is started."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "emblem.toml").write_text(
+        'serve = ["./one", "org/two"]\ndefault_model = "~/three"\n[models.four]\nsource = "../four"\n'
+    )
+    found = load(
+        flags={},
+        environ={"HOME": str(tmp_path / "me"), "USERPROFILE": str(tmp_path / "me")},
+        directory=tmp_path,
+        config_file=tmp_path / "etc" / "emblem.toml",
+    ).settings
+    assert found.serve == (str(tmp_path / "etc" / "one"), "org/two")
+    assert found.default_model == str(tmp_path / "me" / "three")
+    assert found.models["four"].source == str(tmp_path / "four")

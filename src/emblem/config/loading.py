@@ -29,6 +29,10 @@ SERVICE_LINK = re.compile(
 )
 SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
+# Settings that name a model, which may be a folder, and how a reference to a folder begins.
+MODEL_SETTINGS = ("source", "default_model", "serve")
+FOLDER_STARTS = ("./", "../", "~", "/")
+
 Flag = str | bool | Sequence[str] | None
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -151,10 +155,18 @@ def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
 
 
 def _placed(name: str, value: Any, base: Path, environ: Mapping[str, str]) -> Any:
-    """Give ``home`` as an absolute path, seen from ``base``; everything else as it is."""
-    if name != "home" or not value:
-        return value
-    return str(Path(os.path.normpath(base / _expanded(value, environ))))
+    """Give folders as absolute paths, seen from ``base``; everything else as it is."""
+    if name == "home" and value:
+        return _absolute(value, base, environ)
+    if name in MODEL_SETTINGS and isinstance(value, str):
+        return _absolute(value, base, environ) if value.startswith(FOLDER_STARTS) else value
+    if name in MODEL_SETTINGS:
+        return tuple(_placed("source", one, base, environ) for one in value)
+    return value
+
+
+def _absolute(path: str, base: Path, environ: Mapping[str, str]) -> str:
+    return str(Path(os.path.normpath(base / _expanded(path, environ))))
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> Path:
@@ -200,7 +212,9 @@ def _read(file: Path, environ: Mapping[str, str]) -> tuple[_Values, dict[str, di
     for name in content.keys() & _SCALARS.keys():
         right = _checked(name, content[name], f"{file}: {name}", text=False)
         found[name] = _Value(_placed(name, right, file.parent, environ), str(file))
-    tables = {kind: _table(kind, content[kind], file) for kind in TABLES if kind in content}
+    tables = {
+        kind: _table(kind, content[kind], file, environ) for kind in TABLES if kind in content
+    }
     return {name: one for name, one in found.items() if one.value != "" or name != "home"}, tables
 
 
@@ -225,14 +239,16 @@ def _known(given: Iterable[str], names: Iterable[str], file: Path, table: str = 
             raise ConfigError(f"{place} {name!r}{nearest(name, names)}")
 
 
-def _table(kind: str, content: Any, file: Path) -> dict[str, Any]:
+def _table(kind: str, content: Any, file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """Check ``[models.…]`` or ``[aliases.…]``."""
     if not isinstance(content, dict) or not all(isinstance(one, dict) for one in content.values()):
         raise ConfigError(f"{file}: {kind} must be tables, each written [{kind}.NAME]")
-    return {name: _entry(kind, name, entry, file) for name, entry in content.items()}
+    return {name: _entry(kind, name, entry, file, environ) for name, entry in content.items()}
 
 
-def _entry(kind: str, name: str, entry: dict[str, Any], file: Path) -> Any:
+def _entry(
+    kind: str, name: str, entry: dict[str, Any], file: Path, environ: Mapping[str, str]
+) -> Any:
     fields = {field.name: field for field in msgspec.structs.fields(_TABLES[kind])}
     table = f"[{kind}.{name}]"
     _known(entry, fields, file, table)
@@ -243,4 +259,6 @@ def _entry(kind: str, name: str, entry: dict[str, Any], file: Path) -> Any:
         key: convert(value, fields[key].type, where=f"{file}: {table} {key}", text=False)
         for key, value in entry.items()
     }
-    return _TABLES[kind](**values)
+    return _TABLES[kind](
+        **{key: _placed(key, value, file.parent, environ) for key, value in values.items()}
+    )
