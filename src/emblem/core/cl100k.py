@@ -5,7 +5,6 @@ another vocabulary, many of them would pass as valid and come out as silently wr
 """
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 from emblem.errors import ModelError
@@ -18,18 +17,18 @@ class Cl100k:
 
     def __init__(self, ranks: bytes) -> None:
         """Read tiktoken's rank file: a line a token, its bytes in base64 and its rank."""
-        tokens = [b""] * self.SIZE
+        tokens: dict[int, bytes] = {}
         try:
             for line in ranks.splitlines():
                 token, rank = line.split()
                 tokens[int(rank)] = base64.b64decode(token, validate=True)
-        except (ValueError, IndexError, binascii.Error) as error:
+        except ValueError as error:
             raise ModelError(
                 f"the cl100k_base ranks are not as tiktoken writes them: {error}"
             ) from None
-        if not all(tokens):
-            raise ModelError("the cl100k_base ranks are incomplete")
-        self._tokens = tokens
+        if tokens.keys() != set(range(self.SIZE)):
+            raise ModelError(f"the cl100k_base ranks are not those from 0 to {self.SIZE - 1}")
+        self._tokens = [tokens[rank] for rank in range(self.SIZE)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Give the text of a token array.

@@ -191,8 +191,11 @@ def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Tokenise without special tokens."""
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    """Tokenise without special tokens. Raises ModelError where the tokenizer cannot."""
+    try:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        raise ModelError(f"tokenizer.json: {error}") from None
     return ids
 
 
