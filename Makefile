@@ -10,6 +10,7 @@ CLIENTS := .venv-clients
 TORCH   := .venv-torch
 NODE    := tests/compat/node
 LOCKS   := requirements
+BENCH_HOME := .cache/test-home
 PIP     := -m pip --disable-pip-version-check
 
 # uv makes the locks; nothing else needs it. torch is no part of any lock.
@@ -17,7 +18,7 @@ UV_VERSION    := 0.13.8
 TORCH_VERSION := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow check lock check-lock clean python
+.PHONY: help serve test test-slow bench check lock check-lock clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,11 @@ test: .venv/.dev $(CLIENTS)/.done node-packages ## install what is needed and ru
 
 test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and torch, live
 	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: .venv/.core $(TORCH)/.done ## measure the engine beside sentence-transformers, in one run
+	@EMBLEM_HOME="$(CURDIR)/$(BENCH_HOME)" $(BIN)/emblem pull all-MiniLM-L6-v2
+	@EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python \
+		benchmarks/against_sentence_transformers.py $(BENCH_HOME)/models/all-MiniLM-L6-v2 $(ARGS)
 
 check: .venv/.dev ## lint, format, types and layers
 	$(BIN)/ruff check .
