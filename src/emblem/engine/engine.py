@@ -169,7 +169,7 @@ class Engine:
         started = self._clock()
         try:
             self._fill(row, stream)
-        except Exception:  # whatever a backend raises fails this row only
+        except BaseException:  # whatever a backend raises fails this row only
             log.exception("%s failed to run a row", self._model.name)
             self._queue.fail(row, DeploymentFailed(f"{self._model.name} failed to run"))
         else:

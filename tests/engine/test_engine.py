@@ -1,0 +1,528 @@
+"""The engine over a backend that does what the tests say."""
+
+import asyncio
+import gc
+import random
+import threading
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emblem.backends.fake import FakeBackend
+from emblem.core import plan as core_plan
+from emblem.core.admit import Load
+from emblem.core.tokenize import Text, TextTokenizer
+from emblem.engine import Engine, QueueLimits
+from emblem.errors import (
+    DeadlineExceeded,
+    DeploymentFailed,
+    InvalidInput,
+    InvalidRequest,
+    ModelError,
+    Overloaded,
+    TooManyTokens,
+)
+from emblem.types import EmbedRequest, Kind, Lane, Overflow, Row, Vectors
+from tiny_engine import (
+    FIRST_WORD,
+    MAX_LENGTH,
+    WIDTH,
+    WORDS,
+    ids_of,
+    model,
+    tiny_engine,
+    tokenizer,
+    until,
+    vector_of,
+    words,
+)
+
+pytestmark = pytest.mark.anyio
+
+ROWS_OF_ONE = 1  # a row of so many tokens holds one sequence only
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def queued(engine: Engine, lane: Lane = Lane.INTERACTIVE) -> bool:
+    return engine._queue.waiting(lane) != Load()
+
+
+async def begun(backend: FakeBackend) -> None:
+    """Wait until one more row has begun."""
+    assert await asyncio.to_thread(backend.await_run)
+
+
+def row_with(backend: FakeBackend, word: int) -> list[int]:
+    """Find the places of the rows that held a word."""
+    return [place for place, row in enumerate(backend.rows) if FIRST_WORD + word in row.ids]
+
+
+# -- the right vectors ------------------------------------------------------------------------
+
+
+async def test_two_hundred_mixed_requests_at_once_get_their_own_vectors() -> None:
+    chance = random.Random(3)
+    requests = []
+    for _ in range(200):
+        texts = [
+            words(*(chance.randrange(WORDS) for _ in range(chance.choice((1, 3, 9, 10, 11, 45)))))
+            for _ in range(chance.choice((1, 1, 2, 7, 30)))
+        ]
+        requests.append(
+            EmbedRequest(
+                tuple(texts),
+                kind=chance.choice((None, Kind.QUERY, Kind.DOCUMENT)),
+                dimensions=chance.choice((None, 3, WIDTH)),
+                overflow=chance.choice((None, Overflow.MEAN, Overflow.TRUNCATE)),
+                lane=chance.choice(list(Lane)),
+            )
+        )
+    async with tiny_engine(FakeBackend(WIDTH, row_tokens=64, streams=2)) as engine:
+        results = await asyncio.gather(*map(engine.embed, requests))
+        assert [engine._queue.waiting(lane) for lane in Lane] == [Load(), Load()]
+    for request, result in zip(requests, results, strict=True):
+        d = request.dimensions or WIDTH
+        assert result.vectors.shape == (len(request.inputs), d)
+        for text, vector in zip(request.inputs, result.vectors, strict=True):
+            expected = vector_of(
+                str(text),
+                prompt="ask:" if request.kind is Kind.QUERY else "",
+                truncate=request.overflow is Overflow.TRUNCATE,
+            )[:d]
+            np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+async def test_a_text_has_the_same_bytes_alone_and_among_others() -> None:
+    text = words(5, 6, 7)
+    async with tiny_engine() as engine:
+        alone = await engine.embed(EmbedRequest((text,)))
+        among = await engine.embed(EmbedRequest((words(*range(40)), text, words(1))))
+    assert alone.vectors[0].tobytes() == among.vectors[1].tobytes()
+
+
+async def test_a_result_says_what_each_text_cost_and_which_were_too_long() -> None:
+    texts = (words(1, 2), words(*range(25)), words(*range(10)))
+    async with tiny_engine() as engine:
+        whole = await engine.embed(EmbedRequest(texts))
+        cut = await engine.embed(EmbedRequest(texts, overflow=Overflow.TRUNCATE))
+    assert whole.tokens.tolist() == [4, 27, 12]
+    assert cut.tokens.tolist() == [4, MAX_LENGTH, 12]
+    assert whole.overflowed == cut.overflowed == (1,)
+    assert whole.served_by == "tiny"
+
+
+async def test_native_ids_give_the_vector_of_their_text() -> None:
+    async with tiny_engine() as engine:
+        result = await engine.embed(EmbedRequest((tuple(ids_of(words(8, 9))), words(8, 9))))
+    assert result.vectors[0].tobytes() == result.vectors[1].tobytes()
+
+
+# -- what is refused --------------------------------------------------------------------------
+
+
+async def test_every_wrong_input_is_named_whichever_slice_it_is_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_plan, "SLICE_CHARACTERS", 4)
+    inputs = ((-1,), words(1), (10, 11), "\udc80", (0,), words(2), (10**9,))
+    async with tiny_engine() as engine:
+        with pytest.raises(InvalidInput) as caught:
+            await engine.embed(EmbedRequest(inputs))
+    assert [index for index, _ in caught.value.problems] == [0, 3, 4, 6]
+
+
+async def test_a_text_beyond_the_limit_is_refused_and_the_engine_goes_on() -> None:
+    async with tiny_engine() as engine:
+        with pytest.raises(InvalidInput, match="maximum context length is 5 tokens"):
+            await engine.embed(EmbedRequest((words(1, 2, 3, 4),), max_input_tokens=5))
+        with pytest.raises(TooManyTokens, match="Requested 9 tokens, max 8 tokens"):
+            await engine.embed(EmbedRequest((words(1, 2), words(1, 2, 3)), max_total_tokens=8))
+        with pytest.raises(InvalidRequest, match="nothing to embed"):
+            await engine.embed(EmbedRequest(()))
+        assert (await engine.embed(EmbedRequest((words(1),)))).vectors.shape == (1, WIDTH)
+
+
+async def test_tokenising_ends_once_there_are_too_many_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_plan, "SLICE_CHARACTERS", 1)
+    reader = Recording()
+    texts = tuple(words(n) for n in range(50))
+    async with tiny_engine(reader=reader) as engine:
+        with pytest.raises(TooManyTokens, match="Requested more than 9 tokens, max 8"):
+            await engine.embed(EmbedRequest(texts, max_total_tokens=8))
+    assert reader.read_lengths == [2, 2, 2]
+
+
+class Recording(TextTokenizer):
+    """Remembers how long the texts were that it read, and waits when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(tokenizer(), max_length=MAX_LENGTH)
+        self.read_lengths: list[int] = []
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+
+    def readings(self, inputs, prompt) -> list[Text | str]:
+        self.begun.set()
+        assert self.go.wait(10)
+        self.read_lengths += map(len, inputs)
+        return super().readings(inputs, prompt)
+
+
+async def test_ten_megabytes_are_refused_unread_while_others_are_served() -> None:
+    reader = Recording()
+    huge = EmbedRequest(("x" * 10_000_000,), max_input_tokens=8192)
+    async with tiny_engine(reader=reader) as engine:
+        small = [engine.embed(EmbedRequest((words(n),), max_input_tokens=8192)) for n in range(5)]
+        *served, refused = await asyncio.gather(*small, engine.embed(huge), return_exceptions=True)
+    assert isinstance(refused, InvalidInput)
+    assert all(not isinstance(one, BaseException) for one in served)
+    assert reader.read_lengths == [2] * 5
+
+
+# -- who runs when ----------------------------------------------------------------------------
+
+
+async def test_a_request_that_is_cancelled_is_dropped_before_it_runs() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        running = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await begun(backend)
+        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((words(2), words(3)))))
+        await until(lambda: queued(engine))
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert engine._queue.waiting(Lane.INTERACTIVE) == Load()
+        backend.release()
+        await running
+        await engine.embed(EmbedRequest((words(4),)))
+    assert len(backend.rows) == 2
+    assert row_with(backend, 2) == row_with(backend, 3) == []
+
+
+async def test_a_request_that_is_cancelled_half_way_runs_no_further() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),) * 50)))
+        await begun(backend)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        backend.release()
+        await engine.embed(EmbedRequest((words(2),)))
+    assert len(backend.rows) == 2
+
+
+async def test_a_request_that_is_cancelled_while_it_is_tokenised_never_runs() -> None:
+    backend, reader = FakeBackend(WIDTH), Recording()
+    async with tiny_engine(backend, reader=reader) as engine:
+        reader.go.clear()
+        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await asyncio.to_thread(reader.begun.wait)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        reader.go.set()
+        await engine.embed(EmbedRequest((words(2),)))
+    assert row_with(backend, 1) == []
+
+
+async def test_an_interactive_request_overtakes_bulk_work_between_two_rows() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        bulk = EmbedRequest(tuple(words(n) for n in range(20)), lane=Lane.BULK)
+        long = asyncio.ensure_future(engine.embed(bulk))
+        await begun(backend)
+        quick = asyncio.ensure_future(engine.embed(EmbedRequest((words(100), words(101)))))
+        await until(lambda: queued(engine))
+        backend.release()
+        await asyncio.gather(long, quick)
+    assert (row_with(backend, 100), row_with(backend, 101)) == ([1], [2])
+
+
+async def test_bulk_work_goes_on_beside_interactive_requests_without_end() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        first = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await begun(backend)
+        many = EmbedRequest(tuple(words(n) for n in range(100, 140)))
+        interactive = asyncio.ensure_future(engine.embed(many))
+        bulk = asyncio.ensure_future(engine.embed(EmbedRequest((words(2),), lane=Lane.BULK)))
+        await until(lambda: queued(engine) and queued(engine, Lane.BULK))
+        backend.release()
+        await asyncio.gather(first, interactive, bulk)
+    assert row_with(backend, 2)[0] < 10
+
+
+async def test_a_small_request_does_not_wait_for_the_big_one_before_it() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=16)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        texts = tuple(words(*range(n, n + 8)) for n in range(0, 800, 8))
+        big = asyncio.ensure_future(engine.embed(EmbedRequest(texts, lane=Lane.BULK)))
+        await begun(backend)
+        small = asyncio.ensure_future(engine.embed(EmbedRequest((words(999),), lane=Lane.BULK)))
+        await until(lambda: len(engine._queue._jobs[Lane.BULK]) == 2)
+        backend.release()
+        await asyncio.gather(big, small)
+    assert row_with(backend, 999)[0] <= 2
+    assert len(backend.rows) >= 50
+
+
+async def test_every_stream_works_on_one_request_that_fills_many_rows() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE, streams=3)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        texts = tuple(words(n) for n in range(9))
+        task = asyncio.ensure_future(engine.embed(EmbedRequest(texts)))
+        for _ in range(3):
+            await begun(backend)
+        backend.release()
+        result = await task
+    for text, vector in zip(texts, result.vectors, strict=True):
+        np.testing.assert_allclose(vector, vector_of(text), atol=1e-5)
+
+
+async def test_a_request_past_its_deadline_is_told_so_and_does_not_run() -> None:
+    backend, now = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE), [0.0]
+    async with tiny_engine(backend, clock=lambda: now[0]) as engine:
+        backend.block()
+        running = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),), deadline=5.0)))
+        await begun(backend)
+        late = asyncio.ensure_future(engine.embed(EmbedRequest((words(2),), deadline=5.0)))
+        in_time = asyncio.ensure_future(engine.embed(EmbedRequest((words(3),), deadline=50.0)))
+        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 2)
+        now[0] = 10.0
+        backend.release()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await asyncio.gather(running, in_time)
+    assert row_with(backend, 2) == []
+
+
+# -- overload ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limits", [QueueLimits(interactive_s=1e-9), QueueLimits(max_bytes=1)], ids=["seconds", "bytes"]
+)
+async def test_beyond_its_bound_a_lane_refuses_and_the_other_one_goes_on(
+    limits: QueueLimits,
+) -> None:
+    backend, reader = FakeBackend(WIDTH), Recording()
+    async with tiny_engine(backend, limits=limits, reader=reader) as engine:
+        backend.block()
+        running = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await begun(backend)
+        waiting = asyncio.ensure_future(engine.embed(EmbedRequest((words(*range(500)),))))
+        await until(lambda: queued(engine))
+        with pytest.raises(Overloaded) as caught:
+            await engine.embed(EmbedRequest((words(3),)))
+        assert 1 <= caught.value.retry_after_s <= 60
+        other = asyncio.ensure_future(engine.embed(EmbedRequest((words(4),), lane=Lane.BULK)))
+        await until(lambda: queued(engine, Lane.BULK))
+        backend.release()
+        await asyncio.gather(running, waiting, other)
+        assert (await engine.embed(EmbedRequest((words(5),)))).vectors.shape == (1, WIDTH)
+
+
+async def test_work_that_was_abandoned_leaves_room_for_others() -> None:
+    backend = FakeBackend(WIDTH)
+    async with tiny_engine(backend, limits=QueueLimits(interactive_s=1e-9)) as engine:
+        backend.block()
+        running = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await begun(backend)
+        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((words(2),))))
+        await until(lambda: queued(engine))
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        next_one = asyncio.ensure_future(engine.embed(EmbedRequest((words(3),))))
+        await until(lambda: queued(engine) or next_one.done())
+        backend.release()
+        await asyncio.gather(running, next_one)
+
+
+# -- what goes wrong --------------------------------------------------------------------------
+
+
+class Poisoned(FakeBackend):
+    """Fails when a row holds one word."""
+
+    WORD = 666
+
+    def run(self, row: Row) -> Vectors:
+        states = super().run(row)
+        if FIRST_WORD + self.WORD in row.ids:
+            raise RuntimeError("the device did not like that")
+        return states
+
+
+async def test_a_failure_of_the_backend_fails_the_requests_of_that_row_and_no_others() -> None:
+    backend = Poisoned(WIDTH, row_tokens=ROWS_OF_ONE)
+    texts = [words(n) for n in (1, 2, Poisoned.WORD, 3, 4)]
+    async with tiny_engine(backend) as engine:
+        results = await asyncio.gather(
+            *(engine.embed(EmbedRequest((text,))) for text in texts), return_exceptions=True
+        )
+        assert engine.problem() is None
+        again = await engine.embed(EmbedRequest((words(7),)))
+    failed = [isinstance(result, BaseException) for result in results]
+    assert failed == [False, False, True, False, False]
+    assert isinstance(results[2], DeploymentFailed)
+    np.testing.assert_allclose(again.vectors[0], vector_of(words(7)), atol=1e-5)
+
+
+async def test_a_request_of_which_a_part_failed_runs_no_further() -> None:
+    backend = Poisoned(WIDTH, row_tokens=ROWS_OF_ONE)
+    texts = (words(Poisoned.WORD, 1, 2), *(words(n) for n in range(50)))
+    async with tiny_engine(backend) as engine:
+        with pytest.raises(DeploymentFailed):
+            await engine.embed(EmbedRequest(texts))
+        await engine.embed(EmbedRequest((words(100),)))
+        assert engine._queue.waiting(Lane.INTERACTIVE) == Load()
+    assert len(backend.rows) == 2
+
+
+class Misshapen(FakeBackend):
+    """Gives states of another shape than it promised."""
+
+    def __init__(self, cut: tuple[slice, slice]) -> None:
+        super().__init__(WIDTH)
+        self.cut: tuple[slice, slice] | None = cut
+
+    def run(self, row: Row) -> Vectors:
+        states = super().run(row)
+        return states if self.cut is None else states[self.cut]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        (slice(1, None), slice(None)),
+        (slice(None), slice(1)),
+        (slice(None), slice(3)),
+        (slice(0), slice(0)),
+    ],
+    ids=["too few", "one wide", "three wide", "none"],
+)
+async def test_states_of_the_wrong_shape_fail_the_row_and_the_engine_goes_on(
+    cut: tuple[slice, slice],
+) -> None:
+    backend = Misshapen(cut)
+    async with tiny_engine(backend) as engine:
+        with pytest.raises(DeploymentFailed):
+            await engine.embed(EmbedRequest((words(1), words(2))))
+        backend.cut = None
+        assert engine.problem() is None
+        await engine.embed(EmbedRequest((words(3),)))
+
+
+async def test_a_backend_of_another_width_than_the_space_is_refused_at_once() -> None:
+    reader = TextTokenizer(tokenizer(), max_length=MAX_LENGTH)
+    with pytest.raises(ModelError, match="tiny has 6 numbers and its backend gives 8"):
+        Engine(model(width=6), reader, FakeBackend(WIDTH))
+
+
+class Dying(FakeBackend):
+    """Cannot open a stream, or not a second one."""
+
+    def __init__(self, streams: int) -> None:
+        super().__init__(WIDTH, streams=streams)
+        self.left = streams - 1
+        self.go = threading.Event()
+        self.turn = threading.Lock()
+
+    def stream(self):
+        with self.turn:
+            self.left -= 1
+            if self.left < 0:
+                assert self.go.wait(10)
+                raise RuntimeError("no device")
+        return super().stream()
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+async def test_a_stream_that_dies_shows_and_whoever_waits_is_told(streams: int) -> None:
+    backend = Dying(streams)
+    backend.block()
+    async with tiny_engine(backend) as engine:
+        requests = [EmbedRequest((words(n),) * 40) for n in range(3)]
+        tasks = [asyncio.ensure_future(engine.embed(request)) for request in requests]
+        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 3)
+        backend.go.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [DeploymentFailed] * 3
+        await until(lambda: engine.problem() is not None)
+        assert "has lost emblem-stream-" in str(engine.problem())
+        with pytest.raises(DeploymentFailed, match="has lost"):
+            await engine.embed(EmbedRequest((words(1),)))
+
+
+# -- the end ----------------------------------------------------------------------------------
+
+
+async def test_closing_hands_back_what_runs_and_fails_what_waits() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        running = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        await begun(backend)
+        waiting = asyncio.ensure_future(engine.embed(EmbedRequest((words(2),))))
+        await until(lambda: queued(engine))
+        closing = asyncio.ensure_future(engine.aclose())
+        with pytest.raises(DeploymentFailed, match="tiny is shutting down"):
+            await waiting
+        assert engine.problem() == "is shutting down"
+        with pytest.raises(DeploymentFailed, match="is shutting down"):
+            await engine.embed(EmbedRequest((words(3),)))
+        assert not backend.closed
+        backend.release()
+        np.testing.assert_allclose((await running).vectors[0], vector_of(words(1)), atol=1e-5)
+        await closing
+        assert backend.closed
+    assert len(backend.rows) == 1
+
+
+async def test_a_request_that_is_tokenised_while_the_engine_closes_is_told_so() -> None:
+    reader = Recording()
+    async with tiny_engine(reader=reader) as engine:
+        reader.go.clear()
+        tasks = [asyncio.ensure_future(engine.embed(EmbedRequest((words(n),)))) for n in range(5)]
+        await asyncio.to_thread(reader.begun.wait)
+        await engine.aclose()
+        reader.go.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [DeploymentFailed] * 5
+
+
+async def test_nothing_of_a_request_is_kept_once_it_is_answered() -> None:
+    async with tiny_engine() as engine:
+        result = await engine.embed(EmbedRequest((words(1), words(2))))
+        kept = weakref.ref(result.vectors)
+        del result
+
+        def freed() -> bool:
+            gc.collect()
+            return kept() is None
+
+        await until(freed)
+
+
+async def test_requests_of_one_text_and_of_many_add_up_to_the_same_usage() -> None:
+    texts = tuple(words(*range(n)) for n in (1, 9, 10, 11, 33))
+    request = EmbedRequest(texts)
+    async with tiny_engine() as engine:
+        together = await engine.embed(request)
+        alone = [await engine.embed(replace(request, inputs=(text,))) for text in texts]
+    assert together.tokens.tolist() == [int(one.tokens[0]) for one in alone]

@@ -1,0 +1,191 @@
+"""The queue's accounts, whatever is put in, taken out, abandoned, failed or late."""
+
+import asyncio
+import logging
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from emblem.core.admit import Load
+from emblem.core.pack import Waiting
+from emblem.core.plan import Plan
+from emblem.core.tokenize import Window
+from emblem.engine.queue import INITIAL_SECONDS_PER_TOKEN, Job, Queue, QueueLimits
+from emblem.errors import DeploymentFailed
+from emblem.types import Lane
+
+FOREVER = float("inf")
+PLENTY = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=1 << 60)
+LOOP = asyncio.new_event_loop()
+LOOP.close()  # whatever is resolved is resolved for nobody
+
+
+def job(*lengths: int, deadline: float = FOREVER, loop: asyncio.AbstractEventLoop = LOOP) -> Job:
+    windows = [Window(np.zeros(length, np.int32), 0, length) for length in lengths]
+    n = len(lengths)
+    return Job(
+        plan=Plan(windows, np.zeros(n, np.int32), np.ones(1, np.int32), ()),
+        waiting=Waiting.of(np.array(lengths), deadline),
+        vectors=np.empty((n, 2), np.float32),
+        bytes=10 * n,
+        finished=asyncio.Future(loop=loop),
+        tokens=sum(lengths),
+        remaining=n,
+    )
+
+
+def queue(now: list[float] | None = None) -> Queue:
+    times = now or [0.0]
+    return Queue("tiny", 100, PLENTY, lambda: times[0])
+
+
+class Accounts(RuleBasedStateMachine):
+    """Does anything to a queue, in any order: its load is always what somebody waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = [0.0]
+        self.queue = queue(self.now)
+        self.ran: dict[Job, list[int]] = {}
+
+    def waiting(self, lane: Lane) -> list[Job]:
+        return [one for one in self.queue._jobs[lane] if not one.waiting.abandoned]
+
+    @property
+    def anything_would_run(self) -> bool:
+        return any(
+            one.waiting.deadline > self.now[0] for lane in Lane for one in self.waiting(lane)
+        )
+
+    @rule(
+        lengths=st.lists(st.integers(1, 120), min_size=1, max_size=9),
+        lane=st.sampled_from(list(Lane)),
+        patience=st.integers(1, 5),
+    )
+    def put(self, lengths: list[int], lane: Lane, patience: int) -> None:
+        one = job(*lengths, deadline=self.now[0] + patience)
+        self.queue.put(one, lane)
+        self.ran[one] = []
+
+    @precondition(lambda self: self.anything_would_run)
+    @rule(fails=st.booleans())
+    def run(self, fails: bool) -> None:
+        row = self.queue.next_row()
+        assert row
+        for share in row:
+            assert not share.job.waiting.abandoned
+            assert share.job.waiting.deadline > self.now[0]
+            self.ran[share.job] += share.windows.tolist()
+        if fails:
+            self.queue.fail(row, DeploymentFailed("no"))
+        else:
+            self.queue.done(row, 0.001)
+
+    @precondition(lambda self: self.ran)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        list(self.ran)[data.draw(st.integers(0, len(self.ran) - 1))].abandon()
+
+    @rule()
+    def let_time_pass(self) -> None:
+        self.now[0] += 1
+
+    @invariant()
+    def the_load_is_what_somebody_waits_for(self) -> None:
+        for lane in Lane:
+            left = [
+                one.waiting.lengths[one.waiting.first : one.waiting.last]
+                for one in self.waiting(lane)
+            ]
+            tokens = sum(int(lengths.sum()) for lengths in left)
+            load = self.queue.waiting(lane)
+            assert load.seconds == pytest.approx(tokens * self.queue._seconds_per_token)
+            assert load.bytes == sum(one.bytes for one in self.waiting(lane))
+
+    @invariant()
+    def no_window_runs_twice_and_none_that_was_taken_is_lost(self) -> None:
+        for one, ran in self.ran.items():
+            left = one.waiting.order[one.waiting.first : one.waiting.last].tolist()
+            assert sorted(ran + left) == list(range(len(one.plan.windows)))
+
+
+Accounts.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+TestAccounts = Accounts.TestCase
+
+
+def test_speed_is_learned_slowly_from_the_rows_that_run() -> None:
+    work = queue()
+    work.put(job(50, 50), Lane.BULK)
+    row = work.next_row()
+    assert row is not None
+    work.done(row, seconds=100.0)
+    assert work._seconds_per_token == pytest.approx(0.9 * INITIAL_SECONDS_PER_TOKEN + 0.1)
+
+
+def test_what_comes_after_the_end_is_refused_with_the_first_reason() -> None:
+    work = queue()
+    work.close("the first reason")
+    work.close("another")
+    with pytest.raises(DeploymentFailed, match="the first reason"):
+        work.put(job(1), Lane.BULK)
+    assert work.next_row() is None
+    assert work.waiting(Lane.BULK) == Load()
+
+
+def test_closing_wakes_every_stream_that_waits() -> None:
+    work, ended = queue(), threading.Barrier(4)
+
+    def stream() -> None:
+        if work.next_row() is None:
+            ended.wait(10)
+
+    threads = [threading.Thread(target=stream) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    work.close("over")
+    ended.wait(10)
+    for thread in threads:
+        thread.join(10)
+
+
+def test_one_request_wakes_as_many_streams_as_it_has_rows_for() -> None:
+    work, together = queue(), threading.Barrier(4)
+
+    def stream() -> None:
+        if work.next_row():
+            together.wait(10)
+
+    threads = [threading.Thread(target=stream) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    work.put(job(*[100] * 3), Lane.INTERACTIVE)
+    together.wait(10)
+    for thread in threads:
+        thread.join(10)
+
+
+def test_a_result_for_an_event_loop_that_has_closed_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    work = queue()
+    work.put(job(5), Lane.BULK)
+    row = work.next_row()
+    assert row is not None
+    with caplog.at_level(logging.DEBUG):
+        work.done(row, 0.1)
+    assert "after its event loop had closed" in caplog.text
+
+
+def test_a_request_is_answered_once_whatever_comes_later() -> None:
+    loop = asyncio.new_event_loop()
+    one = job(5, loop=loop)
+    one.resolve(DeploymentFailed("first"))
+    one.resolve()
+    one.resolve(DeploymentFailed("third"))
+    loop.run_until_complete(asyncio.wait([one.finished]))
+    loop.close()
+    assert str(one.finished.exception()) == "first"
