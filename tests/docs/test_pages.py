@@ -1,0 +1,162 @@
+"""What the pages state about the code: tables, names, links."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer.main
+from markdown_it import MarkdownIt
+
+from docs.pages import ALL, LAYERS, PAGES, ROOT, between, rows
+from docs.settings_table import table
+from emblem import errors
+from emblem.api import problems
+from emblem.api.models import ModelItem
+from emblem.api.wire import EmbeddingsBody
+from emblem.cli.main import _app
+from emblem.config import AliasSettings, ModelSettings
+from emblem.models import catalog
+
+API = ROOT / "docs" / "api.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+MODELS = ROOT / "docs" / "models.md"
+
+
+def prose(page: Path) -> str:
+    """Give a page without its fences."""
+    lines = page.read_text("utf-8").splitlines()
+    for token in reversed(MarkdownIt().parse("\n".join(lines))):
+        if token.type == "fence":
+            assert token.map is not None
+            del lines[token.map[0] : token.map[1]]
+    return "\n".join(lines)
+
+
+def slug(heading: str) -> str:
+    """Give the anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_table_of_settings_is_the_settings() -> None:
+    assert between(CONFIGURATION, "settings") == table(), (
+        "python tests/docs/settings_table.py writes it anew"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "struct"), [("models", ModelSettings), ("aliases", AliasSettings)]
+)
+def test_the_tables_of_model_and_alias_settings_have_every_field(name: str, struct: type) -> None:
+    fields = [field.name for field in msgspec.structs.fields(struct)]
+    assert [row[0] for row in rows(between(CONFIGURATION, name))] == fields
+
+
+def test_the_table_of_request_fields_has_every_field() -> None:
+    fields = {field.name for field in msgspec.structs.fields(EmbeddingsBody)}
+    assert {row[0] for row in rows(between(API, "fields"))} == fields
+
+
+def test_the_table_of_model_fields_has_every_field() -> None:
+    fields = {field.name for field in msgspec.structs.fields(ModelItem)}
+    assert {row[0] for row in rows(between(API, "model fields"))} == fields
+
+
+def test_the_table_of_errors_is_what_errors_become() -> None:
+    given = [
+        problems.invalid("x"),
+        problems.unknown_url("GET", "/x"),
+        problems.wrong_method("GET", "/x", "POST"),
+        problems.too_large(1),
+        problems.body_timeout(1),
+        problems.unsupported("Content-Type", "x", "y"),
+        problems.unsupported("Content-Encoding", "x", "y"),
+        problems.internal("x"),
+        problems.not_ready(["x"]),
+        *map(
+            problems.problem_of,
+            [
+                errors.InvalidRequest("x"),
+                errors.InvalidInput([(0, "x")]),
+                errors.TooManyTokens("2", 1),
+                errors.UnknownModel("x"),
+                errors.NotAuthenticated(None),
+                errors.NotAuthenticated("x"),
+                errors.Overloaded("x", 1),
+                errors.DeadlineExceeded("x"),
+                errors.InvalidResult("x", "y"),
+                errors.DeploymentFailed("x"),
+            ],
+        ),
+    ]
+    made = {(str(one.status), one.detail.type, one.detail.code or "null") for one in given}
+    assert {tuple(row[:3]) for row in rows(between(API, "errors"))} == made
+
+
+def test_the_table_of_the_catalogue_is_the_catalogue() -> None:
+    said = {(row[0], row[1], row[2]) for row in rows(between(MODELS, "catalogue"))}
+    assert said == {
+        (row.name, str(row.width), str(row.max_length or "any")) for row in catalog.ROWS
+    }
+
+
+def test_the_layers_are_those_that_are_enforced() -> None:
+    (drawn,) = (block for block in ALL if block.mark == LAYERS)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (enforced,) = (
+        one["layers"]
+        for one in project["tool"]["importlinter"]["contracts"]
+        if one["type"] == "layers"
+    )
+    assert [re.split(r"  +", line)[0] for line in drawn.content.splitlines()] == [
+        layer.replace("emblem.", "") for layer in enforced
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_pages_files_and_headings_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", prose(linked), re.MULTILINE)
+            assert anchor in map(slug, headings), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_in_the_prose_exist(page: Path) -> None:
+    named = re.findall(
+        r"`((?:src|tests|scripts|requirements|benchmarks|docs)/[\w./-]+)`", prose(page)
+    )
+    for path in named:
+        assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_prose_exist_with_their_flags(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for command in re.findall(r"`((?:emblem|make) [a-z][^`]*)`", prose(page)):
+        program, *words = shlex.split(command)
+        if program == "make":
+            assert words[0] in targets, f"{page.name}: {command}"
+            continue
+        found = typer.main.get_command(_app(words))
+        while words and hasattr(found, "commands"):
+            name = words.pop(0)
+            assert name in found.commands, f"{page.name}: {command}"
+            found = found.commands[name]
+        known = {flag for one in found.params for flag in (*one.opts, *one.secondary_opts)}
+        flags = {word for word in words if word.startswith("-")}
+        assert flags <= known | {"--help"}, f"{page.name}: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_place_of_this_machine(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for place in ("/work", "/tmp", "/root", "pypi.org", "pythonhosted", "npmjs"):
+        assert place not in text, f"{page.name} names {place}"
