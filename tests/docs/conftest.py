@@ -2,23 +2,22 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from docs.examples import Environment, ServerFor, Surroundings
 from emblem.models.library import Library
 from server import RunningServer, linked_home, running_server
-from system import NODE_MODULES, ROOT
+from system import NODE_MODULES
 
 MODEL = "all-MiniLM-L6-v2"
 
 # tiktoken looks for its ranks under this name, and downloads them where it does not find them.
 TIKTOKEN_RANKS = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
-
-ServerFor = Callable[[str], RunningServer]
-Surroundings = Callable[[RunningServer], dict[str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +37,7 @@ def server_for(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="session")
-def base_environment(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def base_environment(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Give a user's environment: ``emblem`` on the path, and nothing that needs a network."""
     ranks = Library(model_home).cl100k(fetch=False)
     assert ranks is not None
@@ -51,7 +50,7 @@ def base_environment(model_home: Path, tmp_path_factory: pytest.TempPathFactory)
     }
     return {
         **inherited,
-        "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "COLUMNS": "200",
         "TIKTOKEN_CACHE_DIR": str(tiktoken_cache),
         "NO_PROXY": "127.0.0.1",
@@ -60,10 +59,10 @@ def base_environment(model_home: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def surroundings(base_environment: dict[str, str]) -> Surroundings:
+def surroundings(base_environment: Environment) -> Surroundings:
     """Give the environment of an example: the variables that the pages use, with real values."""
 
-    def environment(server: RunningServer) -> dict[str, str]:
+    def environment(server: RunningServer) -> Environment:
         return {
             **base_environment,
             "OPENAI_BASE_URL": server.base_url,

@@ -2,21 +2,24 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import requests
 
 from docs.pages import Block
+from server import RunningServer, free_port
 from system import CLIENTS_PYTHON, require, require_clients, require_node_modules
 
 TIME_S = 120.0
 CLIENTS = ("langchain", "llama_index", "haystack", "litellm")  # not in the tests' own environment
 
 Environment = dict[str, str]
+ServerFor = Callable[[str], RunningServer]
+Surroundings = Callable[[RunningServer], Environment]
 
 
 def run(block: Block, folder: Path, environment: Environment) -> str:
@@ -59,7 +62,7 @@ def serves(block: Block) -> bool:
 
 def serve(block: Block, folder: Path, environment: Environment, time_s: float = TIME_S) -> str:
     """Run a block that serves, until it is ready; then stop it as Ctrl-C does, and give its log."""
-    port = _free_port()
+    port = free_port()
     log = folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -96,9 +99,3 @@ def _wait_until_ready(
             except requests.ConnectionError:
                 time.sleep(0.05)
     raise AssertionError(f"not ready after {time_s:.0f} s:\n{log.read_text('utf-8', 'replace')}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -1,6 +1,7 @@
 """Every example of the documentation, run for real against a real server."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs import examples
-from docs.conftest import ServerFor, Surroundings
+from docs.examples import Environment, ServerFor, Surroundings
 from docs.likeness import difference
 from docs.pages import (
     ALL,
@@ -70,7 +71,7 @@ def test_an_example_runs_and_prints_what_the_page_says(
 
 @pytest.mark.parametrize("block", SERVING, ids=str)
 def test_an_example_that_serves_is_ready_and_stops_at_ctrl_c(
-    block: Block, folder: Path, base_environment: dict[str, str], model_home: Path
+    block: Block, folder: Path, base_environment: Environment, model_home: Path
 ) -> None:
     home = linked_home(folder / "home", model_home)
     said = examples.serve(block, folder, base_environment | {"EMBLEM_HOME": str(home)})
@@ -80,7 +81,7 @@ def test_an_example_that_serves_is_ready_and_stops_at_ctrl_c(
 @pytest.mark.slow
 @pytest.mark.parametrize("block", SLOWLY, ids=str)
 def test_the_first_commands_serve_from_a_fresh_clone(
-    block: Block, folder: Path, base_environment: dict[str, str], model_home: Path
+    block: Block, folder: Path, base_environment: Environment, model_home: Path
 ) -> None:
     """REPOSITORY is this checkout's last commit; packages come from the index."""
     (folder / "REPOSITORY").symlink_to(ROOT, target_is_directory=True)
@@ -96,7 +97,8 @@ def test_the_first_commands_serve_from_a_fresh_clone(
 
 
 def _without_the_environment(path: str) -> str:
-    return ":".join(part for part in path.split(":") if not part.startswith(str(ROOT)))
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join(part for part in path.split(os.pathsep) if part != own)
 
 
 @pytest.mark.parametrize("block", SETTINGS, ids=str)

@@ -102,6 +102,13 @@ def test_the_table_of_the_catalogue_is_the_catalogue() -> None:
     }
 
 
+def test_the_figures_of_the_readme_are_those_that_were_kept() -> None:
+    kept = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8")
+    figures = re.findall(r"\d+\.\d+", between(ROOT / "README.md", "figures"))
+    assert len(figures) == 12
+    assert [figure for figure in figures if figure not in kept] == []
+
+
 def test_the_layers_are_those_that_are_enforced() -> None:
     (drawn,) = (block for block in ALL if block.mark == LAYERS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
