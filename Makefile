@@ -18,7 +18,7 @@ UV_VERSION    := 0.13.8
 TORCH_VERSION := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow bench check lock check-lock clean python
+.PHONY: help serve test test-slow bench check lock check-lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,19 +54,18 @@ clean: ## remove environments, client packages and caches; models and keys are n
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-python:
-	@test -n "$(PYTHON)" || { echo "Emblem needs Python 3.11 or later; none was found. \
-	Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
-
 # An environment is made once. A stamp in it says which lock it holds; a lock that is newer than its
 # stamp is installed again. The development lock holds the versions of the core lock and more, so
 # both share one environment and neither undoes the other.
 define make_environment
-	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) || { rm -rf $(1); \
-		echo "$(PYTHON) cannot make an environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@test -x $(1)/bin/pip || { \
+		"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "Emblem needs Python 3.11 or later, and \
+	$(if $(PYTHON),$(PYTHON) is not that,none was found). Name one: make PYTHON=/path/to/python3" >&2; exit 2; }; \
+		"$(PYTHON)" -m venv $(1) || { rm -rf $(1); echo "$(PYTHON) cannot make an environment. \
+	On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }; }
 endef
 
-.venv/.core: $(LOCKS)/core.txt $(LOCKS)/build.txt pyproject.toml | python
+.venv/.core: $(LOCKS)/core.txt $(LOCKS)/build.txt pyproject.toml
 	$(call make_environment,.venv)
 	@echo "Installing the locked dependencies into .venv (once)"
 	@$(BIN)/python $(PIP) install -q --require-hashes -r $(LOCKS)/core.txt -r $(LOCKS)/build.txt
@@ -78,20 +77,20 @@ endef
 	@$(BIN)/python $(PIP) install -q --require-hashes -r $(LOCKS)/dev.txt
 	@touch $@
 
-$(CLIENTS)/.done: $(LOCKS)/clients.txt | python
+$(CLIENTS)/.done: $(LOCKS)/clients.txt
 	$(call make_environment,$(CLIENTS))
 	@echo "Installing the locked client libraries into $(CLIENTS) (once)"
 	@$(CLIENTS)/bin/python $(PIP) install -q --require-hashes -r $(LOCKS)/clients.txt
 	@touch $@
 
-$(TORCH)/.done: $(LOCKS)/slow.txt | python
+$(TORCH)/.done: $(LOCKS)/slow.txt
 	$(call make_environment,$(TORCH))
 	@echo "Installing torch $(TORCH_VERSION), then the locked reference libraries, into $(TORCH) (once)"
 	@$(TORCH)/bin/python $(PIP) install -q torch==$(TORCH_VERSION)
 	@$(TORCH)/bin/python $(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/slow.txt
 	@touch $@
 
-.venv-lock/.done: Makefile | python
+.venv-lock/.done: Makefile
 	$(call make_environment,.venv-lock)
 	@.venv-lock/bin/python $(PIP) install -q uv==$(UV_VERSION)
 	@touch $@
