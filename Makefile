@@ -37,11 +37,12 @@ bench: .venv/.core $(TORCH)/.done ## measure the engine beside sentence-transfor
 	@EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python \
 		benchmarks/against_sentence_transformers.py $(BENCH_HOME)/models/all-MiniLM-L6-v2 $(ARGS)
 
-check: .venv/.dev ## lint, format, types and layers
+check: .venv/.dev ## lint, format, types, layers, and that the lock has what pyproject.toml asks for
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python $(PIP) check
 
 lock: .venv-lock/.done ## resolve requirements/*.txt again; ARGS="--upgrade" takes newer versions
 	@sh scripts/lock.sh "$(CURDIR)/.venv-lock/bin/uv" $(ARGS)
