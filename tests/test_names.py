@@ -54,7 +54,7 @@ def test_the_space_of_a_name_has_what_the_name_fixes_and_not_the_model_s_name() 
     assert SHORT.space_written == f"tiny@{DIGEST}/16"
     assert SHORT.space_identity != TINY.space_identity
     assert replace(TINY, name="other").space_identity == TINY.space_identity
-    moved = replace(PLAIN.model, space=replace(PLAIN.model.space, name="elsewhere/plain"))
+    moved = replace(PLAIN.model, space=replace(PLAIN.model.space, name="elsewhere/renamed"))
     assert replace(PLAIN, model=moved).space_identity == PLAIN.space_identity
 
 

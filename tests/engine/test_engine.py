@@ -280,6 +280,23 @@ async def test_a_small_request_does_not_wait_for_the_big_one_before_it() -> None
     assert len(backend.rows) >= 50
 
 
+async def test_big_requests_take_turns() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        first, second = (
+            EmbedRequest(tuple(words(n) for n in range(start, start + 6))) for start in (0, 100)
+        )
+        tasks = [asyncio.ensure_future(engine.embed(first))]
+        await begun(backend)
+        tasks.append(asyncio.ensure_future(engine.embed(second)))
+        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 2)
+        backend.release()
+        await asyncio.gather(*tasks)
+    assert sorted(row_with(backend, 100) + row_with(backend, 105)) == [2, 11]
+    assert [place for n in range(6) for place in row_with(backend, n)] == [0, 1, 3, 5, 7, 9]
+
+
 async def test_every_stream_works_on_one_request_that_fills_many_rows() -> None:
     backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE, streams=3)
     async with tiny_engine(backend) as engine:
@@ -330,6 +347,7 @@ async def test_beyond_its_bound_a_lane_refuses_and_the_other_one_goes_on(
         with pytest.raises(Overloaded) as caught:
             await engine.embed(EmbedRequest((words(3),)))
         assert 1 <= caught.value.retry_after_s <= 60
+        assert len(reader.read_lengths) == 2  # what is refused was not even tokenised
         other = asyncio.ensure_future(engine.embed(EmbedRequest((words(4),), lane=Lane.BULK)))
         await until(lambda: queued(engine, Lane.BULK))
         backend.release()
@@ -465,7 +483,7 @@ async def test_a_stream_that_dies_shows_and_whoever_waits_is_told(streams: int) 
         assert [type(result) for result in results] == [DeploymentFailed] * 3
         await until(lambda: engine.problem() is not None)
         assert "has lost emblem-stream-" in str(engine.problem())
-        with pytest.raises(DeploymentFailed, match="has lost"):
+        with pytest.raises(DeploymentFailed, match="has lost emblem-stream-"):
             await engine.embed(EmbedRequest((words(1),)))
 
 
