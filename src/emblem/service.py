@@ -38,6 +38,20 @@ class Limits:
     timeout_s: float = 600.0
     empty_input: bool = False  # whether "" is embedded
 
+    def check_items(self, given: int) -> None:
+        """Refuse more inputs than a request may have. Raises InvalidRequest."""
+        if given > self.max_inputs:
+            raise InvalidRequest(
+                f"'$.input' is invalid: it has {given} items and may have at most "
+                f"{self.max_inputs}. Send them in several requests.",
+                param="input",
+            )
+
+    def check_ids(self, given: int) -> None:
+        """Refuse more token ids than a request may have. Raises TooManyTokens."""
+        if given > self.max_request_tokens:
+            raise TooManyTokens(str(given), self.max_request_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -122,12 +136,7 @@ class Service:
         inputs: tuple[str, ...] | tuple[tuple[int, ...], ...],
         options: Options,
     ) -> EmbedRequest:
-        if len(inputs) > self.limits.max_inputs:
-            raise InvalidRequest(
-                f"'$.input' is invalid: it has {len(inputs)} items and may have at most "
-                f"{self.limits.max_inputs}. Send them in several requests.",
-                param="input",
-            )
+        self.limits.check_items(len(inputs))
         texts, counted = self._texts(served, inputs)
         request = EmbedRequest(
             inputs=texts,
@@ -159,9 +168,7 @@ class Service:
                 "OpenAIEmbeddings set check_embedding_ctx_length=False.",
                 param="input",
             )
-        total = sum(len(one) for one in ids)
-        if total > self.limits.max_request_tokens:
-            raise TooManyTokens(str(total), self.limits.max_request_tokens)
+        self.limits.check_ids(sum(len(one) for one in ids))
         read = (
             (lambda one: one) if served.token_ids is TokenIds.NATIVE else self._vocabulary().decode
         )

@@ -75,9 +75,9 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
         problems.unsupported("Content-Encoding", "x", "y"),
         problems.internal("x"),
         problems.not_ready(["x"]),
-        *map(
-            problems.problem_of,
-            [
+        *(
+            problems.problem_of(error, "x")
+            for error in [
                 errors.InvalidRequest("x"),
                 errors.InvalidInput([(0, "x")]),
                 errors.TooManyTokens("2", 1),
@@ -88,7 +88,7 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
                 errors.DeadlineExceeded("x"),
                 errors.InvalidResult("x", "y"),
                 errors.DeploymentFailed("x"),
-            ],
+            ]
         ),
     ]
     made = {(str(one.status), one.detail.type, one.detail.code or "null") for one in given}

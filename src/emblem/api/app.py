@@ -30,7 +30,7 @@ class Bounds:
     """What the edge lets in. All request bodies together hold 8 × ``max_body_bytes`` at most."""
 
     max_requests: int = 1024
-    max_body_bytes: int = 32 << 20
+    max_body_bytes: int = 16 << 20
     body_timeout_s: float = 60.0
     cors_origins: tuple[str, ...] = ()
 

@@ -72,7 +72,7 @@ class Edge:
         except Problem as problem:
             await reply.problem(problem)
         except EmblemError as error:
-            await reply.problem(problem_of(error))
+            await reply.problem(_translated(error, reply.request_id))
         except HTTPException as error:
             await reply.problem(_routing_problem(error, scope))
         except ClientGone:
@@ -85,7 +85,7 @@ class Edge:
             access.info(
                 "%s %s %d %.1f ms %s",
                 scope["method"],
-                scope["path"][:200],
+                _shown(scope["path"]),
                 reply.status,
                 reply.elapsed_ms,
                 reply.request_id,
@@ -105,6 +105,22 @@ class Edge:
             await self._embeddings(scope, receive, reply.send, key)
         else:
             raise wrong_method(scope["method"], path, "POST")
+
+
+def _translated(error: EmblemError, request_id: str) -> Problem:
+    """Translate an error, and log what the operator has to know of."""
+    problem = problem_of(error, request_id)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s failed", request_id, exc_info=error)
+    elif problem.status == HTTPStatus.BAD_GATEWAY:
+        log.error("%s failed: %s", request_id, error)
+    return problem
+
+
+def _shown(path: str) -> str:
+    """Give a path so that it cannot pass for another line of the log."""
+    shown = path[:200]
+    return shown if shown.isprintable() else ascii(shown)
 
 
 def _routing_problem(error: HTTPException, scope: Scope) -> Problem:

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from emblem.api.body import BodyReader, ClientGone
-from emblem.api.problems import Headers, Problem, invalid
-from emblem.api.wire import EncodingFormat, decode, encode, overflow_header, read_inputs
+from emblem.api.inputs import read_inputs
+from emblem.api.problems import Headers, invalid
+from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.service import Answer, Call, Service
 
 T = TypeVar("T")
@@ -27,9 +28,7 @@ class Embeddings:
         """Answer one request for the key with this id. Raises Problem, EmblemError, ClientGone."""
         body = decode(await self._bodies.read(scope["headers"], receive))
         model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
-        call = Call(
-            model, read_inputs(body.input, empty=self._service.limits.empty_input), body.options
-        )
+        call = Call(model, read_inputs(bytes(body.input), self._service.limits), body.options)
         answer = await unless_gone(self._service.embed(call, key), receive)
         content = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, content, _headers(answer))
@@ -38,7 +37,7 @@ class Embeddings:
         """Give the model that path and body name between them."""
         if not in_path:
             if not in_body:
-                raise Problem(400, invalid("you must provide a model parameter", "model").detail)
+                raise invalid("you must provide a model parameter", "model")
             return in_body
         if in_body and in_body != in_path:
             names = self._service.names

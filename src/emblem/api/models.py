@@ -50,7 +50,7 @@ def item(served: Served) -> ModelItem:
         allowed_dimensions=AllowedDimensions(width if fixed.dimensions else 1, width),
         max_model_len=model.tokenization.max_length,
         overflow=overflow,
-        space=model.space.written(dimensions=width, overflow=overflow),
+        space=served.space_written,
         languages=model.languages,
         prompts=prompts if model.prompts else {},
         alias_of=served.alias_of,

@@ -4,6 +4,7 @@ Source: ``ErrorResponse`` in openai/openai-openapi; the words are those seen fro
 """
 
 import math
+import re
 
 import msgspec
 
@@ -62,6 +63,52 @@ def invalid(message: str, param: str | None = None) -> Problem:
     return Problem(400, Detail(message, param=param))
 
 
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def unparsed(error: Exception, json: bytes, param: str | None = None) -> Problem:
+    """Say why JSON could not be read, wholly or (``param``) in the value of one field."""
+    where = f" ('$.{param}')" if param else ""
+    return invalid(
+        f"We could not parse the JSON body of your request{where}: {_why(error, json)}.", param
+    )
+
+
+def _why(error: Exception, json: bytes) -> str:
+    said = str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if not json:
+        return "it is empty"
+    if "surrogate" in said or (
+        _LONE_SURROGATE.search(json) and ("truncated" in said or "hex escape" in said)
+    ):
+        return "it has a \\u escape that is half of a surrogate pair"
+    return said
+
+
+# JSON's types in plain words, by what Python and msgspec call them.
+PYTHON_KINDS = {
+    "null": "null",
+    "NoneType": "null",
+    "bool": "a boolean",
+    "str": "a string",
+    "int": "a number",
+    "float": "a number with a fraction or an exponent",
+    "list": "an array",
+    "array": "an array",
+    "dict": "an object",
+    "object": "an object",
+}
+
+
+def kind_of(value: object) -> str:
+    """Name a JSON value's type."""
+    return PYTHON_KINDS[type(value).__name__]
+
+
 def unknown_url(method: str, path: str) -> Problem:
     """Say that there is nothing at this address."""
     return Problem(404, Detail(f"Invalid URL ({method} {path[:200]})", code="unknown_url"))
@@ -109,8 +156,8 @@ def not_ready(problems: list[str]) -> Problem:
     return _unavailable(f"Not ready: {'; '.join(problems)}.", "not_ready", 1.0)
 
 
-def problem_of(error: EmblemError) -> Problem:
-    """Translate an error of the use cases."""
+def problem_of(error: EmblemError, request_id: str) -> Problem:
+    """Translate an error of the use cases. What is no business of the caller's is ``internal``."""
     message = str(error)
     match error:
         case TooManyTokens():
@@ -132,7 +179,7 @@ def problem_of(error: EmblemError) -> Problem:
         case DeploymentFailed():
             return _unavailable(message, "deployment_failed", 1.0)
         case _:
-            return Problem(500, Detail(message, type="server_error", code="internal_error"))
+            return internal(request_id)
 
 
 def _unauthorised(given: str | None) -> Problem:

@@ -12,8 +12,7 @@ import numpy as np
 import orjson
 import pybase64
 
-from emblem.api.problems import Problem, invalid
-from emblem.errors import InvalidInput
+from emblem.api.problems import PYTHON_KINDS, Problem, invalid, unparsed
 from emblem.names import Options
 from emblem.service import Answer
 from emblem.types import Kind, Lane, OutputType, Overflow
@@ -29,7 +28,7 @@ class EncodingFormat(StrEnum):
 class EmbeddingsBody(msgspec.Struct):
     """A request. Fields that neither OpenAI nor Emblem has are ignored; null means left out."""
 
-    input: Any = None
+    input: msgspec.Raw = msgspec.Raw()
     model: str | None = None
     encoding_format: EncodingFormat | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -48,112 +47,52 @@ class EmbeddingsBody(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(EmbeddingsBody)
-_UNPARSED = "We could not parse the JSON body of your request"
 _PATH = re.compile(r" - at `\$\.([a-z_]+)[^`]*`$")
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_GOT = re.compile(r", got `(\w+)`$")
+_BAD_CHOICE = re.compile(r"Invalid enum value '(.*)'$", re.DOTALL)
 
-
-def decode(body: bytes) -> EmbeddingsBody:
-    """Read a request's body. Raises Problem, naming the field that is wrong."""
-    try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _wrong_field(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid(f"{_UNPARSED}: {_why(error, body)}.") from None
-
-
-def _wrong_field(message: str) -> Problem:
-    if not (found := _PATH.search(message)):
-        return invalid(f"The JSON body of your request is invalid: {message}.")
-    field = found[1]
-    allowed = {
+# What a field takes, for messages.
+_TAKES = {"model": "a string", "user": "a string", "dimensions": "a whole number of at least 1"} | {
+    field: f"one of {', '.join(map(repr, map(str, choices)))}"
+    for field, choices in {
         "encoding_format": EncodingFormat,
         "input_type": Kind,
         "overflow": Overflow,
         "output_dtype": OutputType,
         "priority": Lane,
-    }.get(field)
-    choices = f" Allowed: {', '.join(allowed)}." if allowed else ""
-    return invalid(f"'$.{field}' is invalid: {message[: found.start()]}.{choices}", field)
+    }.items()
+}
 
 
-def _why(error: Exception, body: bytes) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    if not body:
-        return "it is empty"
-    if _LONE_SURROGATE.search(body) and "truncated" in str(error):
-        return "it has a \\u escape that is half of a surrogate pair"
-    return str(error)
+def decode(body: bytes) -> EmbeddingsBody:
+    """Read a request's body but for its inputs. Raises Problem, naming the field that is wrong."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unparsed(error, body) from None
 
 
-def read_inputs(
-    value: object, *, empty: bool = False
-) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
-    """Tell OpenAI's four forms of ``input`` apart: a text, texts, token ids, arrays of token ids.
-
-    ``empty`` lets empty texts pass. Raises Problem or InvalidInput, naming every item that is
-    wrong.
-    """
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise invalid(
-            f"'$.input' is invalid: it must be a string, an array of strings, an array of token "
-            f"ids or an array of such arrays, and is {_kind(value)}.",
-            "input",
+def _wrong_field(message: str) -> Problem:
+    """Say in plain words what msgspec says in Python's."""
+    if not (found := _PATH.search(message)):
+        return invalid(
+            f"The JSON body of your request is invalid: it must be an object and {_is(message)}."
         )
-    if not value:
-        raise invalid("'$.input' is invalid: it is an empty array.", "input")
-    wanted = type(value[0])
-    if wanted is int:
-        value = [value]
-        wanted = list
-    elif wanted not in (str, list):
-        wanted = str
-    problems = [
-        (index, why)
-        for index, item in enumerate(value)
-        if (why := _item_problem(item, wanted, empty))
-    ]
-    if problems:
-        raise InvalidInput(problems)
-    return tuple(value) if wanted is str else tuple(map(tuple, value))
+    field = found[1]
+    said = _is(message[: found.start()])
+    return invalid(
+        f"'$.{field}' is invalid: it must be {_TAKES[field]}, or null, and {said}.", field
+    )
 
 
-def _item_problem(item: object, wanted: type, empty: bool) -> str | None:
-    if type(item) is not wanted:
-        name = "a string" if wanted is str else "an array of token ids"
-        return f"must be {name} and is {_kind(item)}"
-    if not item and wanted is str and not empty:
-        return "is an empty string"
-    if isinstance(item, list):
-        if not item:
-            return "is an empty array"
-        for token in item:
-            if type(token) is not int:
-                return f"must hold token ids and holds {_kind(token)}"
-    return None
-
-
-def _kind(value: object) -> str:
-    """Name a JSON value's type."""
-    match value:
-        case None:
-            return "missing or null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a string"
-        case int() | float():
-            return "a number"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+def _is(message: str) -> str:
+    if got := _GOT.search(message):
+        return f"is {PYTHON_KINDS.get(got[1], 'something else')}"
+    if choice := _BAD_CHOICE.search(message):
+        return f"is {choice[1][:100]!r}"
+    return "is less" if message.endswith(">= 1") else "is out of range"
 
 
 def encode(answer: Answer, encoding: EncodingFormat) -> bytes:

@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048
     max_input_tokens: Annotated[Positive, _help("tokens in one input")] = 8192
     max_request_tokens: Annotated[Positive, _help("tokens in one request")] = 300_000
-    max_body_bytes: Annotated[Positive, _help("bytes in one request's body")] = 32 << 20
+    max_body_bytes: Annotated[Positive, _help("bytes in one request's body")] = 16 << 20
     max_requests: Annotated[Positive, _help("requests in progress at once")] = 1024
     header_timeout_s: Annotated[Seconds, _help("seconds for a request's headers to arrive")] = 10.0
     body_timeout_s: Annotated[Seconds, _help("seconds for a request's body to arrive")] = 60.0

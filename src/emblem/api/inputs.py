@@ -1,0 +1,135 @@
+"""``input``, in the four forms that OpenAI has: a text, texts, token ids, arrays of token ids.
+
+What nobody may send is refused by counting bytes, before millions of Python objects are made of it:
+that would hold up every other request.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from emblem.api.problems import invalid, kind_of, unparsed
+from emblem.errors import InvalidInput
+from emblem.service import Limits
+
+Inputs = tuple[str, ...] | tuple[tuple[int, ...], ...]
+
+# Arrays and objects that are worth decoding to say which items are wrong.
+MAX_NESTED = 10_000
+
+_START = re.compile(rb"\s*(\[?)\s*(.)", re.DOTALL)
+_TEXT = msgspec.json.Decoder(str)
+_TEXTS = msgspec.json.Decoder(list[str])
+_IDS = msgspec.json.Decoder(list[int])
+_ARRAYS = msgspec.json.Decoder(list[list[int]])
+_ANYTHING = msgspec.json.Decoder()
+
+
+def read_inputs(raw: bytes, limits: Limits) -> Inputs:
+    """Read the JSON of ``input``, b"" where it was left out.
+
+    Raises Problem or EmblemError; InvalidInput names every item that is wrong.
+    """
+    first = _first(raw)
+    _count(raw, first, limits)
+    value = _decoded(raw, first)
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise invalid(
+            f"'$.input' is invalid: it must be a string, an array of strings, an array of token "
+            f"ids or an array of such arrays, and is {kind_of(value) if raw else 'missing'}.",
+            "input",
+        )
+    if not value:
+        raise invalid("'$.input' is invalid: it is an empty array.", "input")
+    if type(value[0]) is int:
+        return _one_array(value, limits)
+    return _items(value, limits)
+
+
+def _first(raw: bytes) -> bytes:
+    """Tell the form by its first characters: ``"``, ``["``, ``[[``, ``[0``, or b"" for none."""
+    found = _START.match(raw)
+    if found is None:
+        return b""
+    if found[1] and (found[2].isdigit() or found[2] == b"-"):
+        return b"[0"
+    return bytes(found[1] + found[2])
+
+
+def _count(raw: bytes, first: bytes, limits: Limits) -> None:
+    """Refuse what has too many token ids or arrays of them, without decoding it."""
+    if first in (b"[0", b"[[") and b'"' not in raw:
+        limits.check_ids(raw.count(b",") + 1)
+        limits.check_items(max(1, raw.count(b"[") - 1))
+
+
+def _decoded(raw: bytes, first: bytes) -> Any:
+    if not raw:
+        return None
+    decoder: Any = {b'"': _TEXT, b'["': _TEXTS, b"[0": _IDS, b"[[": _ARRAYS}.get(first, _ANYTHING)
+    try:
+        if decoder is not _ANYTHING:
+            return decoder.decode(raw)
+    except msgspec.ValidationError:
+        pass  # something in it is of another type, and everything that is shall be named
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unparsed(error, raw, "input") from None
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTED:
+        raise invalid(
+            "'$.input' is invalid: it holds something other than texts or token ids.", "input"
+        )
+    try:
+        return _ANYTHING.decode(raw)
+    except msgspec.ValidationError:
+        raise invalid("'$.input' is invalid: it holds a number out of range.", "input") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unparsed(error, raw, "input") from None
+
+
+def _one_array(ids: list[Any], limits: Limits) -> tuple[tuple[int, ...], ...]:
+    limits.check_ids(len(ids))
+    if not _whole(ids):
+        raise InvalidInput(
+            [
+                (index, f"must be a token id, as the first item is, and is {kind_of(token)}")
+                for index, token in enumerate(ids)
+                if type(token) is not int
+            ]
+        )
+    return (tuple(ids),)
+
+
+def _items(value: list[Any], limits: Limits) -> Inputs:
+    limits.check_items(len(value))
+    wanted = list if isinstance(value[0], list) else str
+    problems = [
+        (index, why)
+        for index, item in enumerate(value)
+        if (why := _item_problem(item, wanted, limits.empty_input))
+    ]
+    if problems:
+        raise InvalidInput(problems)
+    return tuple(value) if wanted is str else tuple(map(tuple, value))
+
+
+def _item_problem(item: object, wanted: type, empty: bool) -> str | None:
+    if type(item) is not wanted:
+        name = "a string" if wanted is str else "an array of token ids"
+        return f"must be {name} and is {kind_of(item)}"
+    if not item and wanted is str and not empty:
+        return "is an empty string"
+    if isinstance(item, list):
+        if not item:
+            return "is an empty array"
+        if not _whole(item):
+            other = next(token for token in item if type(token) is not int)
+            return f"must hold token ids and holds {kind_of(other)}"
+    return None
+
+
+def _whole(ids: list[Any]) -> bool:
+    """Tell whether all are whole numbers; a boolean is none."""
+    return set(map(type, ids)) <= {int}
