@@ -20,6 +20,7 @@ WIDTH = 8
 MAX_LENGTH = 12  # ten tokens of text
 WORDS = 2000  # w0, w1, …
 FIRST_WORD = 4
+PLENTY = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=1 << 60)
 PATIENCE_S = 30.0  # nothing waits so long unless it waits for ever
 
 
@@ -55,7 +56,7 @@ def model(name: str = "tiny", width: int = WIDTH, prompts: Prompts | None = None
 async def tiny_engine(
     backend: FakeBackend | None = None,
     *,
-    limits: QueueLimits | None = None,
+    limits: QueueLimits = PLENTY,
     clock: Callable[[], float] | None = None,
     reader: TextTokenizer | None = None,
 ) -> AsyncIterator[Engine]:
