@@ -116,13 +116,14 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
 
 def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:
     """Record the space of each name, or raise SpaceChanged where it had another."""
-    _check_spaces(ledger, served)
+    check_spaces(ledger, served)
     for one in served:
         ledger.bind(one.name, one.space_identity, one.space_written, now=now)
-    _check_spaces(ledger, served)  # another server may have bound a name first, to another space
+    check_spaces(ledger, served)  # another server may have bound a name first, to another space
 
 
-def _check_spaces(ledger: Ledger, served: tuple[Served, ...]) -> None:
+def check_spaces(ledger: Ledger, served: tuple[Served, ...]) -> None:
+    """Raise SpaceChanged where a name would serve another space than the recorded one."""
     recorded = ledger.spaces()
     for one in served:
         identity, written = recorded.get(one.name, (one.space_identity, ""))
@@ -173,9 +174,12 @@ def _backend(model: Model, settings: Settings) -> Backend:
         raise ConfigError(
             f"streams = {settings.streams} is more than the {threads} threads there are"
         )
-    encoder: Backend = registry.backend("openvino")(
-        model.encoder, weights, threads=threads, streams=settings.streams
-    )
+    try:
+        encoder: Backend = registry.backend("openvino")(
+            model.encoder, weights, threads=threads, streams=settings.streams
+        )
+    except ModelError as error:
+        raise ModelError(f"{model.weights[0].parent}: {error}") from None
     return encoder
 
 

@@ -1,5 +1,6 @@
 """``emblem serve``: have the models, say what a newcomer needs, run the server until it is told to stop."""
 
+import errno
 import logging.config
 import multiprocessing
 import os
@@ -13,16 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from filelock import FileLock, Timeout
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emblem.cli.banner import banner
 from emblem.cli.progress import bars
 from emblem.config import Loaded, Settings
 from emblem.errors import ConfigError, EmblemError
-from emblem.wiring import Plan, bind_spaces, create, first_key, open_ledger, plan
+from emblem.wiring import Plan, bind_spaces, check_spaces, create, first_key, open_ledger, plan
+
+log = logging.getLogger(__name__)
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 # Connections, not requests, and far more than a server is meant to have: requests are bounded by
 # ``max_requests``, which answers instead of leaving clients waiting.
@@ -37,13 +43,8 @@ def serve(loaded: Loaded) -> int:
         with bars() as progress:
             planned = plan(settings, progress)
         with open_ledger(settings) as ledger:
-            bind_spaces(ledger, planned.served, time.time())
-            terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
-            secret = first_key(ledger, settings) if terminal else None
-            keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
-            text = banner(planned, loaded, keys, secret)
-        typer.echo(text, file=terminal if secret else sys.stdout)
-        return _run(planned)
+            check_spaces(ledger, planned.served)
+        return _run(planned, loaded)
 
 
 def log_config(settings: Settings) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _port(settings: Settings) -> Iterator[None]:
                 probe.bind(address)
                 probe.listen(1)
         except OSError as error:
-            if "in use" in str(error):
+            if error.errno == errno.EADDRINUSE:
                 raise _taken(settings) from None
             raise ConfigError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
@@ -101,7 +102,7 @@ def _taken(settings: Settings) -> EmblemError:
     )
 
 
-def _run(planned: Plan) -> int:
+def _run(planned: Plan, loaded: Loaded) -> int:
     """Run granian with one worker, which opens the models."""
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
@@ -110,6 +111,7 @@ def _run(planned: Plan) -> int:
 
     settings = planned.settings
     failure = multiprocessing.Value("i", 0)
+    _stop_gently()
     server = Server(
         "emblem.wiring:create",
         address=settings.host,
@@ -124,50 +126,101 @@ def _run(planned: Plan) -> int:
         log_level=LogLevels.warning,
         log_dictconfig=log_config(settings),
     )
-    loader = partial(_load, planned, os.getpid(), failure)
+    # A worker that has said why it cannot start is not to be called unexpected.
+    logging.getLogger("_granian").addFilter(lambda _: not failure.value)
+    loader = partial(_load, planned, loaded, os.getpid(), failure)
     try:
         server.serve(target_loader=loader, wrap_loader=False)
     except SystemExit as stop:
+        if server.interrupt_signal:
+            return 0
         return failure.value or (stop.code if isinstance(stop.code, int) else 1)
     return 0
 
 
-def _load(planned: Plan, parent: int, failure: Any) -> Any:
+def _stop_gently() -> None:
+    """Have SIGTERM end the process with 0 from here on, whenever it comes.
+
+    Granian's own handlers come later, and a worker would inherit those of its parent: it begins
+    with the signals held back, until it has handlers of its own.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
+            after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
+        )
+
+
+def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
     """Build the application, in the worker's process."""
-    threading.Thread(target=_follow, args=(parent,), name="emblem-follow", daemon=True).start()
+    # Until granian has its handlers there is nothing to finish. Ctrl-C reaches the parent, too.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    follow = partial(_follow, parent, planned.settings.shutdown_timeout_s)
+    threading.Thread(target=follow, name="emblem-follow", daemon=True).start()
     started = time.monotonic()
 
     def ready() -> None:
+        _greet(planned, loaded)
         typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
 
     try:
-        return _Failing(create(planned, ready), failure)
+        return _Starting(create(planned, ready), failure)
     except EmblemError as error:
-        failure.value = 2
-        sys.exit(f"emblem: {error}")
+        _give_up(error, failure)
 
 
-class _Failing:
+def _greet(planned: Plan, loaded: Loaded) -> None:
+    """Record what is served, now that it is, and say what a newcomer needs. Raises SpaceChanged."""
+    settings = planned.settings
+    with open_ledger(settings) as ledger:
+        bind_spaces(ledger, planned.served, time.time())
+        terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
+        secret = first_key(ledger, settings) if terminal else None
+        keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
+    text = banner(planned, loaded, keys, secret)
+    typer.echo(text, file=terminal if secret else sys.stdout)
+
+
+def _give_up(error: EmblemError, failure: Any) -> NoReturn:
+    """Say in one line why a worker does not start, and have its parent end with 2."""
+    failure.value = 2
+    typer.echo(f"emblem: {' '.join(str(error).split())}", err=True)
+    sys.exit(2)
+
+
+class _Starting:
     """Says in one line why the application does not start, where a traceback would follow."""
 
-    def __init__(self, app: Any, failure: Any) -> None:
+    def __init__(self, app: ASGIApp, failure: Any) -> None:
         self._app = app
         self._failure = failure
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
+
+        async def without_traceback(message: Message) -> None:
+            if not message["type"].endswith(".failed"):
+                await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, without_traceback)
         except EmblemError as error:
-            self._failure.value = 2
-            typer.echo(f"emblem: {error}", err=True)
-            sys.exit(2)
+            _give_up(error, self._failure)
+        except Exception:
+            log.exception("the server cannot start or stop as it should")
+            sys.exit(1)
 
 
-def _follow(parent: int) -> None:
+def _follow(parent: int, shutdown_timeout_s: float) -> None:
     """Stop when the process that started this one has died, so that no port stays taken."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(shutdown_timeout_s)
+    os.kill(os.getpid(), signal.SIGKILL)
