@@ -90,7 +90,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_request_tokens: Annotated[Positive, _help("tokens in one request")] = 300_000
     max_body_bytes: Annotated[Positive, _help("bytes in one request's body")] = 16 << 20
     max_requests: Annotated[Positive, _help("requests in progress at once")] = 1024
-    header_timeout_s: Annotated[Seconds, _help("seconds for a request's headers to arrive")] = 10.0
+    # Above the 60 s for which proxies and clients commonly keep an idle connection for later use.
+    header_timeout_s: Annotated[
+        Seconds, _help("seconds for a request's headers to arrive, and for an idle connection")
+    ] = 75.0
     body_timeout_s: Annotated[Seconds, _help("seconds for a request's body to arrive")] = 60.0
     request_timeout_s: Annotated[Seconds, _help("seconds for a request to be answered")] = 600.0
     shutdown_timeout_s: Annotated[
