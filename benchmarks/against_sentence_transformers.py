@@ -24,12 +24,13 @@ from emblem.config import Settings
 from emblem.types import EmbedRequest, Lane, Overflow
 from emblem.wiring import open_model
 
-WORDS = (
+TEXT = (
     "a river carries sand past the mill where old machines grind grain into flour for bread that "
     "people of the valley eat in winter when snow closes every road and letters arrive late by "
     "boat over the cold lake whose water keeps the colour of slate until spring brings light and "
     "work back to fields markets schools and the small library above the station"
-).split()
+)
+WORDS = TEXT.split()
 
 # What runs in the other Python: reads a line, embeds everything, answers with the seconds it took.
 PEER = """
@@ -57,6 +58,11 @@ def texts(n: int, shortest: int, longest: int, seed: int) -> list[str]:
     ]
 
 
+def start(command: list[str]) -> "subprocess.Popen[str]":
+    """Start the other Python."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 async def main() -> None:
     """Run the rounds and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -67,7 +73,9 @@ async def main() -> None:
     given = parser.parse_args()
     python = os.environ.get("EMBLEM_TORCH_PYTHON")
     if not python:
-        sys.exit("EMBLEM_TORCH_PYTHON must name a Python with sentence-transformers; see make bench")
+        sys.exit(
+            "EMBLEM_TORCH_PYTHON must name a Python with sentence-transformers; see make bench"
+        )
     sets = [texts(given.passages, 60, 200, 1), texts(given.queries, 5, 12, 2)]
     scratch = Path(os.environ.get("TMPDIR", "/tmp")) / f"emblem-bench-{os.getpid()}"
     scratch.mkdir()
@@ -75,11 +83,8 @@ async def main() -> None:
     for name, one in zip(names, sets, strict=True):
         name.write_text("\n".join(one), encoding="utf-8")
     embedder = open_model(given.folder, "model", Settings(home=str(scratch)))
-    peer = subprocess.Popen(
-        [python, "-c", PEER, str(given.folder), *map(str, names), str(scratch / "vectors.npy")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+    peer = start(
+        [python, "-c", PEER, str(given.folder), *map(str, names), str(scratch / "vectors.npy")]
     )
 
     def theirs(which: int) -> tuple[float, np.ndarray]:
