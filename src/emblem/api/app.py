@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp
 
 from emblem.api.auth import Authenticator, Keys
 from emblem.api.body import BodyReader
+from emblem.api.cors import Cors
 from emblem.api.docs import PAGE, SWAGGER_UI
 from emblem.api.edge import Edge
 from emblem.api.embeddings import Embeddings
@@ -50,13 +50,7 @@ def create_app(
         routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests
     )
     if bounds.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=bounds.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=["x-request-id", "x-embedding-space", "x-embedding-overflow"],
-        )
+        app = Cors(app, bounds.cors_origins)
     return app
 
 

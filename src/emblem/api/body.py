@@ -59,13 +59,20 @@ class BodyReader:
     def _check(self, headers: RawHeaders) -> None:
         """Refuse by the headers alone what would not be read."""
         for name, value in headers:
-            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+            if name == b"content-length" and _announced(value) > self._max_bytes:
                 raise too_large(self._max_bytes)
             if name == b"content-type" and (problem := _not_json(value)):
                 raise problem
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
                 given = value.decode("latin-1")
                 raise unsupported("Content-Encoding", given, "the body as it is")
+
+
+def _announced(length: bytes) -> int:
+    if not length.isdigit():
+        return 0
+    digits = length.lstrip(b"0")[:19]  # Python refuses to read a number of thousands of digits
+    return int(digits or b"0")
 
 
 def _not_json(value: bytes) -> Problem | None:

@@ -10,6 +10,10 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Emblem: the API</title>
+<script>
+// The links below are relative, so that they work behind a proxy's prefix: none from /docs/.
+if (location.pathname.endsWith("/")) location.replace(location.pathname.replace(/\\/+$/, ""));
+</script>
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 <link rel="icon" href="docs/assets/favicon-32x32.png">
 </head>
