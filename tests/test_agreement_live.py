@@ -66,7 +66,7 @@ def random_model(chance: Random, family: str, modes: tuple[str, ...]) -> TinyMod
         normalise=chance.random() < 0.5,
         prompts=PROMPTS,
         include_prompt=chance.random() < 0.5,
-        max_seq_length=chance.choice((8, 23, 48)),
+        max_seq_length=chance.choice((41, 48, 61)),
         hidden=heads * chance.choice((8, 12)),
         heads=heads,
         layers=chance.choice((1, 3)),
