@@ -14,6 +14,7 @@ from emblem.errors import (
     DeploymentFailed,
     InvalidInput,
     InvalidRequest,
+    Overloaded,
     TooManyTokens,
     UnknownModel,
 )
@@ -185,6 +186,20 @@ def test_small_requests_go_first_unless_they_say_otherwise(
     for wanted in Lane:
         bench.embed(*inputs, lane=wanted)
         assert bench.asked.lane is wanted
+
+
+def test_a_small_request_waits_with_the_bulk_where_its_own_lane_is_full() -> None:
+    """A burst of small requests is answered, if late; whoever asked for a lane hears that it is full."""
+    for asked, tried in (
+        (None, [Lane.INTERACTIVE, Lane.BULK]),
+        (Lane.INTERACTIVE, [Lane.INTERACTIVE]),
+        (Lane.BULK, [Lane.BULK]),
+    ):
+        bench = Bench(limits=Limits())
+        bench.embedder.error = Overloaded("full", 7.0)
+        with pytest.raises(Overloaded):
+            bench.embed("a short question", lane=asked)
+        assert [request.lane for request in bench.embedder.requests] == tried
 
 
 # -- limits -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
     InvalidRequest,
+    Overloaded,
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
@@ -112,7 +113,7 @@ class Service:
         request = replace(self._request(served, call.inputs, options), fair_share=key)
         try:
             async with asyncio.timeout(self.limits.timeout_s):
-                result = await embedder.embed(request)
+                result = await self._result(embedder, request, options.lane)
         except TimeoutError:
             raise DeadlineExceeded("The request was not answered in time.") from None
         self._log_overflow(served, key, result)
@@ -129,6 +130,17 @@ class Service:
             overflow=options.overflow or space.overflow,
             overflowed=result.overflowed,
         )
+
+    async def _result(
+        self, embedder: Embedder, request: EmbedRequest, asked: Lane | None
+    ) -> EmbedResult:
+        """Embed, in the other lane where this one is full and nobody asked for it."""
+        try:
+            return await embedder.embed(request)
+        except Overloaded:
+            if asked is not None or request.lane is Lane.BULK:
+                raise
+        return await embedder.embed(replace(request, lane=Lane.BULK))
 
     def _request(
         self,
