@@ -60,6 +60,11 @@ class Asset:
     wheel: Wheel | None = None
     layout: str = ""
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of the pinned files together; None where none is pinned."""
+        return sum(file.size for file in self.files) or None
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -1,18 +1,17 @@
-"""The model hub, and its cache on this machine, through huggingface_hub.
+"""The model hub, through huggingface_hub.
 
 HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and the proxy variables are read by that library.
 Files are copied and never run; no pickle and no Python is fetched at all.
 """
 
 import hashlib
-import re
 import shutil
 import threading
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import huggingface_hub
@@ -21,26 +20,14 @@ from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils.tqdm import tqdm
 
 from emblem.errors import ModelError
-from emblem.models import document
 from emblem.models.catalog import Asset, PinnedFile, Repository
 from emblem.models.progress import Progress, watching
+from emblem.models.repository import check_loadable, chosen
 from emblem.models.safetensors import file_digest
 from emblem.models.sources import Unavailable
 
 CONNECT_TIMEOUT_S = 8.0
 
-# The files at a repository's root and in its module folders ("1_Pooling") that a model is made of.
-_FOLDER = re.compile(r"\d+_\w+")
-_TEXT_FILES = {"vocab.txt", "merges.txt"}
-_SENTENCEPIECE = {".model", ".spm"}
-_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
-# What a complete copy has; the optional ones must be known not to exist where they are not there.
-_NEEDED = ("modules.json", "config.json", "tokenizer.json")
-_OPTIONAL = (
-    "tokenizer_config.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-)
 T = TypeVar("T")
 
 constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -49,54 +36,6 @@ constants.HF_HUB_DISABLE_TELEMETRY = True
 class _Silent(tqdm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
-
-
-class Cache:
-    """The hub's cache on this machine, as other programs have filled it."""
-
-    name = "cache"
-    network = False
-
-    def bring(self, asset: Asset, into: Path, progress: Progress) -> str | None:
-        """Copy what is there. Opens no connection."""
-        if asset.hub is None:
-            raise Unavailable("this is not kept there")
-        with watching(into, progress, f"{asset.name} from the hub's cache", _size(asset)):
-            if asset.files:
-                return self._pinned(asset, asset.hub, into)
-            return self._whole(asset.hub, into)
-
-    def _pinned(self, asset: Asset, repository: Repository, into: Path) -> str | None:
-        for file in asset.files:
-            path = _cached(repository.id, file.in_hub, repository.revision) or _cached(
-                repository.id, file.in_hub, None
-            )
-            if not isinstance(path, str):
-                raise Unavailable(f"{file.in_hub} of {repository.id} is not in it")
-            shutil.copyfile(path, into / file.name)
-        return repository.revision
-
-    def _whole(self, repository: Repository, into: Path) -> str:
-        start = _cached(repository.id, "modules.json", repository.revision)
-        if not isinstance(start, str):
-            raise Unavailable(f"{repository.id} is not in it")
-        snapshot = Path(start).parent
-        commit = snapshot.name
-        for name in _NEEDED:
-            if not (snapshot / name).is_file():
-                raise Unavailable(f"{name} of {repository.id} is not in it")
-        for name in _OPTIONAL:
-            if _cached(repository.id, name, commit) is None:
-                raise Unavailable(f"{repository.id} is in it in part, without {name}")
-        names = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*")]
-        chosen = [name for name in _chosen(names) if (snapshot / name).is_file()]
-        for name in _promised(snapshot):
-            if name not in chosen:
-                raise Unavailable(f"{repository.id} is in it in part, without {name}")
-        for name in chosen:
-            (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(snapshot / name, into / name)
-        return commit
 
 
 class Hub:
@@ -113,7 +52,7 @@ class Hub:
             return self._download(asset, asset.hub, into, progress)
         if not asset.files or not all(file.url for file in asset.files):
             raise Unavailable("this is not kept there")
-        with watching(into, progress, f"{asset.name} from its publisher", _size(asset)):
+        with watching(into, progress, f"{asset.name} from its publisher", asset.size):
             for file in asset.files:
                 _download_url(file, into / file.name)
         return None
@@ -125,12 +64,12 @@ class Hub:
         wanted = (
             [file.in_hub for file in asset.files]
             if asset.files
-            else _chosen([sibling.rfilename for sibling in siblings])
+            else chosen([sibling.rfilename for sibling in siblings])
         )
         if not asset.files:
-            _check_loadable(repository, [sibling.rfilename for sibling in siblings])
+            check_loadable(repository.id, [sibling.rfilename for sibling in siblings])
         sizes = [sibling.size for sibling in siblings if sibling.rfilename in wanted]
-        total = _size(asset) or sum(size or 0 for size in sizes) or None
+        total = asset.size or sum(size or 0 for size in sizes) or None
         with watching(into, progress, f"{asset.name} from the hub", total):
             for name in wanted:
                 _translated(partial(_download, repository.id, name, commit, into))
@@ -157,17 +96,6 @@ def _download(repository: str, name: str, commit: str, into: Path) -> None:
     )
 
 
-def _size(asset: Asset) -> int | None:
-    return sum(file.size for file in asset.files) or None
-
-
-def _cached(repository: str, name: str, revision: str | None) -> object:
-    """Give the path of a cached file, None, or the mark of one known not to exist."""
-    return huggingface_hub.try_to_load_from_cache(
-        repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision
-    )
-
-
 def _listing(repository: Repository) -> tuple[str, list[RepoSibling]]:
     """Resolve a revision to its commit, and list its files. Proves that the hub can be reached."""
     api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT)
@@ -185,50 +113,6 @@ def _listing(repository: Repository) -> tuple[str, list[RepoSibling]]:
     if info.sha is None:
         raise Unavailable(f"{constants.ENDPOINT} does not say which commit it has")
     return info.sha, info.siblings or []
-
-
-def _chosen(names: list[str]) -> list[str]:
-    """Give the files that a model is made of, out of all that a repository has."""
-    chosen = []
-    for name in sorted(names):
-        path = PurePosixPath(name)
-        if len(path.parts) > 2 or (len(path.parts) == 2 and not _FOLDER.fullmatch(path.parts[0])):
-            continue
-        if path.name.startswith("."):
-            continue
-        if path.suffix == ".safetensors":
-            fits = bool(_WEIGHTS.fullmatch(path.name))
-        else:
-            fits = path.suffix in {".json", *_SENTENCEPIECE} or path.name in _TEXT_FILES
-        if fits:
-            chosen.append(name)
-    if "model.safetensors" in chosen:
-        chosen = [name for name in chosen if not re.fullmatch(r"model-.+\.safetensors", name)]
-    return chosen
-
-
-def _promised(snapshot: Path) -> list[str]:
-    """Give the files that the files of a cached repository say it has."""
-    modules = document.read_list(snapshot / "modules.json")
-    names = [
-        f"{module.get('path', str)}/config.json"
-        for module in modules
-        if module.get("path", str) and not module.need("type", str).endswith("Normalize")
-    ]
-    index = snapshot / "model.safetensors.index.json"
-    if (snapshot / "model.safetensors").is_file() or not index.is_file():
-        return [*names, "model.safetensors"]
-    shards = document.read(index).need("weight_map", dict)
-    return [*names, *sorted(set(shards.values()))]
-
-
-def _check_loadable(repository: Repository, names: list[str]) -> None:
-    """Refuse a repository without weights that may be loaded, before downloading the rest."""
-    if any(_WEIGHTS.fullmatch(PurePosixPath(name).name) for name in _chosen(names)):
-        return
-    others = [name for name in names if name.endswith((".bin", ".pt", ".h5", ".onnx", ".ckpt"))]
-    only = f"; only {', '.join(others[:3])}, which Emblem does not read" if others else ""
-    raise ModelError(f"{repository.id}: no model.safetensors{only}")
 
 
 def _check_sibling(sibling: RepoSibling, path: Path) -> None:

@@ -50,13 +50,13 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     command = [sys.executable, "-P", "-c", _PIP, str(scratch), "download", "--no-deps"]
     command += ["--only-binary=:all:", "--progress-bar=off", "--disable-pip-version-check"]
     command += ["--no-input", "--dest", str(folder), *wheel.options, wheel.requirement]
-    process = subprocess.Popen(  # noqa: S603 - fixed words and the catalogue's
+    with subprocess.Popen(  # noqa: S603 - fixed words and the catalogue's
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
-    try:
-        _, said = process.communicate()
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            _, said = process.communicate()
+        finally:
+            process.kill()
     if process.returncode != 0:
         raise Unavailable(_reason(said, wheel.requirement))
     found = list(folder.glob("*.whl"))

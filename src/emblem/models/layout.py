@@ -98,7 +98,7 @@ def _sentence_transformers(folder: Path, own: Prompts) -> _Parts:
     if len(folders) > 2:
         _check_normalize(document.read_if_there(folders[2] / "config.json"))
     return _Parts(
-        tokenization=tokenization.read(root, numbers, config.positive("vocab_size")),
+        tokenization=tokenization.read(root, config, numbers),
         weights=_weights(root),
         encoder=numbers,
         pooling=pool,

@@ -114,7 +114,7 @@ class Library:
         except OSError as error:
             where = error.filename or shelf.folder(wanted.shelved)
             raise ModelError(
-                f"{wanted.asset.name} cannot be kept: {where}: {error.strerror}"
+                f"{wanted.asset.name} cannot be kept: {where}: {error.strerror or error}"
             ) from error
 
     def _build(self, shelf: Shelf, wanted: _Wanted, partial: Path) -> Path:
@@ -143,7 +143,8 @@ class Library:
 
 def _sources(names: tuple[str, ...]) -> list[Source]:
     """Open the sources of these names. Only whoever fetches pays for loading the hub's library."""
-    from emblem.models.hub import Cache, Hub
+    from emblem.models.cache import Cache
+    from emblem.models.hub import Hub
     from emblem.models.index import Index
 
     known: dict[str, Source] = {"cache": Cache(), "hub": Hub(), "index": Index()}

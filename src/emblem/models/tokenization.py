@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emblem.errors import ModelError
 from emblem.model import Encoder, Tokenization
-from emblem.models import document
+from emblem.models import document, tokenizer_class
 from emblem.models.document import Document
 
 # Where sentence-transformers has kept the settings of its Transformer module.
@@ -13,29 +12,25 @@ _SETTINGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# tokenizer_config.json's name for a setting, and the BERT normalizer's.
-_BERT_NORMALIZER = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 
 
-def read(folder: Path, encoder: Encoder, vocabulary: int) -> Tokenization:
+def read(folder: Path, model: Document, encoder: Encoder) -> Tokenization:
     """Understand the tokenizer of a transformers folder, or raise ModelError.
 
-    ``vocabulary`` is the number of rows of the word table. The text itself goes to the tokenizer
-    untouched: sentence-transformers 6 no longer strips it.
+    ``model`` is the folder's config.json. sentence-transformers 6 hands a text to the tokenizer
+    untouched, so what is stripped here is only what the tokenizer's own class drops.
     """
     settings = _settings(folder)
     config = document.read_if_there(folder / "tokenizer_config.json")
-    path = file(folder, vocabulary)
-    _check_agreement(config, document.read(path))
+    path = file(folder, model.positive("vocab_size"))
+    tokenizer = document.read(path)
+    kind = tokenizer_class.named(config, model.need("model_type", str))
+    tokenizer_class.check(kind, config, tokenizer)
     return Tokenization(
         file=path,
         max_length=_max_length(settings, config, encoder),
-        strip=False,
+        strip=tokenizer_class.drops_outer_space(kind, tokenizer),
         lowercase=bool(settings.get("do_lower_case", bool)),
     )
 
@@ -92,29 +87,3 @@ def _max_length(settings: Document, config: Document, encoder: Encoder) -> int:
     if wanted is not None and wanted < 1:
         raise source.error(name, f"is {wanted}, which leaves no room for a text")
     return room if wanted is None else int(min(room, wanted))
-
-
-def _check_agreement(config: Document, tokenizer: Document) -> None:
-    """Refuse a tokenizer_config.json that says otherwise than tokenizer.json.
-
-    Which of the two wins depends on the version of transformers.
-    """
-    for name, value in _normalizer(tokenizer).items():
-        said = config.get(name, bool)
-        if said is not None and said != value:
-            raise ModelError(
-                f"{config.file}: {name}: is {str(said).lower()}, and the normalizer in "
-                f"{tokenizer.file.name} says {_BERT_NORMALIZER[name]}: {str(value).lower()}"
-            )
-
-
-def _normalizer(tokenizer: Document) -> dict[str, bool | None]:
-    """Give what a BERT normalizer does, by tokenizer_config.json's names; {} for another one."""
-    normalizer = tokenizer.inner("normalizer")
-    if normalizer is None or normalizer.get("type", str) != "BertNormalizer":
-        return {}
-    return {
-        name: normalizer.get(field, bool)
-        for name, field in _BERT_NORMALIZER.items()
-        if name != "strip_accents" or normalizer.get(field, bool) is not None
-    }

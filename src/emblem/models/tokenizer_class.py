@@ -1,0 +1,136 @@
+"""What transformers makes of a tokenizer.json, which depends on ``tokenizer_class``.
+
+Some classes build the steps before the vocabulary from tokenizer_config.json and look at the file
+for the vocabulary only. Where that would read a text otherwise than the file says, nobody can tell
+which of the two the model was trained with, so it is refused.
+"""
+
+import re
+from typing import Any
+
+from emblem.errors import ModelError
+from emblem.models.document import Document
+
+# For a config that names no class, by its model_type.
+_USUAL = {
+    "bert": "BertTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+}
+_SENTENCEPIECE = ("XLMRobertaTokenizer", "CamembertTokenizer")
+_AS_WRITTEN = ("PreTrainedTokenizer", "TokenizersBackend")
+# The BERT normalizer's settings: tokenizer_config.json's name for each, and what its absence means.
+_BERT = {
+    "lowercase": ("do_lower_case", True),
+    "strip_accents": ("strip_accents", None),
+    "handle_chinese_chars": ("tokenize_chinese_chars", True),
+}
+
+
+def named(config: Document, model_type: str) -> str:
+    """Give the class that reads a tokenizer, without the ``Fast`` that some names end in."""
+    name: str = config.get("tokenizer_class", str) or _USUAL[model_type]
+    name = name.removesuffix("Fast")
+    if name not in (*_USUAL.values(), *_AS_WRITTEN):
+        known = ", ".join((*_USUAL.values(), *_AS_WRITTEN))
+        raise config.error("tokenizer_class", f"is {name}; {known} are understood")
+    return name
+
+
+def check(name: str, config: Document, tokenizer: Document) -> None:
+    """Refuse a tokenizer.json that says otherwise than tokenizer_config.json or its class."""
+    normalizers = _steps(tokenizer, "normalizer", "normalizers")
+    bert = next((step for step in normalizers if step.fields.get("type") == "BertNormalizer"), None)
+    if name == "BertTokenizer" and (bert is None or len(normalizers) > 1):
+        raise tokenizer.error(
+            "normalizer", f"is not a BertNormalizer, and the tokenizer_class, {name}, has one"
+        )
+    if name == "RobertaTokenizer" and normalizers:
+        raise tokenizer.error("normalizer", f"is there, and the tokenizer_class, {name}, has none")
+    if name in _SENTENCEPIECE:
+        _check_sentencepiece(name, tokenizer, normalizers)
+    if bert is not None:
+        _check_bert(config, bert, strict=name == "BertTokenizer")
+    if name == "RobertaTokenizer":
+        _check_byte_level(config, tokenizer)
+
+
+def drops_outer_space(name: str, tokenizer: Document) -> bool:
+    """Tell whether white space around a text has to be dropped before its tokenizer.
+
+    transformers cuts at white space before SentencePiece's own step, whatever the file says. Inside
+    a text the two agree, because the file's normalizer leaves single spaces; at the ends they do
+    not.
+    """
+    steps = _steps(tokenizer, "pre_tokenizer", "pretokenizers")
+    split = any(step.fields.get("type") == "WhitespaceSplit" for step in steps)
+    return name in _SENTENCEPIECE and not split
+
+
+def _steps(tokenizer: Document, name: str, inside: str) -> list[Document]:
+    """Give the steps of a normalizer or pre-tokenizer, one or several in a sequence."""
+    step = tokenizer.inner(name)
+    if step is None:
+        return []
+    if step.get("type", str) != "Sequence":
+        return [step]
+    parts = step.need(inside, list)
+    if not all(isinstance(part, dict) for part in parts):
+        raise step.error(inside, "holds something that is not an object")
+    return [Document(step.file, part, f"{step.path}{inside}.") for part in parts]
+
+
+def _check_bert(config: Document, normalizer: Document, *, strict: bool) -> None:
+    """Compare a BERT normalizer with tokenizer_config.json; absent there counts if ``strict``."""
+    says = {field: normalizer.get(field, bool) for field in _BERT}
+    # transformers' own order: accents go where case goes, unless something is said about them.
+    if says["strip_accents"] is None:
+        says["strip_accents"] = says["lowercase"]
+    for field, (name, default) in _BERT.items():
+        said: Any = config.get(name, bool)
+        absent = " (absent)" if said is None else ""
+        if said is None and strict:
+            said = default
+        if said is None and field == "strip_accents" and strict:
+            said = says["lowercase"]
+        if said is not None and said != says[field]:
+            raise ModelError(
+                f"{config.file}: {name}: is {_json(said)}{absent}, and the normalizer in "
+                f"{normalizer.file.name} says {field}: {_json(says[field])}"
+            )
+    if strict:
+        normalizer.only("clean_text", True)
+
+
+def _check_byte_level(config: Document, tokenizer: Document) -> None:
+    steps = _steps(tokenizer, "pre_tokenizer", "pretokenizers")
+    if len(steps) != 1 or steps[0].fields.get("type") != "ByteLevel":
+        raise tokenizer.error(
+            "pre_tokenizer",
+            "is not ByteLevel, and that of the tokenizer_class, RobertaTokenizer, is",
+        )
+    says = steps[0].get("add_prefix_space", bool) is not False
+    said = bool(config.get("add_prefix_space", bool))
+    if says != said:
+        raise ModelError(
+            f"{config.file}: add_prefix_space: is {_json(said)}, and the pre_tokenizer in "
+            f"{tokenizer.file.name} says {_json(says)}"
+        )
+
+
+def _check_sentencepiece(name: str, tokenizer: Document, normalizers: list[Document]) -> None:
+    """Allow what leaves characters as SentencePiece's own table makes them, less extra spaces."""
+    for step in normalizers:
+        kind = step.get("type", str)
+        pattern = step.fields.get("pattern")
+        if kind in ("Precompiled", "Strip") or (kind, pattern) == ("Replace", {"Regex": " {2,}"}):
+            continue
+        raise step.error("type", f"{kind} is not a step that {name} takes")
+    for step in _steps(tokenizer, "pre_tokenizer", "pretokenizers"):
+        if not re.fullmatch("WhitespaceSplit|Metaspace", step.need("type", str)):
+            raise step.error("type", f"{step.fields['type']} is not a step that {name} takes")
+
+
+def _json(value: object) -> str:
+    return "null" if value is None else str(value).lower()

@@ -1,0 +1,118 @@
+"""Tokenizers that transformers would read otherwise than their file says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emblem.errors import ModelError
+from emblem.models import layout
+from tiny_models import TinyModel, write
+
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+SPACES = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+
+
+def _folder(tmp_path: Path, family: str, config: dict[str, Any], tokenizer: dict[str, Any]) -> Path:
+    folder = write(TinyModel("m", family), tmp_path / "m")
+    for name, changes in (("tokenizer_config.json", config), ("tokenizer.json", tokenizer)):
+        value = json.loads((folder / name).read_text())
+        kept = {key: content for key, content in (value | changes).items() if content != "gone"}
+        (folder / name).write_text(json.dumps(kept))
+    return folder
+
+
+def _bert(**changes: Any) -> dict[str, Any]:
+    plain = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
+    return {"normalizer": {"type": "BertNormalizer", "lowercase": True, **plain, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer"),
+    [
+        ({"do_lower_case": True}, _bert()),
+        ({"do_lower_case": False}, _bert(lowercase=False)),
+        ({"do_lower_case": "gone"}, _bert()),
+        ({"strip_accents": True}, _bert()),
+        ({"strip_accents": None}, _bert(strip_accents=True)),
+        ({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": "gone"},
+         _bert(lowercase=False)),
+        ({"tokenizer_class": "gone"}, _bert()),
+    ],
+)  # fmt: skip
+def test_a_bert_tokenizer_that_agrees_with_itself_is_read(
+    config: dict[str, Any], tokenizer: dict[str, Any], tmp_path: Path
+) -> None:
+    read = layout.read(_folder(tmp_path, "bert", config, tokenizer), "m").tokenization
+    assert not read.strip
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "why"),
+    [
+        ({"do_lower_case": True}, _bert(lowercase=False), "do_lower_case: is true, and the norm"),
+        ({"do_lower_case": "gone"}, _bert(lowercase=False), r"do_lower_case: is true \(absent\)"),
+        ({"strip_accents": False}, _bert(), "strip_accents: is false, and .* strip_accents: true"),
+        ({"tokenize_chinese_chars": "gone"}, _bert(handle_chinese_chars=False), "chinese_chars: "),
+        ({}, _bert(clean_text=False), "clean_text: is false, and only true"),
+        ({}, {"normalizer": None}, "normalizer: is not a BertNormalizer, and the tokenizer_class"),
+        ({"tokenizer_class": "DebertaTokenizer"}, {}, "tokenizer_class: is DebertaTokenizer; Bert"),
+    ],
+)
+def test_a_bert_tokenizer_that_contradicts_itself_is_refused(
+    config: dict[str, Any], tokenizer: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=why):
+        layout.read(_folder(tmp_path, "bert", config, tokenizer), "m")
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "why"),
+    [
+        ({"add_prefix_space": True}, {}, "add_prefix_space: is true, and the pre_tokenizer in"),
+        ({}, {"pre_tokenizer": METASPACE}, "pre_tokenizer: is not ByteLevel, and that of the"),
+        ({}, {"normalizer": {"type": "NFC"}}, "normalizer: is there, and the tokenizer_class"),
+    ],
+)
+def test_a_roberta_tokenizer_that_contradicts_itself_is_refused(
+    config: dict[str, Any], tokenizer: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=why):
+        layout.read(_folder(tmp_path, "roberta", config, tokenizer), "m")
+
+
+@pytest.mark.parametrize(
+    ("config", "strip"),
+    [
+        ({"tokenizer_class": "XLMRobertaTokenizer"}, True),
+        ({"tokenizer_class": "XLMRobertaTokenizerFast"}, True),
+        ({"tokenizer_class": "gone"}, True),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, False),
+    ],
+)
+def test_outer_space_is_dropped_where_transformers_splits_and_the_file_does_not(
+    config: dict[str, Any], strip: bool, tmp_path: Path
+) -> None:
+    tokenizer = {
+        "normalizer": {"type": "Sequence", "normalizers": [SPACES]},
+        "pre_tokenizer": METASPACE,
+    }
+    folder = _folder(tmp_path, "xlm-roberta", config, tokenizer)
+    assert layout.read(folder, "m").tokenization.strip == strip
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "why"),
+    [
+        ({"normalizer": {"type": "Lowercase"}}, "normalizer.type: Lowercase is not a step that"),
+        ({"pre_tokenizer": {"type": "ByteLevel"}}, "pre_tokenizer.type: ByteLevel is not a step"),
+        ({"normalizer": {"type": "Sequence"}}, "normalizer.normalizers: is missing"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [1]}}, "holds something that is not"),
+    ],
+)
+def test_a_sentencepiece_tokenizer_with_a_step_of_its_own_is_refused(
+    tokenizer: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=why):
+        layout.read(_folder(tmp_path, "xlm-roberta", {}, tokenizer), "m")
