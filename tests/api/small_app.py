@@ -95,18 +95,20 @@ def bytes_first() -> Cl100k:
 
 
 class Small:
-    """An application, and the embedder behind all of its models."""
+    """An application, and the embedder behind its model ``tiny``."""
 
     def __init__(
         self, bounds: Bounds | None = None, limits: Limits | None = None, *, auth: bool = True
     ) -> None:
         self.embedder = Embedder()
         names = Names(SERVED, lambda name: f"Fetch it with: emblem pull {name}")
-        embedders = {"tiny": self.embedder, "asking": self.embedder}
+        asking = Embedder(ASKING.space)
+        asking.requests = self.embedder.requests
+        embedders = {"tiny": self.embedder, "asking": asking}
         self.service = Service(names, embedders, limits or Limits(), bytes_first())
         self.app: ASGIApp = create_app(self.service, OneKey() if auth else None, bounds)
 
     @property
     def asked(self) -> EmbedRequest:
-        """What the embedder was last asked for."""
+        """What an embedder was last asked for."""
         return self.embedder.requests[-1]

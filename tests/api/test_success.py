@@ -62,22 +62,35 @@ def test_as_many_inputs_as_openai_takes_are_taken(small: Small) -> None:
     assert len(reply.json["data"]) == 2048
 
 
-def test_the_engine_s_own_vectors_reach_the_client() -> None:
-    texts = [words(1, 2, 3), words(*range(25)), words(7)]
+def embedded(value: object) -> Reply:
+    """Give the answer of an application over a real engine."""
 
-    async def embedded() -> Reply | None:
+    async def answer() -> Reply | None:
         async with tiny_engine() as engine:
             service = Service(Names(SERVED, str), {"tiny": engine}, Limits())
-            body = json.dumps({"model": "tiny", "input": texts}).encode()
+            body = json.dumps({"model": "tiny", "input": value}).encode()
             app = create_app(service, None)
             return await reply_to(app, "POST", "/v1/embeddings", arriving(body), {})
 
-    reply = asyncio.run(embedded())
+    reply = asyncio.run(answer())
     assert reply is not None
+    return reply
+
+
+def test_the_engine_s_own_vectors_reach_the_client() -> None:
+    texts = [words(1, 2, 3), words(*range(25)), words(7)]
+    reply = embedded(texts)
     expected = [engine_vector_of(text) for text in texts]
     np.testing.assert_allclose(floats(reply), expected, atol=1e-6)
     assert reply.json["usage"]["total_tokens"] == 5 + 27 + 3
     assert reply.headers["x-embedding-overflow"] == "mean; count=1; inputs=1"
+
+
+def test_ten_million_bytes_of_text_are_refused_and_not_too_large_to_be_told_why() -> None:
+    reply = embedded("ten bytes " * 1_000_000)
+    assert reply.status == 400
+    assert "maximum context length is 8192 tokens" in reply.error["message"]
+    assert reply.error["param"] == "input"
 
 
 # -- formats of the numbers ---------------------------------------------------------------------
