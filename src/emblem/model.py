@@ -24,7 +24,7 @@ class Pooling:
     """The pooling of a model. Several modes are laid side by side in the order given here.
 
     With ``include_prompt`` false the prompt's tokens, and the special tokens before them, take no
-    part in any mode but ``cls`` and ``lasttoken``.
+    part in any mode: ``cls`` then is the first token that is left.
     """
 
     modes: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
