@@ -31,8 +31,8 @@ from emblem.errors import EmblemError, Overloaded
 log = logging.getLogger(__name__)
 access = logging.getLogger("emblem.access")
 
-# These need no key: probes and the description of the API itself.
-OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/.*)?)")
+# These need no key: probes and the description of the API itself. No model's path may match.
+OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?)")
 
 _SLASHES = re.compile(r"//+")
 
