@@ -6,7 +6,7 @@ import json
 import pytest
 from starlette.types import Message
 
-from api.asking import PATIENCE_S, arriving, ask, post
+from api.asking import PATIENCE_S, Receive, arriving, ask, post
 from api.small_app import Small
 from emblem.api.app import Bounds
 from emblem.api.body import BodyReader, ClientGone
@@ -52,8 +52,12 @@ def test_a_body_that_does_not_arrive_is_408() -> None:
 
 
 async def read(reader: BodyReader, *chunks: bytes) -> bytes:
-    async with asyncio.timeout(PATIENCE_S):
-        return await reader.read([], arriving(*chunks))
+    return await read_from(reader, arriving(*chunks))
+
+
+async def read_from(reader: BodyReader, receive: Receive) -> bytes:
+    async with asyncio.timeout(PATIENCE_S), reader.read([], receive) as body:
+        return body
 
 
 def test_all_bodies_together_hold_no_more_than_they_may() -> None:
@@ -68,7 +72,7 @@ def test_all_bodies_together_hold_no_more_than_they_may() -> None:
             await last.wait()
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        first = asyncio.ensure_future(reader.read([], slow))
+        first = asyncio.ensure_future(read_from(reader, slow))
         await more.wait()
         await asyncio.sleep(0)
         assert await read(reader, b"y" * 50) == b"y" * 50
@@ -92,7 +96,7 @@ def test_what_was_refused_or_left_holds_nothing() -> None:
             with pytest.raises(Problem):
                 await read(reader, b"x" * 101)
             with pytest.raises(ClientGone):
-                await reader.read([], gone)
+                await read_from(reader, gone)
         assert await read(reader, b"x" * 100) == b"x" * 100
 
     asyncio.run(many())

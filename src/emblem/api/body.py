@@ -1,7 +1,8 @@
 """Reading a request's body within bounds of size, time and memory."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
@@ -18,7 +19,7 @@ class ClientGone(Exception):
 class BodyReader:
     """Reads bodies of at most ``max_bytes`` within ``timeout_s`` seconds.
 
-    All bodies being read at once hold at most ``max_held_bytes``. Used on the event loop only.
+    All bodies of requests in progress hold at most ``max_held_bytes``. Used on the event loop only.
     """
 
     def __init__(self, max_bytes: int, timeout_s: float, max_held_bytes: int) -> None:
@@ -27,17 +28,25 @@ class BodyReader:
         self._max_held_bytes = max_held_bytes
         self._held = 0
 
-    async def read(self, headers: RawHeaders, receive: Receive) -> bytes:
-        """Read a JSON body. Raises Problem, Overloaded or ClientGone."""
+    @asynccontextmanager
+    async def read(self, headers: RawHeaders, receive: Receive) -> AsyncIterator[bytes]:
+        """Give a JSON body, whose bytes count as held until the block ends.
+
+        Raises Problem, Overloaded or ClientGone.
+        """
         self._check(headers)
         taken = [0]
+        try:
+            yield await self._in_time(receive, taken)
+        finally:
+            self._held -= taken[0]
+
+    async def _in_time(self, receive: Receive, taken: list[int]) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._read(receive, taken)
         except TimeoutError:
             raise body_timeout(self._timeout_s) from None
-        finally:
-            self._held -= taken[0]
 
     async def _read(self, receive: Receive, taken: list[int]) -> bytes:
         chunks: list[bytes] = []
@@ -51,7 +60,9 @@ class BodyReader:
             if taken[0] > self._max_bytes:
                 raise too_large(self._max_bytes)
             if self._held > self._max_held_bytes:
-                raise Overloaded("Too many large requests are arriving. Please try again later.", 1)
+                raise Overloaded(
+                    "Too many large requests are in progress. Please try again later.", 1
+                )
             chunks.append(chunk)
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

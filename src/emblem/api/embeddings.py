@@ -26,12 +26,13 @@ class Embeddings:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, key: str) -> None:
         """Answer one request for the key with this id. Raises Problem, EmblemError, ClientGone."""
-        body = decode(await self._bodies.read(scope["headers"], receive))
-        model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
-        call = Call(model, read_inputs(bytes(body.input), self._service.limits), body.options)
-        answer = await unless_gone(self._service.embed(call, key), receive)
-        content = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
-        await respond(send, 200, content, _headers(answer))
+        async with self._bodies.read(scope["headers"], receive) as content:
+            body = decode(content)
+            model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
+            call = Call(model, read_inputs(bytes(body.input), self._service.limits), body.options)
+            answer = await unless_gone(self._service.embed(call, key), receive)
+        answered = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
+        await respond(send, 200, answered, _headers(answer))
 
     def _model(self, in_path: str, in_body: str | None) -> str:
         """Give the model that path and body name between them."""
