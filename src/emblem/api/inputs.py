@@ -62,8 +62,8 @@ def _first(raw: bytes) -> bytes:
 def _count(raw: bytes, first: bytes, limits: Limits) -> None:
     """Refuse what has too many token ids or arrays of them, without decoding it."""
     if first in (b"[0", b"[[") and b'"' not in raw:
-        limits.check_ids(raw.count(b",") + 1)
         limits.check_items(max(1, raw.count(b"[") - 1))
+        limits.check_ids(raw.count(b",") + 1)
 
 
 def _decoded(raw: bytes, first: bytes) -> Any:

@@ -97,7 +97,7 @@ def convert(value: Any, annotation: Any, *, where: str, text: bool, secret: bool
         value = _parts(value) if about.is_list else value.strip()
     try:
         return msgspec.convert(value, annotation, strict=not text)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for bytes that are no text
         is_what = "is not what it should be" if secret else f"is {_shown(value)}"
         raise ConfigError(f"{where} {is_what}; it must be {about.words}") from None
 
