@@ -183,8 +183,11 @@ def _backend(model: Model, settings: Settings) -> Backend:
     return encoder
 
 
-def create(plan: Plan, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
-    """Build the application of a server's process. Models open when it starts."""
+def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> ASGIApp:
+    """Build the application of a server's process. Models open when it starts.
+
+    ``on_ready`` is called once all are open; what it raises ends the start.
+    """
     settings = plan.settings
     embedders: dict[str, Embedder] = {}
     ledger = SqliteLedger(Path(settings.home) / "emblem.db")
@@ -199,7 +202,7 @@ def create(plan: Plan, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
                 stack.push_async_callback(embedder.aclose)
                 await embedder.embed(EmbedRequest((CANARY,), lane=Lane.BULK))
                 embedders[model.name] = embedder
-            on_ready()
+            on_ready(ledger)
             yield
 
     service = Service(

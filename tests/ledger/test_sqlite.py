@@ -149,3 +149,19 @@ def test_a_name_that_is_no_text_is_refused_without_a_traceback(tmp_path: Path) -
         pytest.raises(EmblemError, match="valid text"),
     ):
         ledger.revoke("\udcff", now=1.0)
+
+
+def test_a_second_ledger_of_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+    """Where it did, the process that ended below deleted the journal under the first ledger."""
+    path = tmp_path / "emblem.db"
+    first = SqliteLedger(path)
+    assert first.keys() == []
+    SqliteLedger(path).close()
+    program = (
+        "import sys; from pathlib import Path; from emblem.ledger.sqlite import SqliteLedger; "
+        "ledger = SqliteLedger(Path(sys.argv[1])); ledger.issue('a', now=1.0); ledger.close()"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert [key.name for key in first.keys()] == ["a", "a"]
+    first.close()

@@ -24,6 +24,7 @@ from emblem.cli.banner import banner
 from emblem.cli.progress import bars
 from emblem.config import Loaded, Settings
 from emblem.errors import ConfigError, EmblemError
+from emblem.ports import Ledger
 from emblem.wiring import Plan, bind_spaces, check_spaces, create, first_key, open_ledger, plan
 
 log = logging.getLogger(__name__)
@@ -163,8 +164,9 @@ def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
     threading.Thread(target=follow, name="emblem-follow", daemon=True).start()
     started = time.monotonic()
 
-    def ready() -> None:
-        _greet(planned, loaded)
+    def ready(ledger: Ledger) -> None:
+        bind_spaces(ledger, planned.served, time.time())
+        _greet(planned, loaded, ledger)
         typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
 
     try:
@@ -173,14 +175,11 @@ def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
         _give_up(error, failure)
 
 
-def _greet(planned: Plan, loaded: Loaded) -> None:
-    """Record what is served, now that it is, and say what a newcomer needs. Raises SpaceChanged."""
-    settings = planned.settings
-    with open_ledger(settings) as ledger:
-        bind_spaces(ledger, planned.served, time.time())
-        terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
-        secret = first_key(ledger, settings) if terminal else None
-        keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
+def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
+    """Say what a newcomer needs, with the key of the first run where that goes to a terminal."""
+    terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
+    secret = first_key(ledger, planned.settings) if terminal else None
+    keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
     text = banner(planned, loaded, keys, secret)
     typer.echo(text, file=terminal if secret else sys.stdout)
 

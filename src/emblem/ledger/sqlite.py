@@ -4,7 +4,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,11 @@ class SqliteLedger:
             lock = f"{self._path}.lock"
             with FileLock(lock, timeout=CREATE_TIMEOUT_S, mode=0o600):
                 # SQLite would make the file readable by everybody; its journals take after it.
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                # A file that is there is left alone: closing it here would drop the locks that
+                # another ledger of this process has on it (POSIX), and another process, believing
+                # itself alone, would delete the journal under it.
+                with suppress(FileExistsError):
+                    os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
                 _use_wal(self._engine)
                 with self._writer.begin() as connection:
                     version = _version(connection)
