@@ -1,0 +1,177 @@
+"""Clients that stall, vanish or send too much: they are let go, and nobody else waits for them."""
+
+import json
+import select
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from emblem.config import Settings
+from serve.processes import STATIC, Started, wait_for
+from server import RunningServer, linked_home, running_server
+
+MODEL = "all-MiniLM-L6-v2"
+PATIENCE_S = 60.0
+HEADER_S = 1.5
+BODY_S = 1.0
+
+
+def connect(server: RunningServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
+
+
+def head(server: RunningServer, length: int) -> bytes:
+    return (
+        "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {server.key}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def rest(client: socket.socket) -> bytes:
+    """Read until the server closes."""
+    said = b""
+    while chunk := client.recv(65536):
+        said += chunk
+    return said
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def strict_server(
+    model_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server that waits for nobody."""
+    home = linked_home(tmp_path_factory.mktemp("strict") / "home", model_home)
+    limits = ["--header-timeout-s", str(HEADER_S), "--body-timeout-s", str(BODY_S)]
+    with running_server(home, args=[STATIC, "--offline", *limits]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/embed", b"GET /health HTTP/1.1\r\nHost: x\r\n"])
+def test_a_connection_that_falls_silent_is_closed(
+    strict_server: RunningServer, sent: bytes
+) -> None:
+    with closing(connect(strict_server)) as client:
+        client.sendall(sent)
+        assert rest(client) == b""
+
+
+def test_headers_that_trickle_are_closed(strict_server: RunningServer) -> None:
+    with closing(connect(strict_server)) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\n")
+        closed = trickle(client, b"x: y\r\n")
+        assert closed in (b"", None)
+
+
+def trickle(client: socket.socket, part: bytes) -> bytes | None:
+    """Send parts, ten a second, until the server answers or closes; None where it reset."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([client], [], [], 0.1)
+        try:
+            if readable:
+                return rest(client)
+            client.sendall(part)
+        except ConnectionError:
+            return None
+    raise AssertionError("the server waits for ever")
+
+
+def test_a_body_that_trickles_is_408_and_closed(strict_server: RunningServer) -> None:
+    with closing(connect(strict_server)) as client:
+        client.sendall(head(strict_server, 10_000) + b'{"input": "')
+        answer = trickle(client, b"x")
+    assert answer is not None
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "body_timeout")
+
+
+def test_a_crowd_that_stalls_keeps_nobody_out(strict_server: RunningServer) -> None:
+    with ExitStack() as crowd:
+        for number in range(300):
+            client = crowd.enter_context(closing(connect(strict_server)))
+            client.sendall((b"", b"GET /he", head(strict_server, 100) + b"{")[number % 3])
+        answer = strict_server.post({"model": STATIC, "input": "let me through"})
+        assert answer.status_code == 200
+
+
+def test_an_idle_connection_lives_as_long_as_it_may(strict_server: RunningServer) -> None:
+    with closing(connect(strict_server)) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        assert seconds(lambda: rest(client)) > 0.9 * HEADER_S
+
+
+def test_an_idle_connection_may_live_longer_than_clients_keep_one() -> None:
+    """Proxies and clients keep idle connections for up to a minute, and then close them themselves."""
+    assert Settings().header_timeout_s > 60
+
+
+def test_work_whose_clients_have_left_delays_nobody(busy_server: RunningServer) -> None:
+    few = {"model": MODEL, "input": [f"a museum of engines {n} " * 8 for n in range(40)]}
+    few["priority"] = "bulk"
+    many = json.dumps({"model": MODEL, "input": ["a river " * 60] * 2048}).encode()
+
+    def ask() -> None:
+        assert busy_server.post(few).status_code == 200
+
+    alone = min(seconds(ask), seconds(ask))
+    process = Started(busy_server.process, busy_server.port, str)
+    for _ in range(5):
+        with closing(connect(busy_server)) as client:
+            client.sendall(head(busy_server, len(many)) + many)
+            process.compute(0.1)  # so that it has been read, and is in the engine's hands
+    log = busy_server.log
+    wait_for(lambda: log.read_text().count("POST /v1/embeddings 499") >= 5)
+    # Five that were still computed would take turns with this one: six times as long.
+    assert seconds(ask) < 3 * alone
+
+
+def test_a_text_of_ten_megabytes_is_refused_and_stalls_nobody(busy_server: RunningServer) -> None:
+    longest = {"model": MODEL, "input": "word " * 8000, "priority": "bulk"}
+    allowed = seconds(lambda: busy_server.post(longest).raise_for_status())
+    huge = json.dumps({"model": MODEL, "input": "word " * 2_000_000}).encode()
+    waits: list[float] = []
+    over = threading.Event()
+
+    def ask_little() -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            little = {"model": STATIC, "input": "a short question"}
+            assert busy_server.post(little).status_code == 200
+            waits.append(time.monotonic() - begun)
+
+    def send_huge() -> bytes:
+        with closing(connect(busy_server)) as client:
+            client.sendall(
+                head(busy_server, len(huge)).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            )
+            client.sendall(huge)
+            return rest(client)
+
+    asking = threading.Thread(target=ask_little)
+    asking.start()
+    took = []
+    for _ in range(5):
+        begun = time.monotonic()
+        answer = send_huge()
+        took.append(time.monotonic() - begun)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"maximum context length is 8192 tokens" in answer
+    over.set()
+    asking.join(PATIENCE_S)
+    # Reading them would take many times as long as the longest text that is allowed.
+    assert statistics.median(took) < allowed
+    assert max(waits) < allowed
