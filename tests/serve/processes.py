@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,13 +160,17 @@ def started(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     port: int | None = None,
+    program: Sequence[str] = (),
 ) -> Iterator[Started]:
-    """Start ``emblem serve`` with its output in a file, and kill what is left of it."""
+    """Start ``emblem serve`` with its output in a file, and kill what is left of it.
+
+    ``program`` is what takes the place of the installed one.
+    """
     port = port or free_port()
     log = home / f"said-{port}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command("serve", *arguments),
+            [*(program or command()), "serve", *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(home, {"EMBLEM_PORT": str(port), **(env or {})}),

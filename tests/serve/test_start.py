@@ -1,7 +1,9 @@
 """What a start needs, and how one that cannot be is refused: in one line, with exit code 2."""
 
+import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -194,3 +196,51 @@ def test_a_home_without_models_names_the_command_that_fetches_them(tmp_path: Pat
     for shelf in ("models", "files"):
         (tmp_path / shelf).mkdir()
     assert "emblem pull all-MiniLM-L6-v2" in refused(home)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", *(["::1"] if has_ipv6() else [])])
+def test_an_address_may_be_a_name_or_of_the_sixth_version(home: Path, host: str) -> None:
+    with started(home, STATIC, "--host", host, env=ENV) as server:
+        server.until("Ready in")
+        reached = "[::1]" if host == "::1" else "127.0.0.1"
+        assert requests.get(f"http://{reached}:{server.port}/ready", timeout=30).ok
+        assert server.stop() == 0
+
+
+def test_a_host_that_is_no_name_is_one_line(home: Path) -> None:
+    said = refused(home, STATIC, "--host", "x" * 70)
+    assert said.startswith(f"cannot listen on {'x' * 70}:")
+
+
+def test_a_lock_that_cannot_be_made_keeps_nobody_from_serving(home: Path, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / f"emblem-{os.getuid()}-{port}.lock").mkdir()
+    env = {**ENV, "TMPDIR": str(tmp_path)}
+    with started(home, STATIC, env=env, port=port) as server:
+        server.until("Ready in")
+
+
+def test_a_worker_that_is_spawned_serves_as_a_forked_one_does(home: Path) -> None:
+    # As on macOS, on Windows and, from Python 3.14 on, everywhere.
+    program = (
+        "import multiprocessing, sys\n"
+        "if __name__ == '__main__':\n"
+        "    multiprocessing.set_start_method('spawn')\n"
+        "    from emblem.cli.main import run\n"
+        "    run(sys.argv[1:])\n"
+    )
+    script = home / "spawned.py"
+    script.write_text(program)
+    with started(home, STATIC, env=ENV, program=[sys.executable, str(script)]) as server:
+        server.until("Ready in")
+        assert server.ask(STATIC, KEY).status_code == 200
+        assert server.stop() == 0

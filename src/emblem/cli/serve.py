@@ -11,15 +11,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emblem.cli.address import base_url
 from emblem.cli.banner import banner
 from emblem.cli.progress import bars
 from emblem.config import Loaded, Settings
@@ -40,12 +43,13 @@ def serve(loaded: Loaded) -> int:
     """Serve until SIGTERM or SIGINT and give the exit code. Raises EmblemError before that."""
     settings = loaded.settings
     logging.config.dictConfig(log_config(settings))
-    with _port(settings):
+    with _port(settings) as address:
         with bars() as progress:
             planned = plan(settings, progress)
         with open_ledger(settings) as ledger:
             check_spaces(ledger, planned.served)
-        return _run(planned, loaded)
+        # A worker that is not forked gets its arguments pickled, and the origins cannot be.
+        return _run(planned, replace(loaded, origins=dict(loaded.origins)), address)
 
 
 def log_config(settings: Settings) -> dict[str, Any]:
@@ -65,30 +69,44 @@ def log_config(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def _port(settings: Settings) -> Iterator[None]:
-    """Make sure of the port. Two servers of one user could share it, each answering by chance."""
+def _port(settings: Settings) -> Iterator[str]:
+    """Make sure of the port, and give the address to listen on.
+
+    Two servers of one user could share a port, each answering by chance.
+    """
     lock = FileLock(_lock_file(settings.port))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise _taken(settings) from None
-    with lock:
-        try:
-            infos = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = infos[0]
-            with socket.socket(family, kind, protocol) as probe:
-                if os.name == "posix":
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                probe.listen(1)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise _taken(settings) from None
-            raise ConfigError(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
-                "choose others with --host and --port"
-            ) from None
-        yield
+    except OSError as error:  # no folder for temporary files: only starts in one instant collide
+        log.debug("port %d has no lock: %s", settings.port, error)
+    try:
+        yield _address(settings)
+    finally:
+        lock.release()
+
+
+def _address(settings: Settings) -> str:
+    """Give the IP address of the host, once its port has proven free. Raises ConfigError."""
+    try:
+        infos = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        # "localhost" is both, and what listens on ::1 only is not found at 127.0.0.1.
+        family, kind, protocol, _, address = min(infos, key=lambda info: info[0] != socket.AF_INET)
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise _taken(settings) from None
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}: {why}; "
+            "choose others with --host and --port"
+        ) from None
+    return str(address[0])
 
 
 def _lock_file(port: int) -> Path:
@@ -103,7 +121,7 @@ def _taken(settings: Settings) -> EmblemError:
     )
 
 
-def _run(planned: Plan, loaded: Loaded) -> int:
+def _run(planned: Plan, loaded: Loaded, address: str) -> int:
     """Run granian with one worker, which opens the models."""
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
@@ -115,7 +133,7 @@ def _run(planned: Plan, loaded: Loaded) -> int:
     _stop_gently()
     server = Server(
         "emblem.wiring:create",
-        address=settings.host,
+        address=address,
         port=settings.port,
         interface=Interfaces.ASGI,
         http=HTTPModes.auto if settings.http2 else HTTPModes.http1,
@@ -167,7 +185,8 @@ def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
     def ready(ledger: Ledger) -> None:
         bind_spaces(ledger, planned.served, time.time())
         _greet(planned, loaded, ledger)
-        typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
+        say = partial(_say_ready, planned.settings, started)
+        threading.Thread(target=say, name="emblem-ready", daemon=True).start()
 
     try:
         return _Starting(create(planned, ready), failure)
@@ -182,6 +201,16 @@ def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
     keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
     text = banner(planned, loaded, keys, secret)
     typer.echo(text, file=terminal if secret else sys.stdout)
+
+
+def _say_ready(settings: Settings, started: float) -> None:
+    """Say that the server answers, once it does: granian listens only after this is started."""
+    host = urlsplit(base_url(settings.host, settings.port)).hostname
+    while True:
+        with suppress(OSError), socket.create_connection((host, settings.port), timeout=1):
+            break
+        time.sleep(0.01)
+    typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
 
 
 def _give_up(error: EmblemError, failure: Any) -> NoReturn:
