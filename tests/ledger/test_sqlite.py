@@ -164,5 +164,5 @@ def test_a_second_ledger_of_a_process_takes_no_lock_from_the_first(tmp_path: Pat
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program, str(path)], check=True)
         assert path.with_name("emblem.db-wal").exists()
-    assert [key.name for key in first.keys()] == ["a", "a"]
+    assert [key.name for key in first.keys()] == ["a", "a"]  # noqa: SIM118
     first.close()
