@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -175,3 +175,41 @@ def test_a_text_of_ten_megabytes_is_refused_and_stalls_nobody(busy_server: Runni
     # Reading them would take many times as long as the longest text that is allowed.
     assert statistics.median(took) < allowed
     assert max(waits) < allowed
+
+
+def test_answers_that_nobody_reads_stall_nobody(busy_server: RunningServer) -> None:
+    texts = [f"a window {n}" for n in range(2048)]
+    body = json.dumps({"model": STATIC, "input": texts}).encode()
+    with ExitStack() as crowd:
+        clients = [crowd.enter_context(closing(connect(busy_server))) for _ in range(8)]
+        for client in clients:
+            if client is not clients[0]:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(head(busy_server, len(body)) + body)
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert busy_server.post({"model": STATIC, "input": "let me through"}).status_code == 200
+        # Whoever comes back to read finds the answer whole.
+        said = b""
+        while not said.endswith(b"}}"):
+            chunk = clients[0].recv(65536)
+            assert chunk
+            said += chunk
+    answer = json.loads(said.partition(b"\r\n\r\n")[2])
+    assert [item["index"] for item in answer["data"]] == list(range(2048))
+
+
+def test_a_flood_of_large_bodies_is_refused_and_not_suffered(busy_server: RunningServer) -> None:
+    texts = ["a b " * 1800] * 2000  # 14 MB: within the bytes, and far beyond the tokens
+    body = json.dumps({"model": STATIC, "input": texts}).encode()
+    answers = []
+    with ExitStack() as crowd:
+        clients = [crowd.enter_context(closing(connect(busy_server))) for _ in range(40)]
+        for client in clients:
+            with suppress(OSError):  # it is refused before it has said all
+                client.sendall(head(busy_server, len(body)) + body)
+        assert busy_server.post({"model": STATIC, "input": "let me through"}).status_code == 200
+        for client in clients:
+            with suppress(OSError):
+                answers.append(client.recv(12))
+    assert answers.count(b"HTTP/1.1 503") > 0
+    assert set(answers) <= {b"HTTP/1.1 503", b"HTTP/1.1 400"}
