@@ -21,6 +21,9 @@ Ids = npt.NDArray[np.int32]  # (n,)
 # Cuneiform: what a tokenizer makes of it is its token for what it does not know, if it has one.
 UNLIKELY = "𒀀"
 
+# Texts of which a tokenizer makes different tokens, even one that knows none of their characters.
+_PROBES = ("a", "b a", "1", "中")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Text:
@@ -100,7 +103,7 @@ class TextTokenizer:
             tokenizer.normalizer = _lowercasing(tokenizer.normalizer)
         self._tokenizer = tokenizer
         self._strip = strip
-        prefix, suffix = _special_tokens(tokenizer) if special_tokens else ((), ())
+        prefix, suffix = added_tokens(tokenizer) if special_tokens else ((), ())
         self.frame = Frame(prefix, suffix, max_length)
         added = tokenizer.get_added_tokens_decoder().items()
         special = {token for token, one in added if one.special}
@@ -195,24 +198,41 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     try:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-        raise ModelError(f"tokenizer.json: {error}") from None
+        raise ModelError(str(error)) from None
     return ids
 
 
-def _special_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find what the tokenizer's own template puts before and after a single text."""
-    bare = _ids(tokenizer, "a")
-    framed = tokenizer.encode("a", add_special_tokens=True)
-    if not bare:
-        raise ModelError("tokenizer.json: the model gives no token for the text a")
+def added_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find what the tokenizer's own template puts before and after a single text.
+
+    Raises ModelError, which names no file, where it is not the same around two different texts.
+    """
+    # Without its template, for one may repeat a text even where special tokens are left away.
+    template, tokenizer.post_processor = tokenizer.post_processor, None
+    bare = [_ids(tokenizer, text) for text in _PROBES]
+    tokenizer.post_processor = template
+    if not bare[0]:
+        raise ModelError(f"the model gives no token for the text {_PROBES[0]}")
+    other = next((index for index, ids in enumerate(bare) if ids != bare[0]), 0)
+    if not other:
+        raise ModelError(f"the model does not tell the texts {', '.join(_PROBES)} apart")
+    found = _around(tokenizer, _PROBES[0], bare[0])
+    if found != _around(tokenizer, _PROBES[other], bare[other]):
+        raise ModelError("post_processor does not put the same tokens around every text")
+    return found
+
+
+def _around(
+    tokenizer: Tokenizer, text: str, bare: list[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the tokens that are put before and after those of one text."""
+    framed = tokenizer.encode(text, add_special_tokens=True)
     if any(framed.type_ids):
-        raise ModelError(
-            "tokenizer.json: post_processor gives a single text a type id other than 0"
-        )
+        raise ModelError("post_processor gives a single text a type id other than 0")
     for start in range(len(framed.ids) - len(bare) + 1):
         if framed.ids[start : start + len(bare)] == bare:
             return tuple(framed.ids[:start]), tuple(framed.ids[start + len(bare) :])
-    raise ModelError("tokenizer.json: post_processor changes a text's own tokens")
+    raise ModelError("post_processor changes a text's own tokens")
 
 
 def cut(text: Text, frame: Frame, overflow: Overflow) -> list[Window]:
