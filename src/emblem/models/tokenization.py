@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emblem.model import Encoder, Tokenization
-from emblem.models import document, tokenizer_class
+from emblem.models import charsmap, document, tokenizer_class
 from emblem.models.document import Document
 
 # Where sentence-transformers has kept the settings of its Transformer module.
@@ -39,6 +39,7 @@ def file(folder: Path, rows: int) -> Path:
     """Give the tokenizer's file after checking that a table of so many rows has all its ids."""
     path = folder / "tokenizer.json"
     tokenizer = document.read(path)
+    charsmap.check(tokenizer)
     model = tokenizer.inner("model")
     if model is None:
         raise tokenizer.error("model", "is missing")
