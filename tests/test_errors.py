@@ -76,7 +76,7 @@ def test_a_key_is_never_part_of_the_message() -> None:
 
 
 def test_a_changed_space_says_both_and_the_way_out() -> None:
-    message = str(SpaceChanged("docs", "a@1/384", "b@2/384"))
+    message = str(SpaceChanged([("docs", "a@1/384", "b@2/384")]))
     assert "a@1/384" in message
     assert "b@2/384" in message
     assert "emblem rebind docs" in message

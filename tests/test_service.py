@@ -152,7 +152,8 @@ def test_what_contradicts_an_alias_or_the_model_is_refused_before_anything_runs(
 
 
 def test_a_pinned_name_is_answered_and_a_wrong_pin_is_not(bench: Bench) -> None:
-    assert bench.embed("one", model=f"mine@{MODEL.space.digest}").model == "tiny"
+    assert bench.embed("one", model=f"tiny@{MODEL.space.digest}").model == "tiny"
+    assert bench.embed("one", model=f"mine@{MODEL.space.digest}+truncate").model == "tiny"
     with pytest.raises(UnknownModel, match="`mine` is served here as"):
         bench.embed("one", model="mine@00000000")
 

@@ -21,6 +21,7 @@
 Nothing here knows HTTP; ``api/problems.py`` is the one place that turns these into answers.
 """
 
+import shlex
 from collections.abc import Sequence
 
 
@@ -117,16 +118,24 @@ class SourcesExhausted(ModelError):
 
 
 class SpaceChanged(EmblemError):
-    """A name would serve vectors of another space than the one it has served before."""
+    """Names would serve vectors of other spaces than those they have served before.
 
-    def __init__(self, name: str, before: str, now: str) -> None:
-        super().__init__(
-            f"The name `{name}` has served the space {before} and would now serve {now}. "
-            "Vectors of the two cannot be compared, so every index filled under this name would "
-            f"give wrong results. Serve the new model under another name, or, when nothing "
-            f"depends on the old vectors any more, run: emblem rebind {name}"
+    ``changes`` has (name, the space before, the space now) for each of them.
+    """
+
+    def __init__(self, changes: Sequence[tuple[str, str, str]]) -> None:
+        each = "; ".join(
+            f"the name `{name}` has served the space {before} and would now serve {now}"
+            for name, before, now in changes
         )
-        self.name = name
+        names = " ".join(shlex.quote(name) for name, _, _ in changes)
+        super().__init__(
+            f"{each[0].upper()}{each[1:]}. Vectors of two spaces cannot be compared, so every "
+            "index filled under such a name would give wrong results. Serve the new model under "
+            "another name, or, when nothing depends on the old vectors any more, run: "
+            f"emblem rebind {names}"
+        )
+        self.changes = tuple(changes)
 
 
 class MissingExtra(EmblemError):

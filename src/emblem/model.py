@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from emblem.space import Space
-from emblem.types import Kind
+from emblem.types import Kind, OutputType, Overflow
 
 
 class PoolingMode(StrEnum):
@@ -102,3 +102,11 @@ class Model:
     def width(self) -> int:
         """Numbers in a vector."""
         return self.space.width
+
+    def written(
+        self, *, dimensions: int | None, overflow: Overflow | None, output: OutputType
+    ) -> str:
+        """Give the short form of the space, with what a request or an alias changed of it."""
+        if self.tokenization.max_length is None:
+            overflow = None  # nothing is ever too long
+        return self.space.written(dimensions=dimensions, overflow=overflow, output=output)

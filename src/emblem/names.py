@@ -52,11 +52,21 @@ class Served:
     def space_written(self) -> str:
         """The short form of the space that this name gives when a request asks for nothing."""
         fixed = self.fixed
-        return self.model.space.written(
+        return self.model.written(
             dimensions=fixed.dimensions,
             overflow=fixed.overflow,
             output=fixed.output or OutputType.FLOAT,
         )
+
+    @property
+    def pin(self) -> str:
+        """What a client may append to the name with ``@`` to get vectors of this space or an error.
+
+        A text that is too long gives another vector under another rule, so the rule is part of it.
+        """
+        rule = self.fixed.overflow or self.model.space.overflow
+        cuts = rule is Overflow.TRUNCATE and self.model.tokenization.max_length is not None
+        return f"{self.model.space.digest}{'+truncate' if cuts else ''}"
 
     @property
     def space_identity(self) -> str:
@@ -83,11 +93,9 @@ class Names:
             return served
         base, at, digest = name.rpartition("@")
         if at and (served := self._served.get(base)) is not None:
-            if digest == served.model.space.digest:
+            if digest == served.pin:
                 return served
-            raise UnknownModel(
-                name, f"`{base}` is served here as `{base}@{served.model.space.digest}`."
-            )
+            raise UnknownModel(name, f"`{base}` is served here as `{base}@{served.pin}`.")
         raise UnknownModel(name, self._hint(name))
 
 

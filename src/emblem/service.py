@@ -122,7 +122,7 @@ class Service:
             model=served.model.name,
             vectors=cast(result.vectors, options.output or OutputType.FLOAT),
             tokens=int(result.tokens.sum()),
-            space=space.written(
+            space=served.model.written(
                 dimensions=options.dimensions,
                 overflow=options.overflow,
                 output=options.output or OutputType.FLOAT,

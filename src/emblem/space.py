@@ -36,8 +36,12 @@ class Space:
 
     @property
     def identity(self) -> str:
-        """The whole identity. Two spaces are one if and only if these are equal."""
-        return f"sha256:{self.weights}:{self.recipe}/{self.width}+{self.overflow}"
+        """The whole identity. Two spaces are one if and only if these are equal.
+
+        ``error`` changes no vector: what it lets through is as ``mean`` gives it.
+        """
+        rule = Overflow.TRUNCATE if self.overflow is Overflow.TRUNCATE else Overflow.MEAN
+        return f"sha256:{self.weights}:{self.recipe}/{self.width}+{rule}"
 
     def written(
         self,

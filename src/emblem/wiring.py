@@ -1,11 +1,10 @@
 """Names the concrete classes and puts them together. Whoever creates closes."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +14,25 @@ from tokenizers import Tokenizer
 from emblem import registry
 from emblem.api.app import Bounds, create_app
 from emblem.backends.cpus import available_cpus
-from emblem.config import ModelSettings, Settings
+from emblem.config import Settings
 from emblem.core.cl100k import Cl100k
 from emblem.core.tokenize import TextTokenizer
 from emblem.engine import Engine, QueueLimits
-from emblem.errors import ConfigError, ModelError, SpaceChanged
+from emblem.errors import ConfigError, ModelError
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.secret import digest
 from emblem.ledger.sqlite import SqliteLedger
 from emblem.model import Model
-from emblem.models import catalog, layout
-from emblem.models.library import Library, name_of
-from emblem.models.progress import Progress
+from emblem.models import layout
 from emblem.models.safetensors import Weights
-from emblem.names import Names, Served
+from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
-from emblem.roster import Configured, roster
 from emblem.service import Limits, Service
+from emblem.serving import Plan, hint
 from emblem.types import EmbedRequest, Kind, Lane
 from emblem.wrappers.checked import Checked
 
-log = logging.getLogger(__name__)
-
 CANARY = "A short text that every model must embed before it is said to be ready."
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that a server's process needs to know. Plain values: it travels to the process."""
-
-    settings: Settings
-    served: tuple[Served, ...]
-    cl100k: Path | None
-
-    @property
-    def models(self) -> dict[str, Model]:
-        """Every model once, by its name."""
-        return {one.model.name: one.model for one in self.served}
-
-
-def plan(settings: Settings, progress: Progress | None = None) -> Plan:
-    """Have every model that is to be served on disk, and say what serves under which name.
-
-    Fetches what is missing. Raises ConfigError or ModelError.
-    """
-    library = Library(
-        Path(settings.home), settings.sources, offline=settings.offline, progress=progress
-    )
-    configured = [_configured(library, *one, settings) for one in _wanted(library, settings)]
-    return Plan(
-        settings,
-        roster(configured, settings, name_of(settings.default_model)),
-        _vocabulary(library),
-    )
-
-
-def _wanted(library: Library, settings: Settings) -> Iterator[tuple[str, ModelSettings]]:
-    """Name what is to be served: what is configured, or else the default and all that is here."""
-    asked = settings.serve
-    if not asked and not settings.models:
-        asked = (settings.default_model, *library.installed())
-    seen = set(settings.models)
-    for reference in asked:
-        if (name := name_of(reference)) not in seen:
-            seen.add(name)
-            yield name, ModelSettings(source=reference)
-    yield from settings.models.items()
-
-
-def _configured(library: Library, name: str, own: ModelSettings, settings: Settings) -> Configured:
-    folder = library.fetch(own.source or name, own.revision)
-    model = layout.read(
-        folder,
-        name,
-        overflow=own.overflow or settings.overflow,
-        query_prompt=own.query_prompt,
-        document_prompt=own.document_prompt,
-    )
-    return model, own, int(folder.stat().st_mtime)
-
-
-def _vocabulary(library: Library) -> Path | None:
-    """Have the vocabulary of token arrays. A server without it still embeds texts."""
-    try:
-        return library.cl100k(fetch=True)
-    except ModelError as error:
-        log.warning("arrays of token ids will be refused: %s", error)
-        return None
 
 
 @contextmanager
@@ -112,23 +43,6 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
-
-
-def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:
-    """Record the space of each name, or raise SpaceChanged where it had another."""
-    check_spaces(ledger, served)
-    for one in served:
-        ledger.bind(one.name, one.space_identity, one.space_written, now=now)
-    check_spaces(ledger, served)  # another server may have bound a name first, to another space
-
-
-def check_spaces(ledger: Ledger, served: tuple[Served, ...]) -> None:
-    """Raise SpaceChanged where a name would serve another space than the recorded one."""
-    recorded = ledger.spaces()
-    for one in served:
-        identity, written = recorded.get(one.name, (one.space_identity, ""))
-        if identity != one.space_identity:
-            raise SpaceChanged(one.name, written, one.space_written)
 
 
 def open_model(folder: Path, name: str, settings: Settings) -> Embedder:
@@ -206,7 +120,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
             yield
 
     service = Service(
-        Names(plan.served, _hint),
+        Names(plan.served, partial(hint, plan)),
         embedders,
         Limits(
             settings.max_inputs,
@@ -225,18 +139,6 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     )
     keys = KeyRing(ledger, fixed) if settings.auth else None
     return create_app(service, keys, bounds, lifespan)
-
-
-def _hint(name: str) -> str:
-    """Say how to get a model that is not served."""
-    base = name.partition("@")[0]
-    if (row := catalog.find(base)) is not None:
-        return f"To serve it, run: emblem pull {row.name}, and start the server again."
-    if (near := catalog.nearest(base)) is not None:
-        return f"Did you mean {near}? GET /v1/models lists what is served."
-    if "/" in base:
-        return f"If it is a model of the hub, run: emblem pull {base}, and start the server again."
-    return "GET /v1/models lists what is served."
 
 
 def first_key(ledger: Ledger, settings: Settings) -> str | None:

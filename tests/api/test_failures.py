@@ -51,7 +51,7 @@ MADE: dict[type[EmblemError], tuple[Any, ...]] = {
     TooManyTokens: ("2", 1),
     Overloaded: ("secret", 7.2),
     InvalidResult: ("tiny", "a value is not finite"),
-    SpaceChanged: ("secret", "a", "b"),
+    SpaceChanged: ([("secret", "a", "b")],),
     MissingExtra: ("secret", "torch"),
 }
 

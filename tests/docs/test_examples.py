@@ -25,7 +25,7 @@ from docs.pages import (
 )
 from emblem.cli.banner import banner
 from emblem.config import load
-from emblem.wiring import plan
+from emblem.serving import plan
 from server import linked_home
 from system import ROOT
 

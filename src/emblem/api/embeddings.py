@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
@@ -11,6 +12,9 @@ from emblem.api.inputs import read_inputs
 from emblem.api.problems import Headers, invalid
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.service import Answer, Call, Service
+
+# What the name of a space may hold in a header as it is; the rest is percent-encoded.
+_PLAIN = "/@+:()"
 
 T = TypeVar("T")
 
@@ -72,7 +76,7 @@ async def _gone(receive: Receive) -> None:
 
 
 def _headers(answer: Answer) -> Headers:
-    headers: Headers = ((b"x-embedding-space", answer.space.encode("ascii", "replace")),)
+    headers: Headers = ((b"x-embedding-space", quote(answer.space, safe=_PLAIN).encode()),)
     if answer.overflowed:
         headers += ((b"x-embedding-overflow", overflow_header(answer).encode()),)
     return headers

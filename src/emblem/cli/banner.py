@@ -10,8 +10,8 @@ from emblem.cli.address import base_url
 from emblem.config import Loaded
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Key
+from emblem.serving import Plan
 from emblem.types import Overflow
-from emblem.wiring import Plan
 
 LONGER = {
     Overflow.MEAN: "longer texts are read in windows whose vectors are averaged",

@@ -120,7 +120,9 @@ def env(
 
 
 def rebind(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a name that was served before")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="names that were served before")
+    ],
     home: HomeOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -131,13 +133,16 @@ def rebind(
     """
     with ledger(loaded(home, config).settings) as book:
         spaces = book.spaces()
-        if not book.unbind(name):
-            known = ", ".join(spaces) or "none"
-            raise InvalidRequest(f"no space is recorded for {name!r}; recorded names: {known}")
-    typer.echo(
-        f"{name!r} stood for {spaces[name][1]}. The space that it serves at the next start is "
-        "recorded in its place; fill every index under this name anew."
-    )
+        for name in names:
+            if name not in spaces:
+                known = ", ".join(spaces) or "none"
+                raise InvalidRequest(f"no space is recorded for {name!r}; recorded names: {known}")
+        for name in names:
+            book.unbind(name)
+            typer.echo(
+                f"{name!r} stood for {spaces[name][1]}. The space that it serves at the next start "
+                "is recorded in its place; fill every index under this name anew."
+            )
 
 
 def _env_name() -> str:

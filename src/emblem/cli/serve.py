@@ -28,7 +28,8 @@ from emblem.cli.progress import bars
 from emblem.config import Loaded, Settings
 from emblem.errors import ConfigError, EmblemError
 from emblem.ports import Ledger
-from emblem.wiring import Plan, bind_spaces, check_spaces, create, first_key, open_ledger, plan
+from emblem.serving import Plan, bind_spaces, check_spaces, plan
+from emblem.wiring import create, first_key, open_ledger
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@
 together. Nothing else in Emblem reads the environment.
 """
 
+from emblem.config.checks import name_problem
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.settings import (
     AliasSettings,
@@ -25,5 +26,6 @@ __all__ = [
     "describe",
     "environment",
     "load",
+    "name_problem",
     "written",
 ]

@@ -1,6 +1,7 @@
 """What one value's type cannot say: values that make no sense, alone or together. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 
 from emblem.config.settings import Settings
@@ -9,6 +10,9 @@ from emblem.errors import ConfigError
 
 MIN_KEY_CHARACTERS = 16
 SOURCES = ("cache", "hub", "index")
+
+# As browsers write it: in lower case and without a path.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -25,6 +29,12 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"sources ({origins['sources']}) has {source!r}, which is none of "
                 f"{', '.join(SOURCES)}{nearest(source, SOURCES)}"
+            )
+    for origin in settings.cors_origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"cors_origins ({origins['cors_origins']}) has {origin!r}; an origin is * or "
+                "scheme://host[:port] in lower case, without a path"
             )
     if not settings.default_model.strip():
         raise ConfigError(f"default_model ({origins['default_model']}) is empty")
@@ -67,8 +77,14 @@ def _check_host(host: str, origin: str) -> None:
 
 def _check_names(table: str, names: Iterable[str], origins: Mapping[str, str]) -> None:
     for name in names:
-        if not name or not name.isprintable() or " " in name or "@" in name:
+        if problem := name_problem(name):
             raise ConfigError(
-                f"{origins[f'{table}.{name}']}: [{table}] has the name {name!r}; a name needs "
-                "printable characters, and no space or @ (which is for NAME@digest)"
+                f"{origins[f'{table}.{name}']}: [{table}] has the name {name!r}; {problem}"
             )
+
+
+def name_problem(name: str) -> str | None:
+    """Say why nothing may be served under a name; None where something may."""
+    if name and name.isprintable() and " " not in name and "@" not in name:
+        return None
+    return "a name needs printable characters, and no space or @ (which is for NAME@digest)"

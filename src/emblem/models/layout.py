@@ -66,7 +66,8 @@ def read(
             recipe=recipe,
             width=parts.width,
             normalised=parts.normalise,
-            overflow=overflow,
+            # Where any length is read nothing overflows, whatever the rule.
+            overflow=overflow if parts.tokenization.max_length else Overflow.MEAN,
             known_recipe=row is not None and row.known_recipe == recipe,
         ),
         tokenization=parts.tokenization,
