@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
-from tokenizers import Tokenizer
 
 from emblem import registry
 from emblem.api.app import Bounds, create_app
@@ -23,7 +22,7 @@ from emblem.ledger.keyring import KeyRing
 from emblem.ledger.secret import digest
 from emblem.ledger.sqlite import SqliteLedger
 from emblem.model import Model
-from emblem.models import layout
+from emblem.models import layout, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
@@ -60,12 +59,8 @@ def open_engine(model: Model, settings: Settings) -> Embedder:
 
 def _tokenizer(model: Model) -> TextTokenizer:
     own = model.tokenization
-    try:
-        tokenizer = Tokenizer.from_file(str(own.file))
-    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-        raise ModelError(f"{own.file}: {error}") from None
     reader = TextTokenizer(
-        tokenizer,
+        tokenizer.load(own),
         max_length=own.max_length,
         strip=own.strip,
         lowercase=own.lowercase,

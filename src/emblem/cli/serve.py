@@ -1,5 +1,6 @@
 """``emblem serve``: have the models, say what a newcomer needs, run the server until it is told to stop."""
 
+import asyncio
 import errno
 import logging.config
 import multiprocessing
@@ -241,7 +242,9 @@ class _Starting:
             await self._app(scope, receive, without_traceback)
         except EmblemError as error:
             _give_up(error, self._failure)
-        except Exception:
+        except (SystemExit, KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException:  # a panic of a library is no Exception, and must not leave us hanging
             log.exception("the server cannot start or stop as it should")
             sys.exit(1)
 
