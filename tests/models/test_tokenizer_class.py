@@ -10,6 +10,8 @@ from emblem.errors import ModelError
 from emblem.models import layout
 from tiny_models import TinyModel, write
 
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 SPACES = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
 
@@ -80,6 +82,69 @@ def test_a_roberta_tokenizer_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=why):
         layout.read(_folder(tmp_path, "roberta", config, tokenizer), "m")
+
+
+def _template(before: str, after: str, **ids: int) -> dict[str, Any]:
+    ends = [{"SpecialToken": {"id": token, "type_id": 0}} for token in (before, after)]
+    special = {
+        token: {"id": token, "ids": [number], "tokens": [token]} for token, number in ids.items()
+    }
+    single = [ends[0], TEXT, ends[1]]
+    kind = {"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": special}
+    return {"post_processor": kind}
+
+
+def _processing(kind: str, **ends: Any) -> dict[str, Any]:
+    return {"post_processor": {"type": kind, **ends}}
+
+
+BERT_IDS = {"[CLS]": 2, "[SEP]": 3}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "tokenizer"),
+    [
+        ("bert", {}, _template("[CLS]", "[SEP]", **BERT_IDS)),
+        ("bert", {"cls_token": "gone", "sep_token": {"content": "[SEP]"}},
+         _processing("BertProcessing", cls=["[CLS]", 2], sep=["[SEP]", 3])),
+        ("bert", {"cls_token": "[MASK]"}, _template("[MASK]", "[SEP]", **{"[MASK]": 4, "[SEP]": 3})),
+        ("bert", {"tokenizer_class": "PreTrainedTokenizerFast"}, {"post_processor": None}),
+        ("roberta", {}, _template("<s>", "</s>", **{"<s>": 0, "</s>": 2})),
+        ("xlm-roberta", {"tokenizer_class": "CamembertTokenizer"},
+         _processing("RobertaProcessing", cls=["<s>", 0], sep=["</s>", 2])),
+    ],
+)  # fmt: skip
+def test_a_text_framed_as_its_class_frames_it_is_read(
+    family: str, config: dict[str, Any], tokenizer: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path, family, config, tokenizer)
+    assert layout.read(folder, "m").tokenization.special_tokens
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "tokenizer"),
+    [
+        ("bert", {}, {"post_processor": None}),
+        ("bert", {}, _template("[CLS]", "[CLS]", **BERT_IDS)),
+        ("bert", {}, _template("[CLS]", "[SEP]", **{"[CLS]": 2, "[SEP]": 4})),
+        ("bert", {}, _template("[CLS]", "[SEP]")),
+        ("bert", {"sep_token": "[MASK]"}, _template("[CLS]", "[SEP]", **BERT_IDS)),
+        ("bert", {}, _processing("BertProcessing", cls=["[CLS]", 2])),
+        ("bert", {}, _processing("BertProcessing", cls=["[CLS]", 3], sep=["[SEP]", 2])),
+        ("bert", {}, _processing("ByteLevel", cls=["[CLS]", 2], sep=["[SEP]", 3])),
+        ("roberta", {}, {"post_processor": None}),
+        ("xlm-roberta", {}, {"post_processor": None}),
+        ("xlm-roberta", {"eos_token": "<pad>"}, {}),
+    ],
+)
+def test_a_text_framed_otherwise_than_its_class_frames_it_is_refused(
+    family: str, config: dict[str, Any], tokenizer: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path, family, config, tokenizer)
+    with pytest.raises(
+        ModelError, match=r"tokenizer\.json: post_processor: does not put .* before"
+    ):
+        layout.read(folder, "m")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emblem.model import Encoder, Tokenization
-from emblem.models import charsmap, document, tokenizer_class
+from emblem.models import charsmap, document, frame, tokenizer_class
 from emblem.models.document import Document
 
 # Where sentence-transformers has kept the settings of its Transformer module.
@@ -27,6 +27,7 @@ def read(folder: Path, model: Document, encoder: Encoder) -> Tokenization:
     tokenizer = document.read(path)
     kind = tokenizer_class.named(config, model.need("model_type", str))
     tokenizer_class.check(kind, config, tokenizer)
+    frame.check(kind, config, tokenizer)
     return Tokenization(
         file=path,
         max_length=_max_length(settings, config, encoder),

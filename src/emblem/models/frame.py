@@ -1,0 +1,81 @@
+"""The tokens that transformers puts around a text, which some tokenizer classes decide themselves.
+
+Those do not look at the file's ``post_processor``, so one that says otherwise is refused.
+"""
+
+from typing import Any
+
+from emblem.models.document import Document
+
+# For each class, the settings that name the token before a text and the one after it.
+_CLS_SEP = (("cls_token", "[CLS]"), ("sep_token", "[SEP]"))
+_BOS_EOS = (("bos_token", "<s>"), ("eos_token", "</s>"))
+_ENDS = {
+    "BertTokenizer": _CLS_SEP,
+    "RobertaTokenizer": (("cls_token", "<s>"), ("sep_token", "</s>")),
+    "XLMRobertaTokenizer": _BOS_EOS,
+    "CamembertTokenizer": _BOS_EOS,
+}
+
+
+def check(name: str, config: Document, tokenizer: Document) -> None:
+    """Refuse a post_processor that frames a text otherwise than the tokenizer's class does.
+
+    ``config`` is tokenizer_config.json. A class that takes the file as it is written may frame a
+    text in any way.
+    """
+    if name not in _ENDS:
+        return
+    before, after = (_token(config, *end) for end in _ENDS[name])
+    if not _frames(tokenizer, before, after):
+        raise tokenizer.error(
+            "post_processor",
+            f"does not put {before} before a text and {after} after it, as the tokenizer_class, "
+            f"{name}, does",
+        )
+
+
+def _token(config: Document, name: str, usual: str) -> str:
+    """Give a special token, which is a text or an object with its content."""
+    if isinstance(config.fields.get(name), dict):
+        inner = config.inner(name)
+        return usual if inner is None else str(inner.need("content", str))
+    return config.get(name, str) or usual
+
+
+def _frames(tokenizer: Document, before: str, after: str) -> bool:
+    """Tell whether the post_processor puts these tokens, under their own ids, around a text."""
+    written = tokenizer.inner("post_processor")
+    if written is None:
+        return False
+    ids = {token: _id(tokenizer, token) for token in (before, after)}
+    kind = written.fields.get("type")
+    if kind in ("BertProcessing", "RobertaProcessing"):
+        ends = [written.fields.get("cls"), written.fields.get("sep")]
+        return ends == [[before, ids[before]], [after, ids[after]]]
+    single = [_special(before), {"Sequence": {"id": "A", "type_id": 0}}, _special(after)]
+    if kind != "TemplateProcessing" or written.fields.get("single") != single:
+        return False
+    special = written.need("special_tokens", dict)
+    return all(
+        isinstance(one := special.get(token), dict) and one.get("ids") == [number]
+        for token, number in ids.items()
+    )
+
+
+def _special(token: str) -> dict[str, Any]:
+    return {"SpecialToken": {"id": token, "type_id": 0}}
+
+
+def _id(tokenizer: Document, token: str) -> Any:
+    """Give the id of a token: the vocabulary's, else that of an added token, else None."""
+    model = tokenizer.inner("model")
+    vocab = None if model is None else model.get("vocab", dict, list)
+    if isinstance(vocab, dict) and token in vocab:
+        return vocab[token]
+    for index, piece in enumerate(vocab if isinstance(vocab, list) else []):
+        if isinstance(piece, list) and piece[:1] == [token]:
+            return index
+    added = tokenizer.get("added_tokens", list) or []
+    found = (one for one in added if isinstance(one, dict) and one.get("content") == token)
+    return next(found, {}).get("id")
