@@ -1,5 +1,6 @@
 """What ``emblem serve`` says when it starts."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -104,12 +105,12 @@ def _use(url: str, model: str, loaded: Loaded, secret: str | None) -> list[str]:
     header = f" -H 'Authorization: Bearer {secret}'" if secret else ""
     if auth and not secret:
         header = ' -H "Authorization: Bearer $OPENAI_API_KEY"'
-    body = f'{{"model": "{model}", "input": "An emblem stands for a meaning."}}'
+    body = json.dumps({"model": model, "input": "An emblem stands for a meaning."})
     return [
         "For any OpenAI program:",
         *exports,
         "Try it:",
-        f"  curl {url}/embeddings{header} -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl {url}/embeddings{header} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
         "",
     ]
 
