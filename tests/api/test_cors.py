@@ -1,10 +1,14 @@
 """Browsers: no page may call unless the configuration names its origin."""
 
+from pathlib import Path
+
 import pytest
 
 from api.asking import ask, post
 from api.small_app import Small
 from emblem.api.app import Bounds
+from emblem.config import load
+from emblem.errors import ConfigError
 
 PAGE = "https://app.example"
 PREFLIGHT = {
@@ -71,3 +75,37 @@ def test_options_that_is_no_preflight_asks_for_a_key_as_everything_does() -> Non
     small = Small(Bounds(cors_origins=(PAGE,)))
     assert ask(small.app, "OPTIONS", "/v1/embeddings", key=None).status == 401
     assert ask(small.app, "OPTIONS", "/v1/embeddings").status == 405
+
+
+def configured(origin: str) -> tuple[str, ...]:
+    environ = {"HOME": "/nowhere", "EMBLEM_CORS_ORIGINS": origin}
+    return load(flags={}, environ=environ, directory=Path("/nowhere")).settings.cors_origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "foo",
+        "https://",
+        "https://app.example/",
+        "https://App.example",
+        "https://*.example",
+        "https://app.example:port",
+        "//app.example",
+        "null",
+    ],
+)
+def test_a_setting_that_no_browser_s_origin_could_equal_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured(origin)
+    assert str(caught.value) == (
+        f"cors_origins (EMBLEM_CORS_ORIGINS) has {origin!r}; an origin is * or "
+        "scheme://host[:port] in lower case, without a path"
+    )
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", PAGE, "http://localhost:3000", "http://[::1]:8080", "tauri://localhost"]
+)
+def test_an_origin_as_browsers_write_it_is_taken(origin: str) -> None:
+    assert configured(origin) == (origin,)
