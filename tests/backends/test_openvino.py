@@ -193,6 +193,31 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes() -> None:
         open_backend(weights=wrong)
 
 
+@pytest.mark.parametrize(
+    "left",
+    ["encoder.layer.1.output.dense.bias", "encoder.layer.0.LayerNorm.gamma", "encoder.layer.9.x"],
+)
+def test_a_tensor_that_no_layer_has_a_place_for_is_refused(left: str) -> None:
+    fewer = {name: array for name, array in WEIGHTS.items() if "layer.1." not in name}
+    weights = {"bert." + name: array for name, array in fewer.items()}
+    weights["bert." + left] = np.zeros(1, np.float32)
+    with pytest.raises(ModelError, match=rf"bert\.{left} has no place in an encoder of 1 layers"):
+        open_backend(replace(BERT, layers=1), weights)
+
+
+def test_tensors_of_other_parts_are_passed_over() -> None:
+    names = (
+        "embeddings.position_ids",
+        "pooler.dense.weight",
+        "cls.predictions.bias",
+        "lm_head.bias",
+    )
+    others = {name: np.zeros(3, np.float32) for name in names}
+    ids = [2, 9, 3]
+    states = open_backend(weights=WEIGHTS | others).stream().run(row(ids))
+    np.testing.assert_array_equal(states, open_backend().stream().run(row(ids)))
+
+
 def test_a_tensor_of_whole_numbers_is_refused() -> None:
     name = "embeddings.LayerNorm.bias"
     with pytest.raises(ModelError, match=f"{name} holds int64"):

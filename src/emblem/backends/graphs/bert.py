@@ -81,7 +81,11 @@ class _Builder:
 
 
 def build(encoder: Encoder, tensors: Tensors) -> openvino.Model:
-    """Build the encoder. Raises ModelError for a missing tensor, a wrong shape or activation."""
+    """Build the encoder.
+
+    Raises ModelError for an activation that we don't know, and for weights where a tensor is
+    missing, has another shape, or is one too many below the layers.
+    """
     activation = _ACTIVATIONS.get(encoder.activation)
     if activation is None:
         known = ", ".join(_ACTIVATIONS)
@@ -95,6 +99,11 @@ def build(encoder: Encoder, tensors: Tensors) -> openvino.Model:
     for layer in range(encoder.layers):
         x = builder.attention(x, mask4, f"encoder.layer.{layer}.attention")
         x = builder.feed_forward(x, f"encoder.layer.{layer}")
+    if left := tensors.left("encoder.layer."):
+        raise ModelError(
+            f"the tensor {left[0]} has no place in an encoder of {encoder.layers} layers "
+            "(num_hidden_layers in config.json)"
+        )
     return openvino.Model([x], [ids, positions, mask], encoder.family)
 
 

@@ -52,9 +52,22 @@ class Tensors:
         self._taken[name] = taken = np.require(array, np.float32, ["C", "A", "W"])
         return taken
 
+    def left(self, below: str) -> list[str]:
+        """Give the full names of the tensors below a name that nobody took, in order."""
+        taken = {self._full_name(name) for name in self._taken}
+        return sorted(
+            name
+            for name in self._arrays
+            if name.startswith(self._prefix + below) and name not in taken
+        )
+
     def _find(self, name: str) -> npt.NDArray[Any] | None:
-        found = self._arrays.get(self._prefix + name)
+        return self._arrays.get(self._full_name(name))
+
+    def _full_name(self, name: str) -> str:
+        """Give the name that a tensor has among the arrays, or would have."""
+        full = self._prefix + name
         for new, old in _OLD_ENDINGS:
-            if found is None and name.endswith(new):
-                found = self._arrays.get(self._prefix + name.removesuffix(new) + old)
-        return found
+            if full not in self._arrays and name.endswith(new):
+                return full.removesuffix(new) + old
+        return full
