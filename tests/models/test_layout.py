@@ -193,11 +193,19 @@ def test_everything_that_decides_the_numbers_is_in_the_identity(folder: Path) ->
         ("config.json", {"hidden_act": "silu"}, 'hidden_act: is "silu", not gelu'),
         ("config.json", {"embedding_size": 16}, "embedding_size: is 16, and only 32"),
         ("config.json", {"position_embedding_type": "alibi"}, "position_embedding_type: is"),
+        ("config.json", {"layer_norm_eps": -1}, "layer_norm_eps: is -1, not a number from zero"),
+        ("config.json", {"layer_norm_eps": "0"}, 'layer_norm_eps: is "0", not a number'),
         ("config.json", {"auto_map": {"AutoModel": "x.Y"}}, "auto_map: the model needs code"),
         ("config.json", {"is_decoder": True}, "is_decoder: is true, and only false"),
         ("config.json", {"quantization_config": {"a": 1}}, "quantization_config: is"),
         ("1_Pooling/config.json", {"word_embedding_dimension": 31}, "word_embedding_dimension: is"),
         ("1_Pooling/config.json", {"pooling_mode": "median"}, "pooling_mode: 'median' is not one"),
+        ("1_Pooling/config.json", {"pooling_mode": [{}]}, r"pooling_mode: \{\} is not one of cls"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_mean_tokens": False},
+            "_token: is false, and so is",
+        ),
         ("1_Pooling/config.json", {"pooling_mode_new": True}, "pooling_mode_new: is not a field"),
         ("1_Pooling/config.json", {"pooling_mode_max_tokens": 1}, "_max_tokens: is 1, not true or"),
         ("sentence_bert_config.json", {"max_seq_length": 0}, "max_seq_length: is 0, which leaves"),
@@ -234,6 +242,30 @@ def test_a_missing_file_is_named(name: str, folder: Path) -> None:
         layout.read(folder, "m")
 
 
+@pytest.mark.parametrize("padding", [-2, -1, 66, 2**63])
+def test_a_padding_index_of_roberta_lies_within_its_position_table(
+    padding: int, tmp_path: Path
+) -> None:
+    folder = write(TinyModel("r", "roberta"), tmp_path / "r")
+    _edit(folder / "config.json", pad_token_id=padding)
+    with pytest.raises(
+        ModelError, match=rf"config\.json: pad_token_id: is {padding}, not within 0…65"
+    ):
+        layout.read(folder, "r")
+
+
+def test_a_pooling_that_names_no_mode_takes_the_mean(folder: Path) -> None:
+    (folder / "1_Pooling/config.json").write_text('{"word_embedding_dimension": 32}')
+    assert layout.read(folder, "m").pooling == Pooling((PoolingMode.MEAN,))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "modules.json"])
+def test_a_file_that_is_nested_without_end_is_named(name: str, folder: Path) -> None:
+    (folder / name).write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ModelError, match=rf"{name}: is nested too deeply$"):
+        layout.read(folder, "m")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"", b"nul", b'{"a": 1} x'])
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "sentence_bert_config.json"])
 def test_a_file_that_is_not_a_json_object_is_named(name: str, content: bytes, folder: Path) -> None:
@@ -264,6 +296,16 @@ def test_a_file_that_is_not_a_json_object_is_named(name: str, content: bytes, fo
                 for name, path in (("Transformer", "../x"), ("Pooling", "1"))
             ],
             "path: leads out of the model's folder",
+        ),
+        *(
+            (
+                [
+                    {"type": "sentence_transformers.models.Transformer", "path": path},
+                    {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+                ],
+                why,
+            )
+            for path, why in (("a\0b", r"\[0\]\.path: cannot be"), ("a" * 9999, "too long$"))
         ),
     ],
 )

@@ -115,6 +115,7 @@ def test_shards_are_one_mapping_and_may_not_overlap(tmp_path: Path) -> None:
         ({"t": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 4]}}, b"", "Expected `int`"),
         (b"not json", b"", "header is not what safetensors describes"),
         (b'["a"]', b"", "header is not what safetensors describes"),
+        (b'{"a":' + b"[" * 100_000, b"", "header is nested too deeply"),
     ],
 )
 def test_a_header_that_cannot_be_true_is_one_line(

@@ -102,6 +102,8 @@ def _decoded(file: Path, kind: type) -> Any:
         raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{file}: is not JSON: {error}") from None
+    except RecursionError:
+        raise ModelError(f"{file}: is nested too deeply") from None
     if type(value) is not kind:
         raise ModelError(f"{file}: is {_shown(value)}, not {_NAMES[kind]}")
     return value

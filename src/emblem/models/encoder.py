@@ -1,5 +1,7 @@
 """``config.json`` of a transformers model, as the numbers of a BERT-like encoder."""
 
+from math import inf
+
 from emblem.model import Encoder
 from emblem.models.document import Document
 
@@ -32,10 +34,10 @@ def read(config: Document) -> Encoder:
     if hidden % heads:
         raise config.error("hidden_size", f"{hidden} is no multiple of {heads} attention heads")
     config.only("embedding_size", hidden)
-    offset, positions = _offset(config, family), config.positive("max_position_embeddings")
+    positions = config.positive("max_position_embeddings")
+    offset = _offset(config, family, positions)
     if positions <= offset:
         raise config.error("max_position_embeddings", f"{positions} leaves no room for a token")
-    epsilon = config.get("layer_norm_eps", float)
     return Encoder(
         family=family,
         layers=config.positive("num_hidden_layers"),
@@ -44,17 +46,30 @@ def read(config: Document) -> Encoder:
         intermediate=config.positive("intermediate_size"),
         positions=positions,
         position_offset=offset,
-        layer_norm_eps=1e-12 if epsilon is None else float(epsilon),
+        layer_norm_eps=_epsilon(config),
         activation=_ACTIVATIONS[activation],
     )
 
 
-def _offset(config: Document, family: str) -> int:
+def _epsilon(config: Document) -> float:
+    epsilon: float | None = config.get("layer_norm_eps", float)
+    if epsilon is None:
+        return 1e-12
+    if not 0 <= epsilon < inf:
+        raise config.error("layer_norm_eps", f"is {epsilon}, not a number from zero upwards")
+    return float(epsilon)
+
+
+def _offset(config: Document, family: str, positions: int) -> int:
     """Give the position of a sequence's first token; RoBERTa starts behind its padding index."""
     if family == "bert":
         return 0
     padding: int | None = config.get("pad_token_id", int)
-    return (1 if padding is None else padding) + 1
+    if padding is None:
+        padding = 1
+    if not 0 <= padding < positions:
+        raise config.error("pad_token_id", f"is {padding}, not within 0…{positions - 1}")
+    return padding + 1
 
 
 def _refuse_variants(config: Document) -> None:

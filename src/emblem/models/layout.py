@@ -156,7 +156,13 @@ def _module(step: Document) -> str:
 
 def _inside(folder: Path, step: Document) -> Path:
     path = folder / (step.get("path", str) or "")
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        path.exists()  # raises for a name that is too long
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise step.error("path", f"cannot be a path: {why}") from None
+    if not inside:
         raise step.error("path", "leads out of the model's folder")
     return path
 

@@ -21,10 +21,13 @@ def read(config: Document, hidden: int) -> Pooling:
         if width not in (None, hidden):
             raise config.error(name, f"is {width}, and config.json's hidden_size is {hidden}")
     flagged = tuple(mode for flag, mode in _FLAGS.items() if config.get(flag, bool))
-    modes = _named(config) or flagged or (PoolingMode.MEAN,)
+    modes = _named(config) or flagged
+    off = [flag for flag in _FLAGS if config.get(flag, bool) is not None]
+    if not modes and off:
+        raise config.error(off[0], "is false, and so is every other pooling mode that is named")
     include_prompt = config.get("include_prompt", bool)
     config.no_more()
-    return Pooling(modes, include_prompt=include_prompt is not False)
+    return Pooling(modes or (PoolingMode.MEAN,), include_prompt=include_prompt is not False)
 
 
 def _named(config: Document) -> tuple[PoolingMode, ...]:
@@ -33,6 +36,6 @@ def _named(config: Document) -> tuple[PoolingMode, ...]:
     names = [value] if isinstance(value, str) else value or []
     known = {str(mode): mode for mode in PoolingMode}
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise config.error("pooling_mode", f"{name!r} is not one of {', '.join(known)}")
     return tuple(known[name] for name in names)

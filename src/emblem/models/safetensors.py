@@ -161,6 +161,8 @@ def _entries(file: Path, header: bytes) -> dict[str, _Entry]:
         return msgspec.convert(raw, dict[str, _Entry])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{file}: header is not what safetensors describes: {error}") from None
+    except RecursionError:
+        raise ModelError(f"{file}: header is nested too deeply") from None
 
 
 def _extent(file: Path, name: str, entry: _Entry) -> tuple[int, int]:
