@@ -142,11 +142,30 @@ def test_the_first_twenty_problems_are_shown_and_the_rest_counted() -> None:
 
 def test_a_text_that_no_tokenizer_could_fit_is_refused_unread() -> None:
     most = 10 * MAX_CHARACTERS_PER_TOKEN
-    request = EmbedRequest(("x" * most, "x" * (most + 1), "x"), max_input_tokens=10)
+    request = EmbedRequest(("x" * (most + 1),) * 2, max_input_tokens=10)
     with pytest.raises(InvalidInput, match="maximum context length is 10 tokens") as caught:
         refuse_unread(request)
+    assert [index for index, _ in caught.value.problems] == [0, 1]
+    assert refuse_unread(EmbedRequest(("x" * most,), max_input_tokens=10)) == {}
+
+
+def test_beside_a_text_that_is_not_read_the_others_may_be() -> None:
+    most = 10 * MAX_CHARACTERS_PER_TOKEN
+    unread = refuse_unread(EmbedRequest(("x" * most, "x" * (most + 1), "x"), max_input_tokens=10))
+    assert list(unread) == [1]
+    assert "however you requested 641 characters, too many to read" in unread[1]
+    inputs = ("a", "long", "b")
+    assert [one for part in slices(inputs, {1: "why"}) for one in part] == ["a", "", "b"]
+
+
+def test_a_text_that_is_too_long_is_named_before_the_size_of_all_of_them() -> None:
+    most = 10 * MAX_CHARACTERS_PER_TOKEN
+    request = EmbedRequest(
+        ("x" * most, "x" * (most + 1), "x" * most), max_input_tokens=10, max_total_tokens=19
+    )
+    with pytest.raises(InvalidInput) as caught:
+        refuse_unread(request)
     assert [index for index, _ in caught.value.problems] == [1]
-    refuse_unread(EmbedRequest(("x" * most,), max_input_tokens=10))
 
 
 def test_texts_that_together_could_not_fit_are_refused_unread() -> None:
@@ -168,7 +187,7 @@ def test_nothing_to_embed_is_refused() -> None:
 @given(sizes=st.lists(st.integers(0, SLICE_CHARACTERS), max_size=12))
 def test_slices_hold_every_input_in_order_and_end_once_they_are_large(sizes: list[int]) -> None:
     inputs = [(0,) * size for size in sizes]
-    parts = list(slices(inputs))
+    parts = list(slices(inputs, {}))
     assert [one for part in parts for one in part] == inputs
     for part in parts[:-1]:
         assert sum(map(len, part)) >= SLICE_CHARACTERS

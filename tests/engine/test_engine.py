@@ -148,6 +148,38 @@ async def test_a_text_beyond_the_limit_is_refused_and_the_engine_goes_on() -> No
         assert (await engine.embed(EmbedRequest((words(1),)))).vectors.shape == (1, WIDTH)
 
 
+async def test_texts_that_were_read_and_one_that_was_not_are_named_together() -> None:
+    reader = Recording()
+    longest = words(1) + " " * 5 * core_plan.MAX_CHARACTERS_PER_TOKEN
+    async with tiny_engine(reader=reader) as engine:
+        with pytest.raises(InvalidInput) as caught:
+            await engine.embed(
+                EmbedRequest(
+                    (words(1), words(1, 2, 3, 4), longest, words(2)),
+                    max_input_tokens=5,
+                    max_total_tokens=100,
+                )
+            )
+    assert [index for index, _ in caught.value.problems] == [1, 2]
+    assert "requested 6 tokens; $.input[2] is too long" in str(caught.value)
+    assert "too many to read" in str(caught.value)
+    assert reader.read_lengths == [2, 11, 0, 2]
+
+
+async def test_a_text_that_no_request_may_hold_is_named_before_the_tokens_of_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_plan, "SLICE_CHARACTERS", 1)
+    unread = "x" * (5 * core_plan.MAX_CHARACTERS_PER_TOKEN + 1)
+    request = EmbedRequest(
+        (words(1), words(*range(9)), words(2), unread), max_input_tokens=5, max_total_tokens=8
+    )
+    async with tiny_engine() as engine:
+        with pytest.raises(InvalidInput) as caught:
+            await engine.embed(request)
+    assert [index for index, _ in caught.value.problems] == [1, 3]
+
+
 async def test_tokenising_ends_once_there_are_too_many_tokens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

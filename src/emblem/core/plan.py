@@ -1,6 +1,6 @@
 """From a request to the windows that a backend runs, and from their vectors back to its texts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,23 +47,33 @@ def estimated_tokens(request: EmbedRequest) -> int:
     )
 
 
-def refuse_unread(request: EmbedRequest) -> None:
-    """Refuse what is empty, or too large to be worth tokenising. Raises InvalidRequest."""
+def unreadable(inputs: Sequence[str | tuple[int, ...]], maximum: int) -> dict[int, str]:
+    """Say which inputs are too large to be worth tokenising, by their index, and why."""
+    return {
+        index: context_length(maximum, f"{len(one)} characters, too many to read")
+        for index, one in enumerate(inputs)
+        if len(one) > maximum * MAX_CHARACTERS_PER_TOKEN
+    }
+
+
+def refuse_unread(request: EmbedRequest) -> dict[int, str]:
+    """Refuse what is empty, or too large to be worth tokenising. Raises InvalidRequest.
+
+    Where some inputs are too large and others may be read, to tell what is wrong with those too,
+    gives the former by their index, with the reason.
+    """
     if not request.inputs:
         raise InvalidRequest("There is nothing to embed.", param="input")
-    sizes = [len(one) for one in request.inputs]
-    if (most := request.max_input_tokens) is not None:
-        problems = [
-            (index, context_length(most, f"{size} characters, too many to read"))
-            for index, size in enumerate(sizes)
-            if size > most * MAX_CHARACTERS_PER_TOKEN
-        ]
-        if problems:
-            raise InvalidInput(problems)
-    if (most := request.max_total_tokens) is not None and sum(sizes) > (
-        most * MAX_CHARACTERS_PER_TOKEN
-    ):
+    most = request.max_input_tokens
+    unread = {} if most is None else unreadable(request.inputs, most)
+    left = [one for index, one in enumerate(request.inputs) if index not in unread]
+    most = request.max_total_tokens
+    too_many = most is not None and sum(map(len, left)) > most * MAX_CHARACTERS_PER_TOKEN
+    if unread and (too_many or not left):
+        raise InvalidInput([*unread.items()])
+    if most is not None and too_many:
         raise TooManyTokens(f"more than {most}", most)
+    return unread
 
 
 def context_length(maximum: int, requested: str) -> str:
@@ -74,18 +84,34 @@ def context_length(maximum: int, requested: str) -> str:
     )
 
 
-def slices(inputs: Sequence[str | tuple[int, ...]]) -> Iterator[list[str | tuple[int, ...]]]:
-    """Cut the inputs into runs that are tokenised at a time, in order."""
+def slices(
+    inputs: Sequence[str | tuple[int, ...]], unread: Mapping[int, str]
+) -> Iterator[list[str | tuple[int, ...]]]:
+    """Cut the inputs into runs that are tokenised at a time, in order.
+
+    In the place of what is not to be read there is an empty text.
+    """
     part: list[str | tuple[int, ...]] = []
     size = 0
-    for one in inputs:
-        part.append(one)
-        size += len(one)
+    for index, one in enumerate(inputs):
+        part.append("" if index in unread else one)
+        size += len(part[-1])
         if size >= SLICE_CHARACTERS:
             yield part
             part, size = [], 0
     if part:
         yield part
+
+
+def problems(
+    readings: Sequence[Text | str], frame: Frame, request: EmbedRequest, overflow: Overflow
+) -> list[tuple[int, str]]:
+    """Say which texts cannot be embedded, and why. The readings may be those of the first texts."""
+    return [
+        (index, why)
+        for index, reading in enumerate(readings)
+        if (why := _problem(reading, frame, request.max_input_tokens, overflow))
+    ]
 
 
 def plan(
@@ -95,13 +121,8 @@ def plan(
 
     Where a reading is not a text, it says why there is none.
     """
-    problems = [
-        (index, why)
-        for index, reading in enumerate(readings)
-        if (why := _problem(reading, frame, request.max_input_tokens, overflow))
-    ]
-    if problems:
-        raise InvalidInput(problems)
+    if wrong := problems(readings, frame, request, overflow):
+        raise InvalidInput(wrong)
     texts = [reading for reading in readings if isinstance(reading, Text)]
     parts = [cut(text, frame, overflow) for text in texts]
     return Plan(

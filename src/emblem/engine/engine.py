@@ -8,18 +8,26 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from emblem.core.pack import Waiting
-from emblem.core.plan import Plan, assemble, estimated_tokens, plan, refuse_unread, slices
+from emblem.core.plan import (
+    Plan,
+    assemble,
+    estimated_tokens,
+    plan,
+    problems,
+    refuse_unread,
+    slices,
+)
 from emblem.core.pool import pool, pooled_width, unit
 from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
-from emblem.errors import DeploymentFailed, ModelError, TooManyTokens
+from emblem.errors import DeploymentFailed, InvalidInput, ModelError, TooManyTokens
 from emblem.model import Model
 from emblem.ports import Backend, Stream
 from emblem.space import Space
@@ -81,9 +89,10 @@ class Engine:
         """Embed every text of the request; see ``ports.Embedder``."""
         if problem := self.problem():
             raise DeploymentFailed(f"{self._model.name} {problem}")
-        refuse_unread(request)
-        self._queue.admit(request.lane, estimated_tokens(request))
-        planned = await self._plan(request)
+        unread = refuse_unread(request)
+        if not unread:  # or it is read only to say all that is wrong with it
+            self._queue.admit(request.lane, estimated_tokens(request))
+        planned = await self._plan(request, unread)
         job = self._job(planned, request)
         self._queue.put(job, request.lane)
         try:
@@ -111,23 +120,30 @@ class Engine:
 
     # -- on the event loop --------------------------------------------------------------------
 
-    async def _plan(self, request: EmbedRequest) -> Plan:
-        """Tokenise off the loop, slice by slice, and cut into windows."""
+    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str]) -> Plan:
+        """Tokenise off the loop, slice by slice, and cut into windows.
+
+        ``unread`` has the inputs that are too large to be tokenised, and why.
+        """
         prompt = self._model.prompts.of(request.kind)
         frame = self._tokenizer.frame
+        overflow = request.overflow or self.space.overflow
         readings: list[Text | str] = []
         total = 0
         most = request.max_total_tokens
-        for part in slices(request.inputs):
+        for part in slices(request.inputs, unread):
             read = await self._off_loop(self._tokenizer.readings, part, prompt)
             readings += read
             total += sum(frame.length(one) for one in read if isinstance(one, Text))
             if most is not None and total > most:
+                # A text that no request may hold comes first: sending fewer would not help it.
+                if wrong := {**dict(problems(readings, frame, request, overflow)), **unread}:
+                    raise InvalidInput(sorted(wrong.items()))
                 counted_all = len(readings) == len(request.inputs)
                 raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
-        return await self._off_loop(
-            plan, readings, frame, request, request.overflow or self.space.overflow
-        )
+        for index, why in unread.items():
+            readings[index] = why
+        return await self._off_loop(plan, readings, frame, request, overflow)
 
     async def _off_loop(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
