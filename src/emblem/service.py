@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
-from emblem.core.plan import context_length, estimated_tokens
+from emblem.core.plan import context_length, estimated_tokens, unreadable
 from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -47,6 +47,10 @@ class Limits:
                 f"{self.max_inputs}. Send them in several requests.",
                 param="input",
             )
+
+    def unreadable(self, texts: Sequence[str]) -> dict[int, str]:
+        """Say which texts are too large to be worth reading, by their index, and why."""
+        return unreadable(texts, self.max_input_tokens)
 
     def check_ids(self, given: int) -> None:
         """Refuse more token ids than a request may have. Raises TooManyTokens."""

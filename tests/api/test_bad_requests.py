@@ -10,6 +10,8 @@ from api.asking import Reply, ask, post
 from api.small_app import DIGEST, Small
 from emblem.api import inputs
 from emblem.api.app import Bounds
+from emblem.api.wire import MAX_SEARCHED_BYTES
+from emblem.core.plan import MAX_CHARACTERS_PER_TOKEN
 from emblem.service import Limits
 
 
@@ -237,10 +239,14 @@ def test_an_input_of_no_form_is_refused(small: Small, body: dict[str, Any], said
         (["a", 1, None], ("$.input[1] must be a string and is a number; "
          "$.input[2] must be a string and is null")),
         (["a", ["b"]], "$.input[1] must be a string and is an array"),
-        ([None], "$.input[0] must be a string and is null"),
-        ([True, "x"], "$.input[0] must be a string and is a boolean"),
-        ([{"text": "x"}], "$.input[0] must be a string and is an object"),
-        ([1.0], "$.input[0] must be a string and is a number with a fraction or an exponent"),
+        ([None], "$.input[0] must be a string or a token id (whole number) and is null"),
+        ([True, "x"], "$.input[0] must be a string or a token id (whole number) and is a boolean"),
+        ([{"text": "x"}], "$.input[0] must be a string or a token id (whole number) and is an object"),
+        ([1.0, 2, "x", 2.5, ""], (
+            "$.input[0] must be a string or a token id (whole number) and is a number "
+            "with a fraction or an exponent; $.input[3] must be a string or a token id "
+            "(whole number) and is a number with a fraction or an exponent; "
+            "$.input[4] is an empty string")),
         ([[]], "$.input[0] is an empty array"),
         ([[1], [], [2]], "$.input[1] is an empty array"),
         ([["a"]], "$.input[0] must hold token ids and holds a string"),
@@ -259,6 +265,40 @@ def test_every_wrong_item_is_named_with_its_index(small: Small, value: object, s
     message = refused(post(small.app, {"model": "tiny", "input": value}), param="input")
     assert message == f"'$.input' is invalid: {said}."
     assert small.embedder.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        (r'"\ud800"', [0]),
+        (r'["x", "\ud800 x", "\ud83d\ude00", "a\udc00"]', [1, 3]),
+        (r'"\ud800", "dimensions": "x"', [0]),
+    ],
+)
+def test_every_text_with_half_of_a_surrogate_pair_is_named(
+    small: Small, value: str, wrong: list[int]
+) -> None:
+    body = f'{{"model": "tiny", "input": {value}}}'.encode()
+    message = refused(post(small.app, body), param="input")
+    said = "; ".join(
+        f"$.input[{index}] has a \\u escape that is half of a surrogate pair" for index in wrong
+    )
+    assert message == f"'$.input' is invalid: {said}."
+
+
+def test_a_huge_body_is_not_searched_for_half_of_a_pair(small: Small) -> None:
+    body = rb'{"model":"tiny","input":["' + b"x" * MAX_SEARCHED_BYTES + rb'","\ud800"]}'
+    assert "half of a surrogate pair" in refused(post(small.app, body))
+
+
+def test_a_text_too_large_to_read_is_named_with_an_empty_one(small: Small) -> None:
+    value = ["ok", "", "x" * (8192 * MAX_CHARACTERS_PER_TOKEN + 1), 5]
+    message = refused(post(small.app, {"model": "tiny", "input": value}), param="input")
+    assert message == (
+        "'$.input' is invalid: $.input[1] is an empty string; $.input[2] is too long: "
+        "This model's maximum context length is 8192 tokens, however you requested "
+        "524289 characters, too many to read; $.input[3] must be a string and is a number."
+    )
 
 
 def test_only_the_first_twenty_wrong_items_are_named(small: Small) -> None:

@@ -105,13 +105,16 @@ def _one_array(ids: list[Any], limits: Limits) -> tuple[tuple[int, ...], ...]:
 def _items(value: list[Any], limits: Limits) -> Inputs:
     limits.check_items(len(value))
     wanted = list if isinstance(value[0], list) else str
-    problems = [
-        (index, why)
+    problem = _item_problem if isinstance(value[0], str | list) else _no_form
+    problems = {
+        index: why
         for index, item in enumerate(value)
-        if (why := _item_problem(item, wanted, limits.empty_input))
-    ]
+        if (why := problem(item, wanted, limits.empty_input))
+    }
     if problems:
-        raise InvalidInput(problems)
+        # What is too large to be read is known already, and is told with them.
+        texts = [item if isinstance(item, str) else "" for item in value]
+        raise InvalidInput(sorted((limits.unreadable(texts) | problems).items()))
     return tuple(value) if wanted is str else tuple(map(tuple, value))
 
 
@@ -128,6 +131,15 @@ def _item_problem(item: object, wanted: type, empty: bool) -> str | None:
             other = next(token for token in item if type(token) is not int)
             return f"must hold token ids and holds {kind_of(other)}"
     return None
+
+
+def _no_form(item: object, _: type, empty: bool) -> str | None:
+    """Say what is wrong with an item of an array whose first one has neither form."""
+    if type(item) is str:
+        return _item_problem(item, str, empty)
+    if type(item) is int:
+        return None
+    return f"must be a string or a token id (whole number) and is {kind_of(item)}"
 
 
 def _whole(ids: list[Any]) -> bool:

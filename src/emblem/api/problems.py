@@ -63,6 +63,7 @@ def invalid(message: str, param: str | None = None) -> Problem:
     return Problem(400, Detail(message, param=param))
 
 
+HALF_PAIR = "has a \\u escape that is half of a surrogate pair"
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -85,7 +86,7 @@ def _why(error: Exception, json: bytes) -> str:
     if "surrogate" in said or (
         _LONE_SURROGATE.search(json) and ("truncated" in said or "hex escape" in said)
     ):
-        return "it has a \\u escape that is half of a surrogate pair"
+        return f"it {HALF_PAIR}"
     return said
 
 

@@ -3,6 +3,7 @@
 Source: ``CreateEmbeddingRequest`` and ``CreateEmbeddingResponse`` in openai/openai-openapi.
 """
 
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +13,8 @@ import numpy as np
 import orjson
 import pybase64
 
-from emblem.api.problems import PYTHON_KINDS, Problem, invalid, unparsed
+from emblem.api.problems import HALF_PAIR, PYTHON_KINDS, Problem, invalid, unparsed
+from emblem.errors import InvalidInput
 from emblem.names import Options
 from emblem.service import Answer
 from emblem.types import Kind, Lane, OutputType, Overflow
@@ -46,6 +48,10 @@ class EmbeddingsBody(msgspec.Struct):
         )
 
 
+# A body that cannot be read is searched for the reason up to this size: it takes the event loop.
+MAX_SEARCHED_BYTES = 1 << 20
+
+_HALF = re.compile("[\ud800-\udfff]")
 _decoder = msgspec.json.Decoder(EmbeddingsBody)
 _PATH = re.compile(r" - at `\$\.([a-z_]+)[^`]*`$")
 _GOT = re.compile(r", got `(\w+)`$")
@@ -65,13 +71,34 @@ _TAKES = {"model": "a string", "user": "a string", "dimensions": "a whole number
 
 
 def decode(body: bytes) -> EmbeddingsBody:
-    """Read a request's body but for its inputs. Raises Problem, naming the field that is wrong."""
+    """Read a request's body but for its inputs.
+
+    Raises Problem, naming the field that is wrong, or InvalidInput.
+    """
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise unparsed(error, body) from None
+        raise _half_pairs(body) or unparsed(error, body) from None
+
+
+def _half_pairs(body: bytes) -> InvalidInput | None:
+    """Name the inputs that have half of a surrogate pair: msgspec does not tell where one is."""
+    if len(body) > MAX_SEARCHED_BYTES:
+        return None
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    value = found.get("input") if isinstance(found, dict) else None
+    items = value if isinstance(value, list) else [value]
+    wrong = [
+        (index, HALF_PAIR)
+        for index, item in enumerate(items)
+        if isinstance(item, str) and _HALF.search(item)
+    ]
+    return InvalidInput(wrong) if wrong else None
 
 
 def _wrong_field(message: str) -> Problem:
