@@ -229,7 +229,8 @@ def test_a_client_that_leaves_cancels_its_work_and_gets_no_answer(
     assert " 499 " in message
 
 
-def test_a_client_that_leaves_before_its_body_is_there_gets_no_answer(small: Small) -> None:
+def test_a_body_that_breaks_off_is_400_for_a_client_that_may_still_listen(small: Small) -> None:
+    """A chunk that is none reaches the application as a client that is gone."""
     messages: list[Message] = [
         {"type": "http.disconnect"},
         {"type": "http.request", "body": b'{"model":', "more_body": True},
@@ -238,7 +239,11 @@ def test_a_client_that_leaves_before_its_body_is_there_gets_no_answer(small: Sma
     async def receive() -> Message:
         return messages.pop()
 
-    assert asyncio.run(reply_to(small.app, "POST", "/v1/embeddings", receive, KEYED)) is None
+    reply = asyncio.run(reply_to(small.app, "POST", "/v1/embeddings", receive, KEYED))
+    assert reply is not None
+    assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
+    assert "broke off before its end" in reply.error["message"]
+    assert reply.headers["connection"] == "close"
     assert small.embedder.requests == []
 
 

@@ -6,14 +6,10 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
-from emblem.api.problems import Problem, body_timeout, too_large, unsupported
+from emblem.api.problems import Problem, body_timeout, broken_off, too_large, unsupported
 from emblem.errors import Overloaded
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
-
-
-class ClientGone(Exception):
-    """The client left before it got an answer; nobody is there to be told."""
 
 
 class BodyReader:
@@ -32,7 +28,7 @@ class BodyReader:
     async def read(self, headers: RawHeaders, receive: Receive) -> AsyncIterator[bytes]:
         """Give a JSON body, whose bytes count as held until the block ends.
 
-        Raises Problem, Overloaded or ClientGone.
+        Raises Problem or Overloaded.
         """
         self._check(headers)
         taken = [0]
@@ -53,7 +49,7 @@ class BodyReader:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise broken_off()  # the server says the same of a client that is gone
             chunk: bytes = message.get("body", b"")
             taken[0] += len(chunk)
             self._held += len(chunk)

@@ -16,8 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emblem.api.auth import Authenticator
-from emblem.api.body import ClientGone
-from emblem.api.embeddings import SUFFIX, Embeddings, respond
+from emblem.api.embeddings import SUFFIX, ClientGone, Embeddings, respond
 from emblem.api.problems import (
     Headers,
     Problem,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from emblem.api.body import BodyReader, ClientGone
+from emblem.api.body import BodyReader
 from emblem.api.inputs import read_inputs
 from emblem.api.problems import Headers, invalid
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
@@ -19,6 +19,10 @@ _PLAIN = "/@+:()"
 T = TypeVar("T")
 
 SUFFIX = "/v1/embeddings"
+
+
+class ClientGone(Exception):
+    """The client left before it got an answer; nobody is there to be told."""
 
 
 class Embeddings:

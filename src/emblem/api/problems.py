@@ -122,6 +122,15 @@ def wrong_method(method: str, path: str, allowed: str) -> Problem:
     return Problem(405, detail, ((b"allow", allowed.encode()),))
 
 
+def broken_off() -> Problem:
+    """Say that the body ended before its end. Whoever has left does not hear it."""
+    detail = Detail(
+        "We could not parse the JSON body of your request: it broke off before its end, or its "
+        "chunks are malformed."
+    )
+    return Problem(400, detail, ((b"connection", b"close"),))
+
+
 def too_large(maximum: int) -> Problem:
     """Say that the body has more bytes than a request may have."""
     detail = Detail(
