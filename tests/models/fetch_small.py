@@ -1,4 +1,4 @@
-"""Run as a process of its own: fetch the small asset from the hub into a home folder."""
+"""Run as a process of its own: fetch the small asset from a source into a home folder."""
 
 import logging
 import sys
@@ -10,4 +10,4 @@ from models.small_source import row
 
 catalog.ROWS = (row(),)
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-print(Library(Path(sys.argv[1]), ("hub",)).fetch("small"), flush=True)
+print(Library(Path(sys.argv[1]), (sys.argv[2],)).fetch("small"), flush=True)

