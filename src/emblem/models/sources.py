@@ -19,6 +19,14 @@ class Unavailable(Exception):
     """A source cannot give an asset; the text says why, in a few words."""
 
 
+class Forbidden(Unavailable):
+    """A source is not asked, because the setting of this name is set."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(f"not asked, because {setting} is set")
+        self.setting = setting
+
+
 class Source(Protocol):
     """A place that assets come from."""
 
@@ -48,6 +56,15 @@ class Origin:
     revision: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a source gave nothing, and the setting that forbids to ask it, if one does."""
+
+    source: Source
+    reason: str
+    forbidden_by: str | None = None
+
+
 def obtain(
     asset: Asset, sources: Sequence[Source], into: Path, *, offline: bool, progress: Progress
 ) -> Origin:
@@ -55,7 +72,7 @@ def obtain(
 
     Raises SourcesExhausted, naming every source and its reason, and leaves the folder empty.
     """
-    reasons: list[str] = []
+    failures: list[_Failure] = []
     for source in sources:
         incoming = into / f".from-{source.name}"
         try:
@@ -68,14 +85,15 @@ def obtain(
             _move(incoming, into)
         except Unavailable as reason:
             log.info("%s: source %s: %s", asset.name, source.name, reason)
-            reasons.append(f"{source.name}: {reason}")
+            setting = reason.setting if isinstance(reason, Forbidden) else None
+            failures.append(_Failure(source, str(reason), setting))
         except OSError as error:
-            reasons.append(f"{source.name}: {error.strerror or error}")
+            failures.append(_Failure(source, str(error.strerror or error)))
         else:
             return Origin(source.name, revision)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-    raise SourcesExhausted(_exhausted(asset, reasons, offline=offline))
+    raise SourcesExhausted(_exhausted(asset, failures))
 
 
 def check(file: PinnedFile, path: Path) -> None:
@@ -94,7 +112,7 @@ def check(file: PinnedFile, path: Path) -> None:
 
 def _check_offline(source: Source) -> None:
     if source.network:
-        raise Unavailable("not asked, because offline is set")
+        raise Forbidden("offline")
 
 
 def _move(incoming: Path, into: Path) -> None:
@@ -102,16 +120,32 @@ def _move(incoming: Path, into: Path) -> None:
         path.rename(into / path.name)
 
 
-def _exhausted(asset: Asset, reasons: Sequence[str], *, offline: bool) -> str:
-    if offline:
-        advice = f"Run `emblem pull {asset.name}` once without offline"
-    else:
-        advice = (
-            "Connect this machine to one of them (HF_ENDPOINT, HTTPS_PROXY and pip's own settings "
+def _exhausted(asset: Asset, failures: Sequence[_Failure]) -> str:
+    tried = "; ".join(f"{one.source.name}: {one.reason}" for one in failures)
+    advice = _advice(asset, failures)
+    if asset.is_model:
+        advice += ", or copy a folder with the files here and name its path"
+    return (
+        f"{asset.name} could be had from none of its sources "
+        f"({tried or 'no source is configured'}). {advice}."
+    )
+
+
+def _advice(asset: Asset, failures: Sequence[_Failure]) -> str:
+    """Say what would help, given what the settings allow."""
+    network = [one for one in failures if one.source.network]
+    if not network:
+        return "Let the setting sources name hub or index"
+    forbidden = sorted({one.forbidden_by for one in network if one.forbidden_by})
+    if "offline" in forbidden:
+        return f"Run `emblem pull {asset.name}` once without offline"
+    asked = [one.source.name for one in network if not one.forbidden_by]
+    ways = [f"unset {setting}" for setting in forbidden]
+    if asked:
+        which = asked[0] if forbidden else "one of them"
+        ways.append(
+            f"connect this machine to {which} (HF_ENDPOINT, HTTPS_PROXY and pip's own settings "
             "are honoured)"
         )
-    tried = "; ".join(reasons) or "no source is configured"
-    return (
-        f"{asset.name} could be had from none of its sources ({tried}). "
-        f"{advice}, or copy a folder with the files here and name its path."
-    )
+    text = " or ".join(ways)
+    return text[0].upper() + text[1:]
