@@ -8,6 +8,7 @@ from starlette.types import Message
 
 from api.asking import PATIENCE_S, Receive, arriving, ask, post
 from api.small_app import Small
+from emblem.api import body
 from emblem.api.app import Bounds
 from emblem.api.body import BodyReader
 from emblem.api.problems import Problem
@@ -36,6 +37,52 @@ def test_a_body_that_grows_too_large_is_413_whatever_was_announced() -> None:
         assert (reply.status, reply.error["code"]) == (413, "request_too_large")
         assert f"larger than {len(BODY)} bytes" in reply.error["message"]
         assert reply.headers["connection"] == "close"
+
+
+class Upload:
+    """A client that sends so many parts of a body whatever it is told."""
+
+    def __init__(self, parts: int) -> None:
+        self.left = parts
+
+    async def __call__(self) -> Message:
+        self.left -= 1
+        return {"type": "http.request", "body": b" " * 50, "more_body": self.left > 0}
+
+
+@pytest.mark.parametrize(
+    ("parts", "headers", "left"),
+    [
+        (4, {}, 0),  # 100 bytes may come, and 100 more are thrown away
+        (9, {}, 9 - 2 - 1 - 2),
+        (4, {"Content-Length": "200"}, 2),
+        (4, {"Content-Length": "201"}, 4),
+        (4, {"Content-Length": "200", "Expect": "100-continue"}, 4),
+    ],
+)
+def test_of_a_body_that_is_too_large_as_much_again_is_read_so_that_its_client_hears_it(
+    parts: int, headers: dict[str, str], left: int
+) -> None:
+    small, upload = Small(Bounds(max_body_bytes=100)), Upload(parts)
+    reply = ask(small.app, "POST", "/v1/embeddings", headers=headers, receive=upload)
+    assert reply.status == 413
+    assert upload.left == left
+
+
+def test_a_client_that_sends_too_much_slowly_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(body, "DRAIN_S", 0.01)
+    small = Small(Bounds(max_body_bytes=100))
+    parts = [{"type": "http.request", "body": b" " * 101, "more_body": True}]
+
+    async def stalling() -> Message:
+        if parts:
+            return parts.pop()
+        await asyncio.get_running_loop().create_future()  # for ever
+        raise AssertionError
+
+    assert ask(small.app, "POST", "/v1/embeddings", receive=stalling).status == 413
 
 
 def test_a_body_that_does_not_arrive_is_408() -> None:

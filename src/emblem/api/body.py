@@ -1,21 +1,27 @@
 """Reading a request's body within bounds of size, time and memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from starlette.types import Receive
 
 from emblem.api.problems import Problem, body_timeout, broken_off, too_large, unsupported
 from emblem.errors import Overloaded
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+# How long a client that sends too much is listened to, so that it hears why it is refused: many
+# read no answer until they have sent all.
+DRAIN_S = 2.0
 
 
 class BodyReader:
     """Reads bodies of at most ``max_bytes`` within ``timeout_s`` seconds.
 
-    All bodies of requests in progress hold at most ``max_held_bytes``. Used on the event loop only.
+    All bodies of requests in progress hold at most ``max_held_bytes``. Of a body that is too large
+    as much again is thrown away. Used on the event loop only.
     """
 
     def __init__(self, max_bytes: int, timeout_s: float, max_held_bytes: int) -> None:
@@ -30,7 +36,12 @@ class BodyReader:
 
         Raises Problem or Overloaded.
         """
-        self._check(headers)
+        _check(headers)
+        if (announced := _announced(headers)) > self._max_bytes:
+            # Whoever asks first (Expect: 100-continue) has sent nothing yet.
+            if announced <= 2 * self._max_bytes and all(name != b"expect" for name, _ in headers):
+                await self._drain(receive)
+            raise too_large(self._max_bytes)
         taken = [0]
         try:
             yield await self._in_time(receive, taken)
@@ -54,6 +65,9 @@ class BodyReader:
             taken[0] += len(chunk)
             self._held += len(chunk)
             if taken[0] > self._max_bytes:
+                chunks.clear()
+                if message.get("more_body"):
+                    await self._drain(receive)
                 raise too_large(self._max_bytes)
             if self._held > self._max_held_bytes:
                 raise Overloaded(
@@ -63,19 +77,31 @@ class BodyReader:
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _check(self, headers: RawHeaders) -> None:
-        """Refuse by the headers alone what would not be read."""
-        for name, value in headers:
-            if name == b"content-length" and _announced(value) > self._max_bytes:
-                raise too_large(self._max_bytes)
-            if name == b"content-type" and (problem := _not_json(value)):
-                raise problem
-            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                given = value.decode("latin-1")
-                raise unsupported("Content-Encoding", given, "the body as it is")
+    async def _drain(self, receive: Receive) -> None:
+        """Throw away what still comes of a body, within bounds."""
+        left = self._max_bytes
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while left > 0:
+                    message = await receive()
+                    if not message.get("more_body"):
+                        return
+                    left -= len(message.get("body", b""))
 
 
-def _announced(length: bytes) -> int:
+def _check(headers: RawHeaders) -> None:
+    """Refuse by the headers alone what cannot be read."""
+    for name, value in headers:
+        if name == b"content-type" and (problem := _not_json(value)):
+            raise problem
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            given = value.decode("latin-1")
+            raise unsupported("Content-Encoding", given, "the body as it is")
+
+
+def _announced(headers: RawHeaders) -> int:
+    """Give the bytes that a body is said to have; 0 where nothing is said."""
+    length = next((value for name, value in headers if name == b"content-length"), b"")
     if not length.isdigit():
         return 0
     digits = length.lstrip(b"0")[:19]  # Python refuses to read a number of thousands of digits
