@@ -175,6 +175,7 @@ def test_vectors_come_in_the_number_format_that_was_asked_for(bench: Bench) -> N
         (("a short question",), Lane.INTERACTIVE),
         (("x" * 3000,), Lane.INTERACTIVE),
         (("x" * 5000,), Lane.BULK),
+        (("中" * 3000,), Lane.BULK),
         (("tiny",) * 2048, Lane.BULK),
     ],
 )

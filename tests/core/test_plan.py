@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from emblem.core.plan import (
     MAX_CHARACTERS_PER_TOKEN,
+    MEASURED_CHARACTERS,
     SLICE_CHARACTERS,
     Plan,
     assemble,
@@ -194,6 +195,12 @@ def test_slices_hold_every_input_in_order_and_end_once_they_are_large(sizes: lis
         assert sum(map(len, part[:-1])) < SLICE_CHARACTERS
 
 
-def test_the_cost_of_a_request_is_guessed_from_characters_ids_and_the_number_of_its_texts() -> None:
+def test_the_cost_of_a_request_is_guessed_from_bytes_ids_and_the_number_of_its_texts() -> None:
     assert estimated_tokens(EmbedRequest(("x" * 40, (1, 2, 3)))) == 2 + 10 + 2 + 3
     assert estimated_tokens(EmbedRequest(("a",) * 2048)) >= 2048
+
+
+@pytest.mark.parametrize("n", [1000, 2 * MEASURED_CHARACTERS])
+def test_a_text_of_which_a_character_is_a_token_is_not_guessed_to_be_a_quarter(n: int) -> None:
+    assert estimated_tokens(EmbedRequest(("中" * n,))) == 2 + 3 * n // 4
+    assert estimated_tokens(EmbedRequest(("\udc80",))) == 2

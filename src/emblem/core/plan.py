@@ -19,8 +19,10 @@ MAX_CHARACTERS_PER_TOKEN = 64
 # Characters tokenised at a time: a large request leaves the threads to others in between.
 SLICE_CHARACTERS = 65_536
 
-# Before texts are tokenised, what they will cost is guessed from their characters.
-CHARACTERS_PER_TOKEN = 4
+# Before texts are tokenised, what they will cost is guessed from the bytes of their UTF-8. A long
+# text is judged by its first characters: it takes the event loop.
+BYTES_PER_TOKEN = 4
+MEASURED_CHARACTERS = 4096
 SPECIAL_TOKENS = 2  # in each, as most models have them
 
 
@@ -42,9 +44,17 @@ class Plan:
 def estimated_tokens(request: EmbedRequest) -> int:
     """Guess what a request will cost, without tokenising it."""
     return sum(
-        SPECIAL_TOKENS + (len(one) if isinstance(one, tuple) else len(one) // CHARACTERS_PER_TOKEN)
+        SPECIAL_TOKENS + (len(one) if isinstance(one, tuple) else _bytes(one) // BYTES_PER_TOKEN)
         for one in request.inputs
     )
+
+
+def _bytes(text: str) -> int:
+    """Guess how many bytes a text has in UTF-8; exact for a short one."""
+    if text.isascii():
+        return len(text)
+    part = text[:MEASURED_CHARACTERS]
+    return len(part.encode("utf-8", "surrogatepass")) * len(text) // len(part)
 
 
 def unreadable(inputs: Sequence[str | tuple[int, ...]], maximum: int) -> dict[int, str]:
