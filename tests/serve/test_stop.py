@@ -88,9 +88,23 @@ def greeting(server: Started) -> None:
 
 MOMENTS: dict[str, Callable[[Started], object]] = {
     "as soon as there is a worker": Started.worker,
-    "while the worker opens the models": lambda server: server.compute(0.05),
+    "while the worker opens the models": lambda server: server.compute(0.2),
     "as it says that it is ready": greeting,
 }
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_every_process_can_be_told_to_stop_at_any_moment_of_the_start(
+    home: Path, moment: str, stop: signal.Signals
+) -> None:
+    """Ctrl-C reaches all of a terminal's processes, and systemd sends SIGTERM to each."""
+    with started(home, MINILM, env=ENV) as server:
+        MOMENTS[moment](server)
+        os.killpg(server.process.pid, stop)
+        assert server.end() == 0
+        assert "Killing" not in server.said()
+        assert "Traceback" not in server.said()
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

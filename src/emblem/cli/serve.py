@@ -162,31 +162,47 @@ def _run(planned: Plan, loaded: Loaded, address: str) -> int:
 def _stop_gently() -> None:
     """Have SIGTERM end the process with 0 from here on, whenever it comes.
 
-    Granian's own handlers come later, and a worker would inherit those of its parent: it begins
-    with the signals held back, until it has handlers of its own.
+    Granian's own handlers come later. A worker is made with the signals held back.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, STOPS),
+            before=_hold_signals,
             after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
         )
 
 
+def _hold_signals() -> None:
+    """Hold back what would stop this process, and the threads that it starts.
+
+    A worker that is told twice to stop before it serves, as Ctrl-C does through its parent and by
+    itself, waits for itself in granian for ever.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _take_signals() -> None:
+    """Let granian hear of SIGTERM. Ctrl-C reaches the parent, which passes it on as SIGTERM."""
+    if hasattr(signal, "pthread_sigmask"):
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
 def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
     """Build the application, in the worker's process."""
-    # Until granian has its handlers there is nothing to finish. Ctrl-C reaches the parent, too.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    follow = partial(_follow, parent, planned.settings.shutdown_timeout_s)
+    _hold_signals()
+    opened = threading.Event()
+    follow = partial(_follow, parent, opened, planned.settings.shutdown_timeout_s)
     threading.Thread(target=follow, name="emblem-follow", daemon=True).start()
     started = time.monotonic()
 
     def ready(ledger: Ledger) -> None:
         bind_spaces(ledger, planned.served, time.time())
         _greet(planned, loaded, ledger)
+        opened.set()
+        _take_signals()
         say = partial(_say_ready, planned.settings, started)
         threading.Thread(target=say, name="emblem-ready", daemon=True).start()
 
@@ -249,10 +265,17 @@ class _Starting:
             sys.exit(1)
 
 
-def _follow(parent: int, shutdown_timeout_s: float) -> None:
-    """Stop when the process that started this one has died, so that no port stays taken."""
+def _follow(parent: int, opened: threading.Event, shutdown_timeout_s: float) -> None:
+    """Stop when the process that started this one has died, so that no port stays taken.
+
+    Until the models are open there is nothing to finish, and SIGTERM ends the process at once.
+    """
     while os.getppid() == parent:
-        time.sleep(1)
+        if not opened.wait(0.1):
+            if hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending():
+                os._exit(0)
+        else:
+            time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(shutdown_timeout_s)
     os.kill(os.getpid(), signal.SIGKILL)
