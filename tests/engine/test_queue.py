@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from emblem.core.pack import Waiting
 from emblem.core.plan import Plan
 from emblem.core.tokenize import Window
 from emblem.engine.queue import INITIAL_SECONDS_PER_TOKEN, Job, Queue, QueueLimits
-from emblem.errors import DeploymentFailed
+from emblem.errors import DeploymentFailed, Overloaded
 from emblem.types import Lane
 
 FOREVER = float("inf")
@@ -122,8 +123,41 @@ def test_speed_is_learned_slowly_from_the_rows_that_run() -> None:
     work.put(job(50, 50), Lane.BULK)
     row = work.next_row()
     assert row is not None
-    work.done(row, seconds=100.0)
-    assert work._seconds_per_token == pytest.approx(0.9 * INITIAL_SECONDS_PER_TOKEN + 0.1)
+    work.done(row, seconds=0.1)
+    assert work._seconds_per_token == pytest.approx(0.9 * INITIAL_SECONDS_PER_TOKEN + 0.0001)
+
+
+def test_what_could_not_be_answered_in_time_is_refused_though_nothing_waits() -> None:
+    work = queue([10.0])
+    tokens = int(60 / INITIAL_SECONDS_PER_TOKEN)
+    with pytest.raises(Overloaded, match="would need about 61 s for this request") as caught:
+        work.put(job(tokens + 4000, deadline=70.0), Lane.BULK)
+    assert "has to be answered within 60 s" in str(caught.value)
+    assert caught.value.retry_after_s == 60.0
+    assert work.waiting(Lane.BULK) == Load()
+    work.put(job(tokens - 4000, deadline=70.0), Lane.BULK)
+    work.put(job(tokens + 4000), Lane.BULK)
+
+
+def test_a_speed_that_was_learned_in_a_bad_hour_is_forgotten_when_it_refuses_everything() -> None:
+    work = queue()
+    work._seconds_per_token = 10 * INITIAL_SECONDS_PER_TOKEN
+    large = job(int(60 / INITIAL_SECONDS_PER_TOKEN), deadline=90.0)
+    tried = 0
+    while tried < 50 and work.waiting(Lane.BULK) == Load():
+        tried += 1
+        with suppress(Overloaded):
+            work.put(large, Lane.BULK)
+    assert 1 < tried < 50
+    assert work._seconds_per_token >= INITIAL_SECONDS_PER_TOKEN
+
+
+def test_a_fast_model_is_not_made_slow_by_what_it_refuses() -> None:
+    work = queue()
+    work._seconds_per_token = before = INITIAL_SECONDS_PER_TOKEN / 1000
+    with pytest.raises(Overloaded):
+        work.put(job(1000, deadline=before), Lane.BULK)
+    assert work._seconds_per_token == before
 
 
 def test_what_comes_after_the_end_is_refused_with_the_first_reason() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from emblem.core.admit import Load, retry_after
+from emblem.core.admit import Load, hopeless, learned, retry_after
 from emblem.core.pack import Waiting, lane_to_run, take
 from emblem.core.plan import Plan
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, Overloaded
@@ -123,9 +123,25 @@ class Queue:
         with self._changed:
             if self._closed is not None:
                 raise DeploymentFailed(self._closed)
+            self._refuse_hopeless(job)
             self.admit(lane, job.tokens, job.bytes)
             self._jobs[lane].append(job)
             self._changed.notify()
+
+    def _refuse_hopeless(self, job: Job) -> None:
+        """Raise Overloaded for what could not be answered in time if it were alone."""
+        seconds = job.tokens * self._seconds_per_token
+        left = job.waiting.deadline - self._clock()
+        if not hopeless(Load(seconds, job.bytes), left):
+            return
+        # If only such requests come, no row corrects a speed that was learned in a bad hour.
+        guess = min(self._seconds_per_token, INITIAL_SECONDS_PER_TOKEN)
+        self._seconds_per_token = learned(self._seconds_per_token, guess)
+        raise Overloaded(
+            f"{self._name} would need about {seconds:.0f} s for this request alone, and it has to "
+            f"be answered within {left:.0f} s. Send the inputs in several requests.",
+            60.0,
+        )
 
     def next_row(self) -> list[Share] | None:
         """Wait for work and take the next row out; None once the queue is closed."""
@@ -155,9 +171,8 @@ class Queue:
             for share in row:
                 share.job.remaining -= len(share.windows)
             finished = [share.job for share in row if share.job.remaining == 0]
-            # A tenth of each observation: one slow row must not look like a slow machine.
             observed = seconds / sum(share.tokens for share in row)
-            self._seconds_per_token += 0.1 * (observed - self._seconds_per_token)
+            self._seconds_per_token = learned(self._seconds_per_token, observed)
         for job in finished:
             job.resolve()
 
