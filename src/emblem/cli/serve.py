@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -182,10 +182,10 @@ def _hold_signals() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
-def _take_signals() -> None:
+def _take_signals(loop: asyncio.AbstractEventLoop) -> None:
     """Let granian hear of SIGTERM. Ctrl-C reaches the parent, which passes it on as SIGTERM."""
     if hasattr(signal, "pthread_sigmask"):
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
@@ -193,18 +193,21 @@ def _take_signals() -> None:
 def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
     """Build the application, in the worker's process."""
     _hold_signals()
-    opened = threading.Event()
-    follow = partial(_follow, parent, opened, planned.settings.shutdown_timeout_s)
+    served = threading.Event()
+    follow = partial(_follow, parent, served, planned.settings.shutdown_timeout_s)
     threading.Thread(target=follow, name="emblem-follow", daemon=True).start()
     started = time.monotonic()
 
     def ready(ledger: Ledger) -> None:
         bind_spaces(ledger, planned.served, time.time())
         _greet(planned, loaded, ledger)
-        opened.set()
-        _take_signals()
-        say = partial(_say_ready, planned.settings, started)
+        loop = asyncio.get_running_loop()
+        say = partial(_say_ready, planned.settings, started, partial(serving, loop))
         threading.Thread(target=say, name="emblem-ready", daemon=True).start()
+
+    def serving(loop: asyncio.AbstractEventLoop) -> None:
+        served.set()
+        loop.call_soon_threadsafe(_take_signals, loop)
 
     try:
         return _Starting(create(planned, ready), failure)
@@ -221,13 +224,14 @@ def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
     typer.echo(text, file=terminal if secret else sys.stdout)
 
 
-def _say_ready(settings: Settings, started: float) -> None:
+def _say_ready(settings: Settings, started: float, serving: Callable[[], None]) -> None:
     """Say that the server answers, once it does: granian listens only after this is started."""
     host = urlsplit(base_url(settings.host, settings.port)).hostname
     while True:
         with suppress(OSError), socket.create_connection((host, settings.port), timeout=1):
             break
         time.sleep(0.01)
+    serving()
     typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
 
 
@@ -265,13 +269,13 @@ class _Starting:
             sys.exit(1)
 
 
-def _follow(parent: int, opened: threading.Event, shutdown_timeout_s: float) -> None:
+def _follow(parent: int, served: threading.Event, shutdown_timeout_s: float) -> None:
     """Stop when the process that started this one has died, so that no port stays taken.
 
-    Until the models are open there is nothing to finish, and SIGTERM ends the process at once.
+    Before the server answers there is nothing to finish, and SIGTERM ends the process at once.
     """
     while os.getppid() == parent:
-        if not opened.wait(0.1):
+        if not served.wait(0.1):
             if hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending():
                 os._exit(0)
         else:
