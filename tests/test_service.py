@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -223,9 +224,36 @@ def test_token_arrays_are_read_as_cl100k_under_every_name(bench: Bench) -> None:
     assert bench.asked.inputs == ("hi",)
 
 
-def test_token_arrays_are_counted_as_they_came_and_not_again_as_text(bench: Bench) -> None:
+def test_token_arrays_are_counted_as_they_came_and_their_text_has_room_to_spare(
+    bench: Bench,
+) -> None:
     bench.embed((104,) * 6, (105,) * 4)
+    assert (bench.asked.max_input_tokens, bench.asked.max_total_tokens) == (4 * 6, 4 * 10)
+
+
+def test_ids_of_the_model_s_own_are_counted_once(bench: Bench) -> None:
+    bench.embed((104,) * 6, (105,) * 4, model="native")
     assert (bench.asked.max_input_tokens, bench.asked.max_total_tokens) == (None, None)
+
+
+def test_large_token_arrays_are_read_off_the_event_loop(
+    bytes_first: Cl100k, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_loop: list[bool] = []
+    decode = bytes_first.decode
+
+    def noting(ids: tuple[int, ...]) -> str:
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+        return decode(ids)
+
+    monkeypatch.setattr(bytes_first, "decode", noting)
+    bench = Bench(bytes_first, limits=Limits())
+    bench.embed((104,) * 5000, (105,) * 5000)
+    bench.embed((104,) * 5000, (105,) * 5001)
+    assert on_the_loop == [True, True, False, False]
+    assert bench.asked.inputs == ("h" * 5000, "i" * 5001)
+    with pytest.raises(InvalidInput, match="has the id 100256"):
+        bench.embed((104,) * 8000, (104,) * 8000, (100_256,))
 
 
 def test_every_token_array_that_is_wrong_is_named(bench: Bench) -> None:

@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 # A request that a person may be waiting for: about a quarter of a second's work on two cores.
 INTERACTIVE_TOKENS = 1024
 
+# The two limits count the ids that are sent, and one of cl100k's may be a hundred of the model's
+# own. So what they stand for is bounded too; ordinary text comes nowhere near it.
+MODEL_TOKENS_PER_ID = 4
+
+# Arrays with more ids than this are read off the event loop.
+IDS_ON_THE_LOOP = 10_000
+
 OVERFLOW_LOG_S = 3600.0
 
 
@@ -114,7 +121,7 @@ class Service:
         options = combine(served, call.options)
         check_options(served, options)
         embedder = self._embedders[served.model.name]
-        request = replace(self._request(served, call.inputs, options), fair_share=key)
+        request = replace(await self._request(served, call.inputs, options), fair_share=key)
         try:
             async with asyncio.timeout(self.limits.timeout_s):
                 result = await self._result(embedder, request, options.lane)
@@ -146,33 +153,36 @@ class Service:
                 raise
         return await embedder.embed(replace(request, lane=Lane.BULK))
 
-    def _request(
+    async def _request(
         self,
         served: Served,
         inputs: tuple[str, ...] | tuple[tuple[int, ...], ...],
         options: Options,
     ) -> EmbedRequest:
         self.limits.check_items(len(inputs))
-        texts, counted = self._texts(served, inputs)
+        texts, times = await self._texts(served, inputs)
         request = EmbedRequest(
             inputs=texts,
             kind=options.kind,
             dimensions=options.dimensions,
             overflow=options.overflow,
             deadline=self._clock() + self.limits.timeout_s,
-            max_input_tokens=None if counted else self.limits.max_input_tokens,
-            max_total_tokens=None if counted else self.limits.max_request_tokens,
+            max_input_tokens=None if times is None else times * self.limits.max_input_tokens,
+            max_total_tokens=None if times is None else times * self.limits.max_request_tokens,
         )
         small = estimated_tokens(request) <= INTERACTIVE_TOKENS
         return replace(request, lane=options.lane or (Lane.INTERACTIVE if small else Lane.BULK))
 
-    def _texts(
+    async def _texts(
         self, served: Served, inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
-    ) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
-        """Give the inputs as an embedder takes them, and whether their tokens are counted yet."""
+    ) -> tuple[tuple[str | tuple[int, ...], ...], int | None]:
+        """Give the inputs as an embedder takes them, and how many times the limits they may have.
+
+        That is None where the tokens that the model will read are counted already.
+        """
         texts = tuple(one for one in inputs if isinstance(one, str))
         if len(texts) == len(inputs):
-            return texts, False
+            return texts, 1
         ids = tuple(one for one in inputs if not isinstance(one, str))
         if texts:
             raise InvalidRequest(
@@ -184,11 +194,14 @@ class Service:
                 "OpenAIEmbeddings set check_embedding_ctx_length=False.",
                 param="input",
             )
-        self.limits.check_ids(sum(len(one) for one in ids))
-        read = (
-            (lambda one: one) if served.token_ids is TokenIds.NATIVE else self._vocabulary().decode
-        )
-        return self._read(ids, read), True
+        given = sum(len(one) for one in ids)
+        self.limits.check_ids(given)
+        if served.token_ids is TokenIds.NATIVE:
+            return self._read(ids, lambda one: one), None
+        decode = self._vocabulary().decode
+        if given <= IDS_ON_THE_LOOP:
+            return self._read(ids, decode), MODEL_TOKENS_PER_ID
+        return await asyncio.to_thread(self._read, ids, decode), MODEL_TOKENS_PER_ID
 
     def _read(
         self,

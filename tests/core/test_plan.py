@@ -110,7 +110,7 @@ def test_an_input_that_is_too_long_is_refused_in_the_words_that_clients_look_for
     assert [index for index, _ in caught.value.problems] == [1]
     assert (
         "$.input[1] is too long: This model's maximum context length is 20 tokens, however you "
-        "requested 21 tokens" in str(caught.value)
+        "requested 21 tokens of its own vocabulary" in str(caught.value)
     )
 
 

@@ -161,7 +161,7 @@ async def test_texts_that_were_read_and_one_that_was_not_are_named_together() ->
                 )
             )
     assert [index for index, _ in caught.value.problems] == [1, 2]
-    assert "requested 6 tokens; $.input[2] is too long" in str(caught.value)
+    assert "requested 6 tokens of its own vocabulary; $.input[2] is too long" in str(caught.value)
     assert "too many to read" in str(caught.value)
     assert reader.read_lengths == [2, 11, 0, 2]
 

@@ -150,7 +150,7 @@ def _problem(
         return reading
     length = frame.length(reading)
     if maximum is not None and length > maximum:
-        return context_length(maximum, f"{length} tokens")
+        return context_length(maximum, f"{length} tokens of its own vocabulary")
     return unfit(reading, frame, overflow)
 
 
