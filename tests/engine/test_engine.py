@@ -209,6 +209,27 @@ class Recording(TextTokenizer):
         return super().readings(inputs, prompt)
 
 
+class Panic(BaseException):
+    """What a library of Rust raises where it cannot go on: no Exception."""
+
+
+class Panicking(TextTokenizer):
+    """Panics over one text."""
+
+    def readings(self, inputs, prompt=""):
+        if "w13" in inputs:
+            raise Panic("index out of bounds")
+        return super().readings(inputs, prompt)
+
+
+async def test_a_panic_of_the_tokenizer_fails_its_request_and_the_engine_goes_on() -> None:
+    reader = Panicking(tokenizer(), max_length=MAX_LENGTH)
+    async with tiny_engine(reader=reader) as engine:
+        with pytest.raises(DeploymentFailed, match="failed to read a text: Panic"):
+            await engine.embed(EmbedRequest(("w13",)))
+        assert (await engine.embed(EmbedRequest(("w14",)))).vectors.shape == (1, WIDTH)
+
+
 async def test_ten_megabytes_are_refused_unread_while_others_are_served() -> None:
     reader = Recording()
     huge = EmbedRequest(("x" * 10_000_000,), max_input_tokens=8192)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -147,10 +148,16 @@ class Engine:
 
     async def _off_loop(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            done = self._readers.submit(work, *args, **kwargs)
+            done = self._readers.submit(partial(work, *args, **kwargs))
         except RuntimeError:
             raise DeploymentFailed(f"{self._model.name} is shutting down") from None
-        return await asyncio.wrap_future(done)
+        try:
+            return await asyncio.wrap_future(done)
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as panic:  # noqa: BLE001 - a library's panic, which nobody else catches
+            what = type(panic).__name__
+            raise DeploymentFailed(f"{self._model.name} failed to read a text: {what}") from None
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
