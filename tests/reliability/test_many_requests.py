@@ -109,7 +109,7 @@ def test_200_mixed_requests_at_once_get_their_own_vectors(busy_server: RunningSe
         # A connection for each: a shared pool would send them one after another.
         return requests.post(
             f"{busy_server.base_url}/embeddings",
-            json={**asked[number].body, "priority": "bulk"},
+            json=asked[number].body,
             headers=busy_server.headers,
             timeout=120,
         )
