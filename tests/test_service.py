@@ -167,6 +167,25 @@ def test_vectors_come_in_the_number_format_that_was_asked_for(bench: Bench) -> N
     assert bench.embed("one", output=OutputType.UBINARY).vectors.tolist() == [[128]]
 
 
+@pytest.mark.parametrize("inputs", [("", "one"), ((), (65,))])
+def test_a_call_with_a_wrong_input_is_refused_whatever_the_embedder_says(
+    inputs: tuple[str, ...], bench: Bench
+) -> None:
+    """An empty input stands in its place, and must never come back as a vector."""
+    call = Call("tiny", inputs, wrong={0: "is wrong"})
+    with pytest.raises(InvalidInput) as refused:
+        asyncio.run(bench.service.embed(call, "key"))
+    assert refused.value.problems == ((0, "is wrong"),)
+    assert not bench.embedder.requests
+
+
+def test_ids_that_are_wrong_are_named_with_an_array_that_is(bench: Bench) -> None:
+    call = Call("tiny", ((), (65,), (999_999,)), wrong={0: "is an empty array"})
+    with pytest.raises(InvalidInput) as refused:
+        asyncio.run(bench.service.embed(call, "key"))
+    assert [index for index, _ in refused.value.problems] == [0, 2]
+
+
 # -- lanes ------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """The contracts between the parts, on one page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Row, Vectors
@@ -31,6 +32,18 @@ class Embedder(Protocol):
 
     async def aclose(self) -> None:
         """Stop, and free what is held. Work that is waiting fails with DeploymentFailed."""
+        ...
+
+
+@runtime_checkable
+class Examining(Protocol):
+    """What an embedder can say of inputs without embedding them."""
+
+    async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
+        """Raise InvalidInput, naming every input that cannot be embedded; see ``embed``.
+
+        ``wrong`` has those that are known to be wrong, by their index, and why.
+        """
         ...
 
 

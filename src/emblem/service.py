@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import NoReturn
 
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
@@ -18,7 +19,7 @@ from emblem.errors import (
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
-from emblem.ports import Embedder
+from emblem.ports import Embedder, Examining
 from emblem.types import EmbedRequest, EmbedResult, Lane, OutputType, Overflow, TokenIds
 
 log = logging.getLogger(__name__)
@@ -55,10 +56,6 @@ class Limits:
                 param="input",
             )
 
-    def unreadable(self, texts: Sequence[str]) -> dict[int, str]:
-        """Say which texts are too large to be worth reading, by their index, and why."""
-        return unreadable(texts, self.max_input_tokens)
-
     def check_ids(self, given: int) -> None:
         """Refuse more token ids than a request may have. Raises TooManyTokens."""
         if given > self.max_request_tokens:
@@ -67,11 +64,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as the caller wrote it: texts, or arrays of token ids."""
+    """One request as the caller wrote it: texts, or arrays of token ids.
+
+    ``wrong`` has the inputs that are neither, by their index, and why; an empty one is in their
+    place. A call with such is always refused.
+    """
 
     model: str
     inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
     options: Options = field(default_factory=Options)
+    wrong: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +123,8 @@ class Service:
         options = combine(served, call.options)
         check_options(served, options)
         embedder = self._embedders[served.model.name]
+        if call.wrong:
+            await self._refuse(served, call, options)
         request = replace(await self._request(served, call.inputs, options), fair_share=key)
         try:
             async with asyncio.timeout(self.limits.timeout_s):
@@ -141,6 +145,21 @@ class Service:
             overflow=options.overflow or space.overflow,
             overflowed=result.overflowed,
         )
+
+    async def _refuse(self, served: Served, call: Call, options: Options) -> NoReturn:
+        """Raise InvalidInput for a call with inputs that are wrong, naming all that are."""
+        found = unreadable(call.inputs, self.limits.max_input_tokens)
+        embedder = self._embedders[served.model.name]
+        try:
+            async with asyncio.timeout(self.limits.timeout_s):
+                request = await self._request(served, call.inputs, options)
+                if isinstance(embedder, Examining):
+                    await embedder.examine(request, call.wrong)
+        except InvalidInput as error:
+            found |= dict(error.problems)
+        except (TooManyTokens, TimeoutError):
+            pass  # that of the whole is said once its parts are mended
+        raise InvalidInput(sorted((found | dict(call.wrong)).items()))
 
     async def _result(
         self, embedder: Embedder, request: EmbedRequest, asked: Lane | None

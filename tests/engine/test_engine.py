@@ -597,3 +597,15 @@ async def test_requests_of_one_text_and_of_many_add_up_to_the_same_usage() -> No
         together = await engine.embed(request)
         alone = [await engine.embed(replace(request, inputs=(text,))) for text in texts]
     assert together.tokens.tolist() == [int(one.tokens[0]) for one in alone]
+
+
+async def test_what_is_wrong_already_is_named_with_what_reading_shows() -> None:
+    """Nothing is embedded, and the empty text that stands for a wrong input is not judged."""
+    backend = FakeBackend(WIDTH)
+    async with tiny_engine(backend) as engine:
+        asked = EmbedRequest(("", "w1", " ".join(["w2"] * 9), "x" * 9999), max_input_tokens=8)
+        with pytest.raises(InvalidInput) as refused:
+            await engine.examine(asked, {0: "is an empty string"})
+    assert [index for index, _ in refused.value.problems] == [0, 2, 3]
+    assert dict(refused.value.problems)[0] == "is an empty string"
+    assert not backend.rows

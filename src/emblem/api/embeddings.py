@@ -37,7 +37,8 @@ class Embeddings:
         async with self._bodies.read(scope["headers"], receive) as content:
             body = decode(content)
             model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
-            call = Call(model, read_inputs(bytes(body.input), self._service.limits), body.options)
+            inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
+            call = Call(model, inputs, body.options, wrong)
             answer = await unless_gone(self._service.embed(call, key), receive)
         answered = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, answered, _headers(answer))

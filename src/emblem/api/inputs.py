@@ -26,10 +26,11 @@ _ARRAYS = msgspec.json.Decoder(list[list[int]])
 _ANYTHING = msgspec.json.Decoder()
 
 
-def read_inputs(raw: bytes, limits: Limits) -> Inputs:
+def read_inputs(raw: bytes, limits: Limits) -> tuple[Inputs, dict[int, str]]:
     """Read the JSON of ``input``, b"" where it was left out.
 
-    Raises Problem or EmblemError; InvalidInput names every item that is wrong.
+    Gives the inputs, and of those that are no text or no array of ids the index and why; in their
+    place is an empty one. Raises Problem or EmblemError.
     """
     first = _first(raw)
     _count(raw, first, limits)
@@ -45,7 +46,7 @@ def read_inputs(raw: bytes, limits: Limits) -> Inputs:
     if not value:
         raise invalid("'$.input' is invalid: it is an empty array.", "input")
     if type(value[0]) is int:
-        return _one_array(value, limits)
+        return _one_array(value, limits), {}
     return _items(value, limits)
 
 
@@ -102,20 +103,20 @@ def _one_array(ids: list[Any], limits: Limits) -> tuple[tuple[int, ...], ...]:
     return (tuple(ids),)
 
 
-def _items(value: list[Any], limits: Limits) -> Inputs:
+def _items(value: list[Any], limits: Limits) -> tuple[Inputs, dict[int, str]]:
     limits.check_items(len(value))
     wanted = list if isinstance(value[0], list) else str
     problem = _item_problem if isinstance(value[0], str | list) else _no_form
-    problems = {
+    wrong = {
         index: why
         for index, item in enumerate(value)
         if (why := problem(item, wanted, limits.empty_input))
     }
-    if problems:
-        # What is too large to be read is known already, and is told with them.
-        texts = [item if isinstance(item, str) else "" for item in value]
-        raise InvalidInput(sorted((limits.unreadable(texts) | problems).items()))
-    return tuple(value) if wanted is str else tuple(map(tuple, value))
+    if any(index not in wrong and type(item) is not wanted for index, item in enumerate(value)):
+        raise InvalidInput([*wrong.items()])  # there is no telling which form was meant
+    if wrong:
+        value = [wanted() if index in wrong else item for index, item in enumerate(value)]
+    return (tuple(value) if wanted is str else tuple(map(tuple, value))), wrong
 
 
 def _item_problem(item: object, wanted: type, empty: bool) -> str | None:

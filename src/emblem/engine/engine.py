@@ -110,6 +110,10 @@ class Engine:
         )
         return EmbedResult(vectors, planned.tokens, planned.overflowed, self._model.name)
 
+    async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
+        """Say what is wrong with the inputs; see ``ports.Examining``."""
+        await self._plan(request, {**refuse_unread(request), **wrong})
+
     async def aclose(self) -> None:
         """Stop the streams after their present rows, hand those back, and fail what waits."""
         self._closing = True
@@ -124,7 +128,8 @@ class Engine:
     async def _plan(self, request: EmbedRequest, unread: Mapping[int, str]) -> Plan:
         """Tokenise off the loop, slice by slice, and cut into windows.
 
-        ``unread`` has the inputs that are too large to be tokenised, and why.
+        ``unread`` has the inputs that are not to be tokenised, and why. Where there are any the
+        rest is read only to say what is wrong with that, too: InvalidInput.
         """
         prompt = self._model.prompts.of(request.kind)
         frame = self._tokenizer.frame

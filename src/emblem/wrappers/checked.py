@@ -1,8 +1,10 @@
 """Checked: the promise. It wraps each deployment, so that nothing unchecked is ever handed on."""
 
+from collections.abc import Mapping
+
 from emblem.core.check import violation
 from emblem.errors import InvalidResult
-from emblem.ports import Embedder
+from emblem.ports import Embedder, Examining
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult
 
@@ -31,6 +33,11 @@ class Checked:
     def problem(self) -> str | None:
         """Pass on what the deployment says of itself."""
         return self._embedder.problem()
+
+    async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
+        """Pass on what the deployment says of the inputs, if it can say anything."""
+        if isinstance(self._embedder, Examining):
+            await self._embedder.examine(request, wrong)
 
     async def aclose(self) -> None:
         """Close the deployment."""
