@@ -70,6 +70,49 @@ class Encoder:
 
 
 @dataclass(frozen=True, slots=True)
+class Graph:
+    """An encoder that ships as a graph: ONNX, or OpenVINO's own format.
+
+    ``file`` is the ``.onnx`` or the ``.xml``; ``longest`` is how many tokens it reads at once, with
+    the special ones.
+    """
+
+    file: Path
+    hidden: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """A sentence-transformers folder that is run whole, by that library: it pools by itself.
+
+    ``longest`` is how many tokens it reads at once, with the special ones.
+    """
+
+    folder: Path
+    hidden: int
+    longest: int
+
+
+Network = Encoder | Graph | Modules
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A layer after the pooling: ``activation(x @ weight.T + bias)``.
+
+    ``file`` holds ``linear.weight`` (outputs, inputs) and, with ``bias``, ``linear.bias`` (outputs,).
+    ``activation`` is ``identity``, ``tanh``, ``gelu``, ``gelu_tanh``, ``relu`` or ``sigmoid``.
+    """
+
+    file: Path
+    inputs: int
+    outputs: int
+    bias: bool
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tokenization:
     """How a model reads text, before its tokenizer and around it.
 
@@ -85,18 +128,23 @@ class Tokenization:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model on disk, understood in full. ``encoder`` is None for a static table."""
+    """One model on disk, understood in full. ``encoder`` is None for a static table.
+
+    After the encoder come the pooling, the ``dense`` layers in their order, and, where the model
+    gives unit vectors, the normalisation. ``weights`` are the encoder's files.
+    """
 
     name: str
     space: Space
     tokenization: Tokenization
     weights: tuple[Path, ...]
-    encoder: Encoder | None
+    encoder: Network | None
     pooling: Pooling
     normalise: bool
     prompts: Prompts
     languages: tuple[str, ...]
     licence: str
+    dense: tuple[Dense, ...] = ()
 
     @property
     def width(self) -> int:

@@ -53,6 +53,9 @@ class Stream(Protocol):
     def run(self, row: Row) -> Vectors:
         """Give the last hidden state of every token of the row: (T, width) float32.
 
+        A backend that runs a whole model (``model.Modules``) pools by itself and gives one vector
+        for each sequence: (n, width) float32.
+
         The sequences of a row do not see one another. What is returned may be overwritten by the
         next call.
         """

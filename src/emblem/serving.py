@@ -46,9 +46,7 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
 
     Fetches what is missing. Raises ConfigError or ModelError.
     """
-    library = Library(
-        Path(settings.home), settings.sources, offline=settings.offline, progress=progress
-    )
+    library = open_library(settings, progress)
     configured: dict[str, Configured] = {}
     folders: dict[str, Path] = {}
     for wanted in _wanted(library, settings):
@@ -93,16 +91,39 @@ def _from_reference(reference: str) -> _Wanted:
     return _Wanted(name, ModelSettings(source=reference))
 
 
+def model(reference: str, settings: Settings, progress: Progress | None = None) -> Model:
+    """Have one model on disk, as a server with these settings would serve it, and understand it.
+
+    ``reference`` is a name of [models], a catalogue name, a hub repository or a folder. Fetches
+    what is missing. Raises ConfigError or ModelError.
+    """
+    library = open_library(settings, progress)
+    own = settings.models.get(reference) or ModelSettings(source=reference)
+    folder = library.fetch(own.source or reference, own.revision)
+    name = reference if reference in settings.models else name_of(reference)
+    return _read(folder, name, own, settings)
+
+
+def open_library(settings: Settings, progress: Progress | None = None) -> Library:
+    """Give the models of the home folder and the sources of new ones."""
+    return Library(
+        Path(settings.home), settings.sources, offline=settings.offline, progress=progress
+    )
+
+
 def _configured(folder: Path, wanted: _Wanted, settings: Settings) -> Configured:
-    own = wanted.own
-    model = layout.read(
+    model = _read(folder, wanted.name, wanted.own, settings)
+    return model, wanted.own, int(folder.stat().st_mtime)
+
+
+def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:
+    return layout.read(
         folder,
-        wanted.name,
+        name,
         overflow=own.overflow or settings.overflow,
         query_prompt=own.query_prompt,
         document_prompt=own.document_prompt,
     )
-    return model, own, int(folder.stat().st_mtime)
 
 
 def _vocabulary(library: Library) -> Path | None:

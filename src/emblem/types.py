@@ -91,8 +91,11 @@ class EmbedResult:
 class Row:
     """Sequences laid end to end without padding: what a backend runs at once.
 
-    ``ids`` is (T,) int32; ``lengths`` is (n,) int32 and sums to T.
+    ``ids`` is (T,) int32; ``lengths`` is (n,) int32 and sums to T; ``skip`` is (n,) int32, the
+    leading tokens of each sequence that are the prompt's, with the special tokens before it, or
+    None where there is none. Only a backend that pools by itself looks at it.
     """
 
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int32]
+    skip: npt.NDArray[np.int32] | None = None

@@ -27,6 +27,11 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     token_ids: TokenIds | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    variant: str = (
+        ""  # such as "quantized": which of several files of weights; "" is what fits best
+    )
+    backend: Annotated[str, Meta(pattern="^(|openvino|torch)$")] = ""  # "" is what fits best
+    load: Annotated[str, Meta(pattern="^(start|use)$")] = "start"  # when it is loaded
 
 
 class AliasSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Seconds, _help("seconds of queued interactive work before refusing")
     ] = 2.0
     bulk_queue_s: Annotated[Seconds, _help("seconds of queued bulk work before refusing")] = 120.0
+    device: Annotated[str, _help("where torch computes: auto, cpu, cuda, cuda:1, mps")] = "auto"
+    max_model_bytes: Annotated[
+        int,
+        Meta(ge=0, description="memory for loaded models; 0 takes the machine's share"),
+    ] = 0
     max_queue_bytes: Annotated[Positive, _help("bytes of queued work before refusing")] = 1 << 30
 
     max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048

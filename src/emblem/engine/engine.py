@@ -29,7 +29,7 @@ from emblem.core.pool import pool, pooled_width, unit
 from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
 from emblem.errors import DeploymentFailed, InvalidInput, ModelError, TooManyTokens
-from emblem.model import Model
+from emblem.model import Model, Modules
 from emblem.ports import Backend, Stream
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Row, Vectors
@@ -56,7 +56,9 @@ class Engine:
         limits: QueueLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if (width := pooled_width(model.pooling, backend.width)) != model.width:
+        self._pooled = isinstance(model.encoder, Modules)  # by the backend itself
+        width = backend.width if self._pooled else pooled_width(model.pooling, backend.width)
+        if width != model.width:
             raise ModelError(
                 f"{model.name} has {model.width} numbers and its backend gives {width}"
             )
@@ -216,9 +218,9 @@ class Engine:
     def _vectors(self, windows: list[Window], stream: Stream) -> Vectors:
         """Run one row and pool it: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
-        states = stream.run(Row(np.concatenate([window.ids for window in windows]), lengths))
         skip = np.array([window.skip for window in windows], dtype=np.int32)
-        pooled = pool(states, lengths, self._model.pooling, skip)
+        states = stream.run(Row(np.concatenate([window.ids for window in windows]), lengths, skip))
+        pooled = states if self._pooled else pool(states, lengths, self._model.pooling, skip)
         if pooled.shape != (len(windows), self._model.width):
             raise ValueError(f"{pooled.shape[1]} numbers, and the space has {self._model.width}")
         return unit(pooled) if self._model.normalise else pooled

@@ -27,10 +27,15 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A model repository on the hub. ``revision`` is a commit, a branch or a tag; None is main."""
+    """A model repository on the hub. ``revision`` is a commit, a branch or a tag; None is main.
+
+    ``variant`` names one of several files of weights that it has, such as ``quantized`` for
+    ``onnx/model_quantized.onnx``; "" is whatever fits best.
+    """
 
     id: str
     revision: str | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

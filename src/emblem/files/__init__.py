@@ -1,0 +1,1 @@
+"""Files of texts and of vectors: what is read, what is written, and how."""
