@@ -14,7 +14,8 @@
     ├── DeploymentFailed          a deployment could not answer at all
     ├── ConfigError               a file, flag or variable is wrong
     ├── ModelError                a model folder is missing, corrupt or not understood
-    │   └── SourcesExhausted      a model or file could be had from none of its sources
+    │   ├── SourcesExhausted      a model or file could be had from none of its sources
+    │   └── UnknownFamily         an encoder of a family that has no graph here
     ├── SpaceChanged              a name would serve another space than it has served before
     └── MissingExtra              an optional part is not installed
 
@@ -115,6 +116,10 @@ class ModelError(EmblemError):
 
 class SourcesExhausted(ModelError):
     """None of an asset's sources could give it; the message says why each one failed."""
+
+
+class UnknownFamily(ModelError):
+    """An encoder of a family that has no graph here; a shipped graph or torch may yet run it."""
 
 
 class SpaceChanged(EmblemError):

@@ -184,7 +184,7 @@ def test_everything_that_decides_the_numbers_is_in_the_identity(folder: Path) ->
 @pytest.mark.parametrize(
     ("name", "changes", "why"),
     [
-        ("config.json", {"model_type": "modernbert"}, 'model_type: is "modernbert"; Emblem reads'),
+        ("config.json", {"model_type": "t5"}, 'model_type: is "t5"; from safetensors Emblem reads'),
         ("config.json", {"model_type": None}, "model_type: is missing"),
         ("config.json", {"hidden_size": None}, "hidden_size: is missing"),
         ("config.json", {"hidden_size": "32"}, 'hidden_size: is "32", not a whole number'),

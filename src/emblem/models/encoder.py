@@ -2,6 +2,7 @@
 
 from math import inf
 
+from emblem.errors import UnknownFamily
 from emblem.model import Encoder
 from emblem.models.document import Document
 
@@ -15,17 +16,19 @@ _ACTIVATIONS = {
 
 
 def read(config: Document) -> Encoder:
-    """Understand the encoder, or raise ModelError.
+    """Understand the encoder, or raise ModelError; UnknownFamily where its family is not ours.
 
     Fields that only training uses are passed over, and what transformers takes for an absent field
     is taken here too.
     """
-    _refuse_variants(config)
     kind = config.need("model_type", str)
     if kind not in _FAMILIES:
-        raise config.error(
-            "model_type", f'is "{kind}"; Emblem reads {", ".join(_FAMILIES)}, and no other yet'
+        raise UnknownFamily(
+            f'{config.file}: model_type: is "{kind}"; from safetensors Emblem reads '
+            f"{', '.join(_FAMILIES)}. Any other family needs an ONNX or OpenVINO file in its "
+            "repository, or pip install 'emblem[torch]'"
         )
+    _refuse_variants(config)
     family = _FAMILIES[kind]
     activation = config.get("hidden_act", str) or "gelu"
     if activation not in _ACTIVATIONS:
