@@ -18,7 +18,7 @@ UV_VERSION    := 0.13.8
 TORCH_VERSION := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow bench check lock check-lock clean
+.PHONY: help serve test test-slow test-torch bench check lock check-lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ test: .venv/.dev $(CLIENTS)/.done node-packages ## install what is needed and ru
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and torch, live
-	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m slow $(ARGS)
+	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m "slow and not torch" $(ARGS)
+	$(TORCH)/bin/python -m pytest -m torch tests/with_torch $(ARGS) || test $$? -eq 5 # ARGS chose none
+
+test-torch: $(TORCH)/.done ## run the tests of the torch extra, where it is installed
+	$(TORCH)/bin/python -m pytest -m torch tests/with_torch $(ARGS)
 
 bench: .venv/.core $(TORCH)/.done ## measure the engine beside sentence-transformers, in one run
 	@EMBLEM_HOME="$(CURDIR)/$(BENCH_HOME)" $(BIN)/emblem pull all-MiniLM-L6-v2
@@ -84,11 +88,12 @@ $(CLIENTS)/.done: $(LOCKS)/clients.txt
 	@$(CLIENTS)/bin/python $(PIP) install -q --require-hashes -r $(LOCKS)/clients.txt
 	@touch $@
 
-$(TORCH)/.done: $(LOCKS)/slow.txt
+$(TORCH)/.done: $(LOCKS)/slow.txt pyproject.toml
 	$(call make_environment,$(TORCH))
-	@echo "Installing torch $(TORCH_VERSION), then the locked reference libraries, into $(TORCH) (once)"
+	@echo "Installing torch $(TORCH_VERSION), then Emblem and the locked reference libraries, into $(TORCH) (once)"
 	@$(TORCH)/bin/python $(PIP) install -q torch==$(TORCH_VERSION)
 	@$(TORCH)/bin/python $(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/slow.txt
+	@$(TORCH)/bin/python $(PIP) install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-lock/.done: Makefile

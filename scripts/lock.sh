@@ -16,4 +16,5 @@ compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots dev.i
     --constraint core.txt --output-file dev.txt
 compile build.in --constraint dev.txt --output-file build.txt
 compile "$@" clients.in --output-file clients.txt
-compile "$@" slow.in --override without-torch.in --output-file slow.txt
+compile "$@" ../pyproject.toml --extra torch slow.in build.in --override without-torch.in \
+    --constraint dev.txt --output-file slow.txt
