@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Vectors
+from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
 
 
 class Embedder(Protocol):
@@ -44,6 +44,15 @@ class Examining(Protocol):
 
         ``wrong`` has those that are known to be wrong, by their index, and why.
         """
+        ...
+
+
+@runtime_checkable
+class Working(Protocol):
+    """What an embedder can say of its own work."""
+
+    def work(self) -> Work:
+        """Say what waits, and what has been done since this was opened."""
         ...
 
 

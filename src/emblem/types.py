@@ -1,5 +1,6 @@
 """Values that cross the boundaries between parts. They hold data and decide nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -99,3 +100,65 @@ class Row:
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int32]
     skip: npt.NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """What waits in one lane of a model. ``seconds`` is how long that is predicted to take."""
+
+    requests: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine has before it and behind it.
+
+    ``rows`` and ``tokens`` count what has run; ``seconds_per_token`` is None before anything has.
+    """
+
+    queued: Mapping[Lane, Queued]
+    rows: int = 0
+    tokens: int = 0
+    seconds_per_token: float | None = None
+
+
+class State(StrEnum):
+    """Whether a model is in memory."""
+
+    LOADED = "loaded"
+    LOADING = "loading"
+    UNLOADED = "unloaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """One served model and the memory it takes. ``predicted_bytes`` is what it takes once loaded.
+
+    ``requests`` are in progress, those that wait for it to be loaded too. ``loaded_s`` and
+    ``idle_s`` say how many seconds ago it was loaded and last answered, None where it is not or
+    never was. ``problem`` says why it cannot answer.
+    """
+
+    name: str
+    state: State
+    predicted_bytes: int
+    requests: int
+    loaded_s: float | None
+    idle_s: float | None
+    work: Work
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Every served model, and the memory of the process that serves them.
+
+    ``max_model_bytes`` bounds the predicted bytes of those that are loaded; ``resident_bytes`` is
+    what the whole process takes, None where the system does not say.
+    """
+
+    models: tuple[Residence, ...]
+    max_model_bytes: int
+    resident_bytes: int | None

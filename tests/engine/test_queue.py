@@ -223,3 +223,38 @@ def test_a_request_is_answered_once_whatever_comes_later() -> None:
     loop.run_until_complete(asyncio.wait([one.finished]))
     loop.close()
     assert str(one.finished.exception()) == "first"
+
+
+def test_queues_of_the_same_limits_share_their_bytes() -> None:
+    limits = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=45)
+    one, other = (Queue(name, 100, limits, lambda: 0.0) for name in ("one", "other"))
+    one.put(job(5, 5, 5), Lane.BULK)
+    other.put(job(5), Lane.BULK)  # an empty lane takes in anything
+    with pytest.raises(Overloaded, match="other has"):
+        other.put(job(5), Lane.BULK)
+    other.put(job(5), Lane.INTERACTIVE)
+    other.put(job(5, 5, 5), Lane.INTERACTIVE)  # the lanes are bounded apart
+    assert one.next_row()
+    other.put(job(5), Lane.BULK)  # what has been taken out waits no more
+    other.close("gone")
+    assert [limits.held.of(lane) for lane in Lane] == [0, 0]
+
+
+def test_a_queue_says_what_waits_and_what_has_run() -> None:
+    tiny = queue()
+    assert tiny.work().seconds_per_token is None
+    abandoned = job(7)
+    for one in (job(60, 40), job(30), abandoned):
+        tiny.put(one, Lane.BULK)
+    abandoned.abandon()
+    waiting = tiny.work().queued[Lane.BULK]
+    assert (waiting.requests, waiting.tokens) == (2, 130)
+    assert waiting.seconds == pytest.approx(130 * INITIAL_SECONDS_PER_TOKEN)
+    row = tiny.next_row()
+    assert row
+    ran = sum(share.tokens for share in row)
+    tiny.done(row, 0.1)
+    work = tiny.work()
+    assert (work.rows, work.tokens) == (1, ran)
+    assert work.queued[Lane.BULK].tokens == 130 - ran
+    assert work.seconds_per_token is not None

@@ -28,13 +28,17 @@ def learned(before: float, observed: float) -> float:
     return before + 0.1 * (min(observed, 10 * before) - before)
 
 
-def retry_after(queued: Load, asked: Load, *, max_seconds: float, max_bytes: int) -> float | None:
+def retry_after(
+    queued: Load, asked: Load, *, max_seconds: float, max_bytes: int, elsewhere: int = 0
+) -> float | None:
     """Seconds after which to come back, or None where the work is taken in.
 
-    An empty queue takes in anything that keeps the contract's own limits.
+    ``elsewhere`` are the bytes of queues that share this one's bound. An empty queue takes in
+    anything that keeps the contract's own limits.
     """
     if queued.bytes == 0:
         return None
-    if queued.seconds + asked.seconds > max_seconds or queued.bytes + asked.bytes > max_bytes:
+    held = queued.bytes + elsewhere + asked.bytes
+    if queued.seconds + asked.seconds > max_seconds or held > max_bytes:
         return queued.seconds
     return None

@@ -32,7 +32,7 @@ from emblem.errors import DeploymentFailed, InvalidInput, ModelError, TooManyTok
 from emblem.model import Model, Modules
 from emblem.ports import Backend, Stream
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Vectors
+from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,10 @@ class Engine:
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
         await self._plan(request, {**refuse_unread(request), **wrong})
+
+    def work(self) -> Work:
+        """Say what waits and what has run; see ``ports.Working``."""
+        return self._queue.work()
 
     async def aclose(self) -> None:
         """Stop the streams after their present rows, hand those back, and fail what waits."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from emblem.core.admit import Load, hopeless, learned, retry_after
 from emblem.core.pack import Waiting, lane_to_run, take
 from emblem.core.plan import Plan
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, Overloaded
-from emblem.types import Lane, Vectors
+from emblem.types import Lane, Queued, Vectors, Work
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,35 @@ log = logging.getLogger(__name__)
 INITIAL_SECONDS_PER_TOKEN = 2.5e-4
 
 
+class HeldBytes:
+    """The bytes of work that waits in several queues, by lane. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held = dict.fromkeys(Lane, 0)
+
+    def of(self, lane: Lane) -> int:
+        """Give the bytes that wait in that lane of all queues."""
+        with self._lock:
+            return self._held[lane]
+
+    def add(self, lane: Lane, size: int) -> None:
+        """Count so many more bytes, or fewer."""
+        with self._lock:
+            self._held[lane] += size
+
+
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much work may wait: predicted seconds in each lane, bytes in each lane."""
+    """How much work may wait: predicted seconds in each lane, bytes in each lane.
+
+    Queues with the same limits share the bytes: all of them together are bounded.
+    """
 
     interactive_s: float = 2.0
     bulk_s: float = 120.0
     max_bytes: int = 1 << 30
+    held: HeldBytes = field(default_factory=HeldBytes, compare=False)
 
     def seconds(self, lane: Lane) -> float:
         """Give the bound of a lane."""
@@ -95,6 +117,7 @@ class Queue:
         self._changed = threading.Condition()
         self._interactive_rows = 0
         self._seconds_per_token = INITIAL_SECONDS_PER_TOKEN
+        self._rows_done = self._tokens_done = 0
         self._closed: str | None = None  # why
 
     def waiting(self, lane: Lane) -> Load:
@@ -106,15 +129,19 @@ class Queue:
 
     def admit(self, lane: Lane, tokens: int, size: int = 0) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
-        after = retry_after(
-            self.waiting(lane),
-            Load(tokens * self._seconds_per_token, size),
-            max_seconds=self._limits.seconds(lane),
-            max_bytes=self._limits.max_bytes,
-        )
+        with self._changed:
+            own = sum(job.bytes for job in self._jobs[lane])
+            after = retry_after(
+                self.waiting(lane),
+                Load(tokens * self._seconds_per_token, size),
+                max_seconds=self._limits.seconds(lane),
+                max_bytes=self._limits.max_bytes,
+                elsewhere=self._limits.held.of(lane) - own,
+            )
         if after is not None:
             raise Overloaded(
-                f"{self._name} has {after:.1f} s of {lane} work waiting. Please try again later.",
+                f"{self._name} has {after:.1f} s of {lane} work waiting, and all models together "
+                f"{self._limits.held.of(lane) >> 20} MiB of it. Please try again later.",
                 after,
             )
 
@@ -126,7 +153,19 @@ class Queue:
             self._refuse_hopeless(job)
             self.admit(lane, job.tokens, job.bytes)
             self._jobs[lane].append(job)
+            self._limits.held.add(lane, job.bytes)
             self._changed.notify()
+
+    def work(self) -> Work:
+        """Say what waits and what has run."""
+        with self._changed:
+            queued = {}
+            for lane, jobs in self._jobs.items():
+                wanted = [job for job in jobs if not job.waiting.abandoned]
+                tokens = sum(job.tokens for job in wanted)
+                queued[lane] = Queued(len(wanted), tokens, tokens * self._seconds_per_token)
+            speed = self._seconds_per_token if self._rows_done else None
+            return Work(queued, self._rows_done, self._tokens_done, speed)
 
     def _refuse_hopeless(self, job: Job) -> None:
         """Raise Overloaded for what could not be answered in time if it were alone."""
@@ -171,7 +210,10 @@ class Queue:
             for share in row:
                 share.job.remaining -= len(share.windows)
             finished = [share.job for share in row if share.job.remaining == 0]
-            observed = seconds / sum(share.tokens for share in row)
+            tokens = sum(share.tokens for share in row)
+            self._rows_done += 1
+            self._tokens_done += tokens
+            observed = seconds / tokens
             self._seconds_per_token = learned(self._seconds_per_token, observed)
         for job in finished:
             job.resolve()
@@ -189,7 +231,8 @@ class Queue:
                 return
             self._closed = why
             jobs = [job for lane in self._jobs.values() for job in lane]
-            self._jobs = {lane: [] for lane in Lane}
+            for lane in Lane:
+                self._keep(lane, [])
             self._changed.notify_all()
         for job in jobs:
             job.resolve(DeploymentFailed(why))
@@ -210,8 +253,14 @@ class Queue:
         if row and left and left[0] is row[0].job:
             # Whoever began this row is the last to begin another.
             left.append(left.pop(0))
-        self._jobs[lane] = left
+        self._keep(lane, left)
         return row
+
+    def _keep(self, lane: Lane, left: list[Job]) -> None:
+        """Let go of all others that wait in a lane. The lock is held."""
+        freed = sum(job.bytes for job in self._jobs[lane]) - sum(job.bytes for job in left)
+        self._limits.held.add(lane, -freed)
+        self._jobs[lane] = left
 
 
 def _share(job: Job, first: int, last: int) -> Share:

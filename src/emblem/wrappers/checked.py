@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from emblem.core.check import violation
 from emblem.errors import InvalidResult
-from emblem.ports import Embedder, Examining
+from emblem.ports import Embedder, Examining, Working
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult
+from emblem.types import EmbedRequest, EmbedResult, Work
 
 
 class Checked:
@@ -38,6 +38,10 @@ class Checked:
         """Pass on what the deployment says of the inputs, if it can say anything."""
         if isinstance(self._embedder, Examining):
             await self._embedder.examine(request, wrong)
+
+    def work(self) -> Work:
+        """Pass on what the deployment says of its work, if it can say anything."""
+        return self._embedder.work() if isinstance(self._embedder, Working) else Work({})
 
     async def aclose(self) -> None:
         """Close the deployment."""
