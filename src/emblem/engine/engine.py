@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from emblem.core.head import Head, Layer
 from emblem.core.pack import Waiting
 from emblem.core.plan import (
     Plan,
@@ -25,7 +26,7 @@ from emblem.core.plan import (
     refuse_unread,
     slices,
 )
-from emblem.core.pool import pool, pooled_width, unit
+from emblem.core.pool import unit
 from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
 from emblem.errors import DeploymentFailed, InvalidInput, ModelError, TooManyTokens
@@ -45,7 +46,8 @@ class Engine:
 
     ``embed`` may be called any number of times at once. What else is in the queue changes when a
     result comes, and its vectors by no more than rounding. ``clock`` is the monotonic clock, in
-    seconds. Raises ModelError where the backend's numbers are not as many as the space has.
+    seconds; ``layers`` are the model's dense layers, all of them. Raises ModelError where the numbers
+    that come out are not as many as the space has.
     """
 
     def __init__(
@@ -55,13 +57,10 @@ class Engine:
         backend: Backend,
         limits: QueueLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        layers: tuple[Layer, ...] = (),
     ) -> None:
-        self._pooled = isinstance(model.encoder, Modules)  # by the backend itself
-        width = backend.width if self._pooled else pooled_width(model.pooling, backend.width)
-        if width != model.width:
-            raise ModelError(
-                f"{model.name} has {model.width} numbers and its backend gives {width}"
-            )
+        self._head = _head(model, layers, backend)
         self._model = model
         self._tokenizer = tokenizer
         self._backend = backend
@@ -220,11 +219,31 @@ class Engine:
             start = stop
 
     def _vectors(self, windows: list[Window], stream: Stream) -> Vectors:
-        """Run one row and pool it: (windows, width) float32."""
+        """Run one row and make its vectors: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         skip = np.array([window.skip for window in windows], dtype=np.int32)
-        states = stream.run(Row(np.concatenate([window.ids for window in windows]), lengths, skip))
-        pooled = states if self._pooled else pool(states, lengths, self._model.pooling, skip)
-        if pooled.shape != (len(windows), self._model.width):
-            raise ValueError(f"{pooled.shape[1]} numbers, and the space has {self._model.width}")
-        return unit(pooled) if self._model.normalise else pooled
+        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip)
+        given = stream.run(row)
+        vectors = given if self._head is None else self._head.vectors(given, row)
+        if vectors.shape != (len(windows), self._model.width):
+            raise ValueError(f"{vectors.shape[1]} numbers, and the space has {self._model.width}")
+        return unit(vectors) if self._head is None and self._model.normalise else vectors
+
+
+def _head(model: Model, layers: tuple[Layer, ...], backend: Backend) -> Head | None:
+    """Give what makes vectors of states; None where the backend pools by itself."""
+    if isinstance(model.encoder, Modules):
+        head, width = None, backend.width
+    else:
+        if len(layers) != len(model.dense):
+            raise ModelError(
+                f"{model.name} has {len(model.dense)} dense layers, and {len(layers)} were opened"
+            )
+        head = Head(model.pooling, layers, model.normalise)
+        try:
+            width = head.width(backend.width)
+        except ValueError as error:
+            raise ModelError(f"{model.name}: {error}") from None
+    if width != model.width:
+        raise ModelError(f"{model.name} has {model.width} numbers and its backend gives {width}")
+    return head
