@@ -3,7 +3,7 @@
 Nothing is imported until it is asked for. A new format is a file and a row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,13 @@ SINKS: Mapping[str, Entry] = MappingProxyType(
         "npy": Entry("emblem.files.npy:NpySink"),
         "parquet": Entry("emblem.files.parquet:ParquetSink", "parquet"),
         "lance": Entry("emblem.files.lance:LanceSink", "lance"),
+    }
+)
+
+ARROW: Mapping[str, Entry] = MappingProxyType(
+    {
+        "types": Entry("emblem.files.arrow:TypeScan", "parquet"),
+        "objects": Entry("emblem.files.arrow:json_objects", "parquet"),
     }
 )
 
@@ -60,3 +67,17 @@ def sink(out: Path) -> Any:
         written = ", ".join(f".{one}" for one in SINKS)
         raise InvalidRequest(f"{out} cannot be written: its suffix must be one of {written}")
     return resolve(SINKS, "format", name)
+
+
+def arrow_types() -> Any:
+    """Give an empty fold over rows that finds the Arrow types of their columns.
+
+    Raises MissingExtra where pyarrow is not installed.
+    """
+    return resolve(ARROW, "conversion", "types")()
+
+
+def json_objects(batch: Any) -> Iterable[bytes]:
+    """Write each row of a pyarrow.RecordBatch as a JSON object in UTF-8."""
+    objects: Iterable[bytes] = resolve(ARROW, "conversion", "objects")(batch)
+    return objects
