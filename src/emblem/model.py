@@ -50,7 +50,7 @@ class Prompts:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class Bert:
     """The numbers of a BERT-like encoder.
 
     ``family`` is ``bert`` or ``roberta``; ``position_offset`` is the position of a sequence's first
@@ -67,6 +67,69 @@ class Encoder:
     position_offset: int
     layer_norm_eps: float
     activation: str
+
+    @property
+    def longest(self) -> int:
+        """Tokens that are read at once, with the special ones."""
+        return self.positions - self.position_offset
+
+
+@dataclass(frozen=True, slots=True)
+class ModernBert:
+    """The numbers of a ModernBERT: rotary positions, and layers that see all or only what is near.
+
+    ``local`` says of each layer whether a token sees only those at most ``reach`` places away;
+    ``local_theta`` and ``global_theta`` are the bases of the rotation in the two kinds of layers.
+    ``activation`` bends one half of the widened states, which the other half is multiplied by.
+    """
+
+    heads: int
+    hidden: int
+    intermediate: int
+    positions: int
+    local: tuple[bool, ...]
+    reach: int
+    local_theta: float
+    global_theta: float
+    layer_norm_eps: float
+    activation: str
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    norm_bias: bool = False
+    family: str = "modernbert"
+
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return len(self.local)
+
+    @property
+    def longest(self) -> int:
+        """Tokens that are read at once, with the special ones."""
+        return self.positions
+
+
+@dataclass(frozen=True, slots=True)
+class NomicBert:
+    """The numbers of a NomicBERT: BERT with rotary positions and SwiGLU, without biases."""
+
+    layers: int
+    heads: int
+    hidden: int
+    intermediate: int
+    positions: int
+    theta: float
+    layer_norm_eps: float
+    family: str = "nomic_bert"
+
+    @property
+    def longest(self) -> int:
+        """Tokens that are read at once, with the special ones."""
+        return self.positions
+
+
+Encoder = Bert | ModernBert | NomicBert
+"""What is built here from its tensors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,15 @@
-"""Runs BERT-like encoders on the CPU through OpenVINO.
+"""Runs encoders on the CPU through OpenVINO.
 
 One model is compiled for rows of any length; sequences lie end to end in a row, without padding,
 and an attention mask keeps them apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from emblem.backends import graphs
-from emblem.backends.graphs.tensors import Tensors
 from emblem.backends.runtime import openvino
 from emblem.model import Encoder
 from emblem.types import Row, Vectors
@@ -19,8 +17,6 @@ from emblem.types import Row, Vectors
 # Measured with MiniLM on 2 threads, sequences of 16…64 tokens, the median of three rounds in one run:
 # 64, 128, 256 and 512 tokens a row differed by less than the rounds did, 16 and 32 were slower.
 _ROW_TOKENS = 128
-_HIDDEN_FROM = np.finfo(np.float32).min  # finite, so that no softmax meets inf - inf
-_ALL_SEEN = np.zeros((1, 1), np.float32)
 
 
 class OpenVINOBackend:
@@ -41,12 +37,12 @@ class OpenVINOBackend:
     ) -> None:
         if not 1 <= streams <= threads:
             raise ValueError(f"{streams} streams on {threads} threads")
-        tensors = Tensors(weights)
         self._encoder = encoder
-        self._vocabulary = len(tensors.take("embeddings.word_embeddings.weight", (None, None)))
+        built = graphs.build(encoder, weights)
+        self._inputs, self._vocabulary = built.inputs, built.vocabulary
         self._streams = streams
         self._compiled: openvino.CompiledModel | None = openvino.Core().compile_model(
-            graphs.build(encoder, tensors),
+            built.graph,
             "CPU",
             {
                 # Where a CPU has bfloat16 or float16 units the default is to use them.
@@ -79,7 +75,10 @@ class OpenVINOBackend:
         if self._compiled is None:
             raise RuntimeError("the backend is closed")
         return OpenVINOStream(
-            self._compiled.create_infer_request(), self._encoder, self._vocabulary
+            self._compiled.create_infer_request(),
+            self._inputs,
+            longest=self._encoder.longest,
+            vocabulary=self._vocabulary,
         )
 
     def row_bytes(self, tokens: int) -> int:
@@ -101,24 +100,27 @@ class OpenVINOBackend:
 class OpenVINOStream:
     """One infer request, used by one thread, always with shared inputs and outputs."""
 
-    def __init__(self, request: openvino.InferRequest, encoder: Encoder, vocabulary: int) -> None:
+    def __init__(
+        self,
+        request: openvino.InferRequest,
+        inputs: Callable[[Row], graphs.Inputs],
+        *,
+        longest: int,
+        vocabulary: int,
+    ) -> None:
         self._request = request
-        self._offset = encoder.position_offset
-        self._longest = encoder.positions - encoder.position_offset
+        self._inputs = inputs
+        self._longest = longest
         self._vocabulary = vocabulary
 
     def run(self, row: Row) -> Vectors:
         """Give the last hidden state of every token: (T, hidden) float32, until the next run.
 
         Raises ValueError for a row that is empty or longer than its sequences, for a sequence
-        longer than the position table, and for an id outside the vocabulary.
+        longer than the model reads, and for an id outside the vocabulary.
         """
         self._check(row)
-        ids = np.ascontiguousarray(row.ids, np.int32)
-        positions = _positions(row, self._offset)
-        result = self._request.infer(
-            [ids, positions, _mask(row.lengths)], share_inputs=True, share_outputs=True
-        )
+        result = self._request.infer(self._inputs(row), share_inputs=True, share_outputs=True)
         states: Vectors = result[0]
         return states
 
@@ -131,27 +133,3 @@ class OpenVINOStream:
             raise ValueError(f"{int(row.lengths.max())} tokens are more than {self._longest}")
         if int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary:
             raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
-
-
-def _positions(row: Row, offset: int) -> npt.NDArray[np.int32]:
-    """Count from ``offset`` in every sequence: (T,) int32.
-
-    RoBERTa counts from its padding token's id + 1 and gives that id to the padding. A text can spell
-    the padding token too, and then, as in transformers, that token is passed over in the counting.
-    """
-    padding = offset - 1  # no id at all for BERT
-    counted = np.cumsum(row.ids != padding)
-    ends = np.cumsum(row.lengths)
-    before = np.concatenate([[0], counted[ends[:-1] - 1]])
-    places = counted - np.repeat(before, row.lengths) + padding
-    return np.where(row.ids == padding, padding, places).astype(np.int32)
-
-
-def _mask(lengths: npt.NDArray[np.int32]) -> Vectors:
-    """Say what each token may not see: (T, T) float32, or (1, 1) where there is one sequence."""
-    if len(lengths) == 1:
-        return _ALL_SEEN
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    return np.where(owners[:, None] == owners, np.float32(0), _HIDDEN_FROM).astype(
-        np.float32, copy=False
-    )

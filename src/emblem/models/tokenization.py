@@ -79,7 +79,7 @@ def _settings(folder: Path) -> Document:
 
 def _max_length(settings: Document, config: Document, encoder: Encoder) -> int:
     """Give the length in tokens that sentence-transformers cuts at, within the position table."""
-    room = encoder.positions - encoder.position_offset
+    room = encoder.longest
     wanted = settings.get("max_seq_length", int)
     source, name = settings, "max_seq_length"
     if wanted is None:

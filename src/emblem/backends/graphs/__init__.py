@@ -1,28 +1,76 @@
 """OpenVINO graphs built from named tensors, one file per family of encoders.
 
-A new family is a new file and a line in ``_BUILDERS``. Every graph takes ``ids`` (T,) int32,
-``positions`` (T,) int32 and ``mask`` (T, T) or (1, 1) float32, which is added to the attention
-scores, and gives the last hidden states, (T, hidden) float32.
+A new family is a new file and a row in ``_FAMILIES``. Every graph gives the last hidden states,
+(T, hidden) float32, of a row whose sequences lie end to end; what it takes is its own.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from emblem.backends.graphs import bert
+import numpy.typing as npt
+
+from emblem.backends.graphs import bert, inputs, modernbert, nomic
 from emblem.backends.graphs.tensors import Tensors
 from emblem.backends.runtime import openvino
 from emblem.errors import ModelError
-from emblem.model import Encoder
+from emblem.model import Bert, Encoder, ModernBert, NomicBert
+from emblem.types import Row
 
-_BUILDERS: Mapping[str, Callable[[Encoder, Tensors], openvino.Model]] = {
-    "bert": bert.build,
-    "roberta": bert.build,  # differs in where positions begin, and that comes in as an input
-}
+Inputs = list[npt.NDArray[Any]]
 
 
-def build(encoder: Encoder, tensors: Tensors) -> openvino.Model:
-    """Build the graph of an encoder. Raises ModelError for a family or a tensor we don't know."""
-    builder = _BUILDERS.get(encoder.family)
-    if builder is None:
-        known = ", ".join(sorted(_BUILDERS))
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A graph, how a row is given to it, and how many ids it knows."""
+
+    graph: openvino.Model
+    inputs: Callable[[Row], Inputs]
+    vocabulary: int
+
+
+def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
+    """Build the graph of an encoder from its tensors by name.
+
+    Raises ModelError for a family that we don't know and for weights that are not the encoder's.
+    """
+    family = _FAMILIES.get(encoder.family)
+    if family is None:
+        known = ", ".join(sorted(_FAMILIES))
         raise ModelError(f"no graph for the family '{encoder.family}'; there is one for: {known}")
-    return builder(encoder, tensors)
+    tensors = Tensors(weights, family.words)
+    graph = family.build(encoder, tensors)
+    return Built(graph, partial(family.inputs, encoder), tensors.vocabulary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """The name of its table of words, its graph, and what the graph takes, in its order."""
+
+    words: str
+    build: Callable[[Any, Tensors], openvino.Model]
+    inputs: Callable[[Any, Row], Inputs]
+
+
+def _plain(_: Bert | NomicBert, row: Row) -> Inputs:
+    return [inputs.ids(row), inputs.places(row), inputs.mask(row)]
+
+
+def _behind_padding(encoder: Bert, row: Row) -> Inputs:
+    places = inputs.places_behind_padding(row, encoder.position_offset - 1)
+    return [inputs.ids(row), places, inputs.mask(row)]
+
+
+def _near_and_far(encoder: ModernBert, row: Row) -> Inputs:
+    near = inputs.near_mask(row, encoder.reach)
+    return [inputs.ids(row), inputs.places(row), inputs.mask(row), near]
+
+
+_WORDS, _TOKENS = "embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight"
+_FAMILIES: Mapping[str, _Family] = {
+    "bert": _Family(_WORDS, bert.build, _plain),
+    "roberta": _Family(_WORDS, bert.build, _behind_padding),
+    "modernbert": _Family(_TOKENS, modernbert.build, _near_and_far),
+    "nomic_bert": _Family(_WORDS, nomic.build, _plain),
+}

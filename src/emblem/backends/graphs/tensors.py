@@ -10,7 +10,6 @@ from emblem.errors import ModelError
 
 Array = npt.NDArray[np.float32]
 
-_ANCHOR = "embeddings.word_embeddings.weight"
 _OLD_ENDINGS = ((".LayerNorm.weight", ".LayerNorm.gamma"), (".LayerNorm.bias", ".LayerNorm.beta"))
 
 
@@ -18,20 +17,30 @@ class Tensors:
     """Named float32 arrays.
 
     Checkpoints put ``bert.``, ``roberta.``, ``0.auto_model.`` and other things before the names;
-    what stands before the word embeddings stands before all others too.
+    what stands before the table of words stands before all others too.
     """
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        anchors = [name for name in arrays if name == _ANCHOR or name.endswith("." + _ANCHOR)]
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], words: str) -> None:
+        anchors = [name for name in arrays if name == words or name.endswith("." + words)]
         if not anchors:
-            raise ModelError(f"the weights hold no tensor named {_ANCHOR}")
+            raise ModelError(f"the weights hold no tensor named {words}")
         if len(anchors) > 1:
             raise ModelError(
                 f"the weights hold more than one encoder: {', '.join(sorted(anchors))}"
             )
-        self._prefix = anchors[0].removesuffix(_ANCHOR)
+        self._prefix = anchors[0].removesuffix(words)
         self._arrays = arrays
         self._taken: dict[str, Array] = {}  # reading one again may convert it again
+        self._words = words
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids the table of words has a row for."""
+        return len(self.take(self._words, (None, None)))
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a tensor of that name."""
+        return self._full_name(name) in self._arrays
 
     def take(self, name: str, shape: tuple[int | None, ...]) -> Array:
         """Give a tensor as C-contiguous, aligned, writeable float32; None in a shape is any size.

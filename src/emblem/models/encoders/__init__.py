@@ -1,0 +1,1 @@
+"""One reader of ``config.json`` for each family of encoders; ``models/encoder.py`` chooses."""
