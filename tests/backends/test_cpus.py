@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emblem.backends import cpus
+from emblem.backends import cgroups, cpus
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,6 @@ def test_a_part_of_a_cpu_counts_as_one_and_affinity_is_the_ceiling(
     assert cpus.share(allowed, quota) == expected
 
 
-def test_membership_names_the_group_in_both_trees() -> None:
-    text = "5:cpuset:/a\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/y\n0::/user.slice\n"
-    assert cpus.parse_membership(text) == ("/user.slice", "/docker/x")
-    assert cpus.parse_membership("") == ("/", "/")
-
-
 def test_the_smallest_quota_on_the_way_up_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +52,6 @@ def test_the_smallest_quota_on_the_way_up_decides(
     (root / "slice" / "cpu.max").write_text("100000 100000\n")
     (root / "slice" / "job" / "cpu.max").write_text("max 100000\n")
     (root / "member").write_text("0::/slice/job\n")
-    monkeypatch.setattr(cpus, "_ROOT", root)
-    monkeypatch.setattr(cpus, "_MEMBERSHIP", root / "member")
+    monkeypatch.setattr(cgroups, "_ROOT", root)
+    monkeypatch.setattr(cgroups, "_MEMBERSHIP", root / "member")
     assert cpus.available_cpus() == 1

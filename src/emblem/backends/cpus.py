@@ -2,10 +2,9 @@
 
 import os
 from math import ceil
-from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from emblem.backends import cgroups
+from emblem.backends.cgroups import read
 
 
 def available_cpus() -> int:
@@ -37,19 +36,6 @@ def parse_v1(quota_us: str, period_us: str) -> float | None:
     return _quotient(quota_us.strip(), period_us.strip())
 
 
-def parse_membership(text: str) -> tuple[str, str]:
-    """Read ``/proc/self/cgroup``: the path within v2 and within v1's cpu tree; "/" if not there."""
-    v2 = v1 = "/"
-    for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            v2 = path
-        elif "cpu" in controllers.split(","):
-            v1 = path
-    return v2, v1
-
-
 def _quotient(quota: str, period: str) -> float | None:
     if not (quota.isdecimal() and period.isdecimal()) or int(quota) == 0 or int(period) == 0:
         return None
@@ -58,24 +44,8 @@ def _quotient(quota: str, period: str) -> float | None:
 
 def _quotas() -> list[float | None]:
     """Ask this group and every group above it, in both kinds of tree: any of them may limit."""
-    v2, v1 = parse_membership(_read(_MEMBERSHIP))
-    found = [parse_v2(_read(folder / "cpu.max")) for folder in _upwards(_ROOT, v2)]
-    for tree in ("cpu", "cpu,cpuacct"):
-        found += [
-            parse_v1(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
-            for folder in _upwards(_ROOT / tree, v1)
-        ]
+    found = [parse_v2(read(folder / "cpu.max")) for folder in cgroups.v2()]
+    for folder in cgroups.v1("cpu", "cpu", "cpu,cpuacct"):
+        quota, period = (read(folder / f"cpu.cfs_{word}_us") for word in ("quota", "period"))
+        found.append(parse_v1(quota, period))
     return found
-
-
-def _upwards(root: Path, path: str) -> list[Path]:
-    # In a container the path may be one that exists only outside; then the root is its own.
-    folder = root / path.strip("/")
-    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

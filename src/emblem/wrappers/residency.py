@@ -1,0 +1,141 @@
+"""Residency: which models are in memory, within a budget of predicted bytes.
+
+Used on one event loop. Models are loaded one at a time: what loading takes on top for a while is
+taken once, and nothing that was promised to one is given to another.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from emblem.core.room import Held, to_close
+from emblem.errors import DeploymentFailed, Overloaded
+from emblem.ports import Embedder
+from emblem.types import Occupancy, Residence
+
+log = logging.getLogger(__name__)
+
+# A loaded model that is used in short requests is idle every now and then.
+PATIENCE_S = 2.0
+RETRY_AFTER_S = 5.0
+
+
+class Resident(Protocol):
+    """A model that takes memory while it is loaded."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def predicted_bytes(self) -> int:
+        """What it takes once loaded."""
+        ...
+
+    @property
+    def held(self) -> Held | None:
+        """What it takes now; None while it is not loaded."""
+        ...
+
+    def report(self) -> Residence:
+        """Say how it stands."""
+        ...
+
+    def let_go(self) -> Embedder:
+        """Give up what is loaded, at once; whoever calls closes it. Never while it is busy."""
+        ...
+
+
+class Residency:
+    """Makes room for a model before it is loaded, by closing idle ones, least recently used first.
+
+    ``measure`` gives the bytes that the process takes, None where the system does not say.
+    ``patience_s`` is how long a load waits for busy models to fall idle.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        measure: Callable[[], int | None] = lambda: None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self._measure = measure
+        self._patience_s = patience_s
+        self._residents: list[Resident] = []
+        self._turn = asyncio.Lock()
+        self._fell_idle = asyncio.Event()
+        self._closing = False
+
+    def join(self, resident: Resident) -> None:
+        """Know of one more model, which is not loaded yet."""
+        self._residents.append(resident)
+
+    def report(self) -> Occupancy:
+        """Say how every model stands, and what they take."""
+        reports = tuple(one.report() for one in self._residents)
+        return Occupancy(reports, self.max_bytes, self._measure())
+
+    def idle(self) -> None:
+        """Hear that a model has nothing to do any more."""
+        self._fell_idle.set()
+
+    def close(self) -> None:
+        """Let nothing more be loaded. The models themselves are closed by whoever made them."""
+        self._closing = True
+
+    @asynccontextmanager
+    async def room(self, resident: Resident) -> AsyncIterator[None]:
+        """Hold room for a model while it is loaded in this block.
+
+        Raises DeploymentFailed where it would not fit if it were alone, Overloaded where those
+        that are in the way stay busy.
+        """
+        needed = resident.predicted_bytes
+        if needed > self.max_bytes:
+            raise DeploymentFailed(too_large(resident.name, needed, self.max_bytes))
+        async with self._turn:
+            if self._closing:
+                raise DeploymentFailed(f"{resident.name} is shutting down")
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    leaving = await self._leaving(needed)
+            except TimeoutError:
+                raise Overloaded(
+                    f"{resident.name} is not loaded, and there is no memory for it while other "
+                    "models are busy. Please try again later.",
+                    RETRY_AFTER_S,
+                ) from None
+            await self._close(leaving)
+            yield
+
+    async def _leaving(self, needed: int) -> list[Resident]:
+        """Wait until idle models can make room and give those that have to leave."""
+        while True:
+            loaded = [(one, held) for one in self._residents if (held := one.held)]
+            places = to_close([held for _, held in loaded], needed, self.max_bytes)
+            if places is not None:
+                return [loaded[place][0] for place in places]
+            self._fell_idle.clear()
+            await self._fell_idle.wait()
+
+    async def _close(self, leaving: list[Resident]) -> None:
+        """Close idle models. None of them is used meanwhile, for all are let go of at once."""
+        if not leaving:
+            return
+        log.info("%s: unloaded to make room", ", ".join(one.name for one in leaving))
+        closing = [one.let_go().aclose() for one in leaving]
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.error("a model could not be closed", exc_info=outcome)
+
+
+def too_large(name: str, needed: int, max_bytes: int) -> str:
+    """Say that a model fits into no budget of that size."""
+    return (
+        f"{name} takes about {needed} bytes of memory once it is loaded, and max_model_bytes allows "
+        f"{max_bytes}"
+    )
