@@ -64,3 +64,13 @@ def test_the_digest_of_a_recipe_depends_on_what_it_says_and_not_on_its_order() -
     assert recipe_digest(recipe) == recipe_digest(dict(reversed(recipe.items())))
     assert recipe_digest(recipe) != recipe_digest({**recipe, "pooling": ["cls"]})
     assert len(recipe_digest(recipe)) == 64
+
+
+def test_a_declared_space_is_its_name_its_width_and_its_rule() -> None:
+    declared = Space.declared("api.example.com/a-model", 8, normalised=True)
+    assert (declared.is_declared, SPACE.is_declared) == (True, False)
+    assert (str(declared), declared.digest) == ("api.example.com/a-model/8", "")
+    assert declared.written(dimensions=4) == "api.example.com/a-model/4"
+    assert declared.identity == "declared:api.example.com/a-model/8+mean"
+    cutting = replace(declared, overflow=Overflow.TRUNCATE)
+    assert (str(cutting), cutting.identity == declared.identity) == (f"{declared}+truncate", False)

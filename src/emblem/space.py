@@ -19,6 +19,8 @@ class Space:
     that decides the numbers (tokenizer, pooling, normalisation, prompts, length, and the revision
     of Emblem's own arithmetic). ``known_recipe`` is true where the recipe is the one that the
     catalogue pins for these weights, so that the weights alone say it all.
+
+    The space of somebody else's server is declared, not computed: see ``declared``.
     """
 
     name: str
@@ -29,9 +31,27 @@ class Space:
     overflow: Overflow = Overflow.MEAN
     known_recipe: bool = False
 
+    @classmethod
+    def declared(
+        cls, name: str, width: int, *, normalised: bool, overflow: Overflow = Overflow.MEAN
+    ) -> "Space":
+        """Give the space that a server has by its word alone.
+
+        ``name`` is all of its identity but the width and the rule: ``api.example.com/a-model``, or
+        what another Emblem calls its own, ``all-MiniLM-L6-v2@53aa5117``.
+        """
+        return cls(name, "", "", width, normalised, overflow)
+
+    @property
+    def is_declared(self) -> bool:
+        """Tell whether nobody here has seen the weights."""
+        return not self.weights
+
     @property
     def digest(self) -> str:
-        """What a client may pin with ``NAME@digest``."""
+        """What a client may pin with ``NAME@digest``; "" for a declared space."""
+        if self.is_declared:
+            return ""
         return self.weights[:8] if self.known_recipe else f"{self.weights[:8]}-{self.recipe[:8]}"
 
     @property
@@ -41,6 +61,8 @@ class Space:
         ``error`` changes no vector: what it lets through is as ``mean`` gives it.
         """
         rule = Overflow.TRUNCATE if self.overflow is Overflow.TRUNCATE else Overflow.MEAN
+        if self.is_declared:
+            return f"declared:{self.name}/{self.width}+{rule}"
         return f"sha256:{self.weights}:{self.recipe}/{self.width}+{rule}"
 
     def written(
@@ -58,7 +80,8 @@ class Space:
         suffix = f"+{applied}" if applied is Overflow.TRUNCATE else ""
         if output is not OutputType.FLOAT:
             suffix += f"+{output}"
-        return f"{self.name}@{self.digest}/{dimensions or self.width}{suffix}"
+        name = self.name if self.is_declared else f"{self.name}@{self.digest}"
+        return f"{name}/{dimensions or self.width}{suffix}"
 
     def __str__(self) -> str:
         """Give the short form of the space as it is, without what a request may change."""

@@ -1,0 +1,195 @@
+"""What an OpenAI-compatible server answers, as values. Pure: bytes and headers in, or an error.
+
+Nothing is mended but the order of the vectors: whatever else is not as asked is refused.
+"""
+
+import re
+from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import numpy as np
+import pybase64
+
+from emblem.types import Overflow, Tokens, Vectors
+
+SPACE_HEADER = "x-embedding-space"
+OVERFLOW_HEADER = "x-embedding-overflow"
+MAX_SAID = 300  # characters of a server's own words in an error
+
+
+class Malformed(Exception):
+    """An answer that is not what was asked for; the text says in what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A space as another Emblem names it: its name with digest, its width, its rule."""
+
+    name: str
+    width: int
+    overflow: Overflow
+
+    def __str__(self) -> str:
+        """Give it as the server wrote it."""
+        cut = "+truncate" if self.overflow is Overflow.TRUNCATE else ""
+        return f"{self.name}/{self.width}{cut}"
+
+
+class Item(msgspec.Struct):
+    """One vector: numbers, or their bytes as base64."""
+
+    index: int
+    embedding: str | list[float]
+
+
+class Usage(msgspec.Struct):
+    """What the request cost. Some servers leave it out."""
+
+    prompt_tokens: int | None = None
+
+
+class Reply(msgspec.Struct):
+    """A success. What else is in it is not looked at."""
+
+    data: list[Item]
+    usage: Usage | None = None
+
+
+class Detail(msgspec.Struct):
+    """What a server says of a request that it refuses, in OpenAI's shape."""
+
+    message: str
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class Refusal(msgspec.Struct):
+    """The body of an error in OpenAI's shape."""
+
+    error: Detail
+
+
+_reply = msgspec.json.Decoder(Reply)
+_refusal = msgspec.json.Decoder(Refusal)
+_INPUT = re.compile(
+    r"input\[(\d+)\]\s*(.*?)(?=; (?:\$\.)?input\[\d+\]|; and \d+ more|$)", re.DOTALL
+)
+
+
+def vectors(body: bytes, texts: int, width: int | None) -> tuple[Vectors, int]:
+    """Read a success: (texts, width) float32 in the order of the texts, and the tokens it cost.
+
+    ``width`` is None where it is to be found out. The tokens are 0 where the server did not say.
+    Raises Malformed.
+    """
+    try:
+        reply = _reply.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"no embeddings in OpenAI's form ({error})") from None
+    rows: list[Vectors | None] = [None] * texts
+    for item in reply.data:
+        if not 0 <= item.index < texts:
+            raise Malformed(f"a vector with index {item.index} for {texts} texts")
+        if rows[item.index] is not None:
+            raise Malformed(f"two vectors with index {item.index}")
+        rows[item.index] = _row(item)
+    found = [row for row in rows if row is not None]
+    if len(found) < texts:
+        missing = next(index for index, row in enumerate(rows) if row is None)
+        raise Malformed(f"{len(found)} vectors for {texts} texts; index {missing} is missing")
+    width = len(found[0]) if width is None else width
+    for index, row in enumerate(found):
+        if len(row) != width or not width:
+            raise Malformed(
+                f"{len(row)} numbers in vector {index} where {width or 'some'} were due"
+            )
+    cost = reply.usage.prompt_tokens if reply.usage else None
+    return np.stack(found), max(0, cost or 0)
+
+
+def _row(item: Item) -> Vectors:
+    if isinstance(item.embedding, list):
+        with np.errstate(over="ignore"):  # becomes infinite, and that is refused
+            return np.array(item.embedding, dtype=np.float32)
+    try:
+        content = pybase64.b64decode(item.embedding, validate=True)
+    except (Base64Error, ValueError):
+        raise Malformed(f"vector {item.index} is not base64") from None
+    if len(content) % 4:
+        raise Malformed(
+            f"{len(content)} bytes in vector {item.index}, which are no float32 numbers"
+        )
+    return np.frombuffer(content, dtype="<f4").astype(np.float32)
+
+
+def spread(total: int, texts: Sequence[str]) -> Tokens:
+    """Share a request's tokens out among its texts, by their length in bytes: (n,) int32.
+
+    Their sum is exact, each of them an estimate: a server counts them together.
+    """
+    lengths = np.array([0, *(1 + len(text.encode(errors="replace")) for text in texts)])
+    ends = np.rint(np.cumsum(lengths) * (total / lengths.sum()))
+    shares: Tokens = np.diff(ends).astype(np.int32)
+    return shares
+
+
+def space(headers: Mapping[str, str]) -> Named | None:
+    """Read the space that another Emblem names; None where there is no such header.
+
+    Raises Malformed for one that is not understood, such as that of a name which gives int8.
+    """
+    given = headers.get(SPACE_HEADER)
+    if given is None:
+        return None
+    name, _, end = unquote(given).rpartition("/")
+    width, _, suffix = end.partition("+")
+    if not name or not (width.isascii() and width.isdigit()) or suffix not in ("", "truncate"):
+        raise Malformed(f"vectors of the space {given!r}, and none of float32 numbers")
+    return Named(name, int(width), Overflow.TRUNCATE if suffix else Overflow.MEAN)
+
+
+def overflowed(headers: Mapping[str, str], texts: int) -> tuple[int, ...]:
+    """Read which inputs were too long for the model, where the server says so."""
+    _, _, listed = headers.get(OVERFLOW_HEADER, "").partition("inputs=")
+    found = [int(one) for one in listed.split(",") if one.strip().isdigit()]
+    return tuple(sorted({one for one in found if one < texts}))
+
+
+def refusal(status: int, body: bytes) -> Detail:
+    """Read what a server says of a request that it refuses, in whatever form it says it."""
+    try:
+        return _refusal.decode(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Detail(_words(body) or f"status {status} without a word")
+
+
+def _words(body: bytes) -> str:
+    """Find the words in an error of another form: a field, or the text itself."""
+    text = body[: 1 << 16].decode(errors="replace")
+    try:
+        value: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return text if not text.lstrip().startswith("<") else "a page of HTML"
+    for name in ("error", "message", "detail"):
+        if isinstance(value, dict) and isinstance(value.get(name), str):
+            return str(value[name])
+    return text
+
+
+def short(words: str) -> str:
+    """Put a server's words on one line of bounded length."""
+    line = " ".join(words.split())
+    return line if len(line) <= MAX_SAID else f"{line[:MAX_SAID]}…"
+
+
+def named_inputs(message: str) -> list[tuple[int, str]]:
+    """Find the inputs that a refusal names, such as ``$.input[3] is an empty string``."""
+    return [
+        (int(index), why.strip().rstrip(".") or "is refused")
+        for index, why in _INPUT.findall(message)
+    ]
