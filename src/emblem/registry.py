@@ -24,6 +24,7 @@ class Entry:
 BACKENDS: Mapping[str, Entry] = MappingProxyType(
     {
         "openvino": Entry("emblem.backends.openvino:OpenVINOBackend"),
+        "torch": Entry("emblem.backends.torch:TorchBackend", "torch"),
         "static": Entry("emblem.backends.static:StaticBackend"),
         "fake": Entry("emblem.backends.fake:FakeBackend"),
     }

@@ -1,0 +1,49 @@
+"""The torch extra against sentence-transformers itself, which is given one text at a time."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+from tokenizers import Tokenizer
+
+from agreement import disagreements
+from emblem.types import Kind
+from golden_texts import few
+from tiny_models import WORDS
+from with_torch.families import FAMILIES, Family
+from with_torch.understanding import embed, theirs, understood
+
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
+
+by_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+def of_length(tokens: int, family: Family, folder: Path, chance: Random) -> str:
+    """Make a text of so many tokens, special ones included. A comma is one in every family."""
+    read = Tokenizer.from_file(str(folder / "tokenizer.json")).encode
+    text = ""
+    while len(read(longer := f"{text} {chance.choice(WORDS)}".strip()).ids) <= tokens:
+        text = longer
+    return text + "," * (tokens - len(read(text).ids))
+
+
+def around_boundaries(family: Family, folder: Path) -> list[str]:
+    """Make texts of every length up to twice a window of attention, and around the model's own."""
+    chance = Random(family.name)
+    longest = family.max_seq_length
+    lengths = [*range(3, 20), *range(longest - 6, longest + 3), 2 * longest]
+    texts = [of_length(length, family, folder, chance) for length in lengths]
+    chance.shuffle(texts)
+    return texts
+
+
+@by_family
+@pytest.mark.parametrize("kind", [None, Kind.QUERY, Kind.DOCUMENT])
+def test_texts_of_many_lengths_at_once_have_the_vectors_that_the_library_gives_them_alone(
+    family: Family, kind: Kind | None, folders: dict[str, Path]
+) -> None:
+    folder = folders[family.name]
+    texts = around_boundaries(family, folder) + few(len(family.name), 25)
+    texts = [text for text in texts if text.strip()]
+    ours = embed(understood(family, folder), texts, kind)
+    assert disagreements(ours, theirs(folder, texts, kind), texts) == []
