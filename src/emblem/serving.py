@@ -9,7 +9,8 @@ from emblem.config import ModelSettings, Settings, name_problem
 from emblem.errors import ConfigError, ModelError, SpaceChanged
 from emblem.model import Model
 from emblem.models import catalog, layout
-from emblem.models.library import Library, name_of
+from emblem.models.identity import name_of
+from emblem.models.library import Library
 from emblem.models.progress import Progress
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Ledger

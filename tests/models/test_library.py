@@ -17,7 +17,8 @@ from huggingface_hub import constants
 
 from emblem.errors import ConfigError, ModelError, SourcesExhausted
 from emblem.models import catalog, hub
-from emblem.models.library import Library, name_of
+from emblem.models.identity import name_of
+from emblem.models.library import Library
 from models.small_source import (
     COMMIT,
     REPOSITORY,
@@ -560,7 +561,7 @@ def test_a_reference_that_names_nothing_is_an_error_that_helps(
     reference: str, tmp_path: Path
 ) -> None:
     named = re.escape(reference or "''")
-    with pytest.raises(ModelError, match=rf"^{named} is no model .*it knows small; a model of the"):
+    with pytest.raises(ModelError, match=rf"^{named} is no model .*emblem list --all shows"):
         Library(tmp_path / "home").find(reference)
 
 

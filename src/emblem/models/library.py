@@ -1,20 +1,37 @@
 """The models on this machine: finding them, and fetching those that are not here yet."""
 
-import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emblem.errors import ConfigError, ModelError
+from emblem.errors import ConfigError, ModelError, SourcesExhausted
 from emblem.models import catalog, sources
 from emblem.models.catalog import Asset, Repository, Row
+from emblem.models.identity import Named, identify
 from emblem.models.progress import Progress, silent
 from emblem.models.shelf import Manifest, Shelf, packaged, seals
 from emblem.models.sources import Origin, Source, Unavailable
 
 SOURCES = ("cache", "hub", "index")
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A model that was fetched. ``fetched`` is seconds of the epoch, ``bytes`` what it takes."""
+
+    manifest: Manifest
+    folder: Path
+    fetched: float
+
+    @property
+    def name(self) -> str:
+        """The name that it is kept under: a reference to it."""
+        return self.manifest.name
+
+    @property
+    def bytes(self) -> int:
+        """What its files take on the disk."""
+        return sum(seal.size for seal in self.manifest.files.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +41,16 @@ class _Wanted:
     asset: Asset
     shelf: Shelf
     shelved: str
+    row: Row | None = None
 
 
 class Library:
     """Models below a home folder, and the sources that new ones come from.
 
-    A reference is a catalogue name, a hub repository (``org/name`` or ``org/name@revision``), the
-    path of a folder, or ``cl100k_base``, which is a vocabulary and no model. Several processes may use one home. Methods block; ``find`` and ``installed``
-    never open a connection.
+    A reference is a catalogue name, another name of the same model, a hub repository (``org/name``),
+    each with a variant (``:VARIANT``) or a revision (``@REVISION``) behind it, the path of a
+    folder, or ``cl100k_base``, which is a vocabulary and no model. Several processes may use one
+    home. Methods block; ``find`` and ``installed`` never open a connection.
     """
 
     def __init__(
@@ -51,28 +70,64 @@ class Library:
         self._offline = offline
         self._progress: Progress = progress or silent
 
-    def find(self, reference: str, revision: str | None = None) -> Path | None:
+    def find(self, reference: str, revision: str | None = None, variant: str = "") -> Path | None:
         """Give a model's folder when it is here and every file is proven; None otherwise.
 
         A local folder is given as it is. Raises ModelError for a reference that can name nothing.
         """
-        if (folder := _local(reference)) is not None:
-            return _existing(folder)
-        wanted = self._wanted(reference, revision)
+        wanted = self._wanted(reference, revision, variant)
+        if isinstance(wanted, Path):
+            return wanted
         return wanted.shelf.find(wanted.shelved, wanted.asset)
 
-    def fetch(self, reference: str, revision: str | None = None) -> Path:
+    def fetch(self, reference: str, revision: str | None = None, variant: str = "") -> Path:
         """Give a model's folder, downloading what is not here.
 
         Raises ModelError, or SourcesExhausted where no source has it.
         """
-        if (folder := _local(reference)) is not None:
-            return _existing(folder)
-        return self._fetch(self._wanted(reference, revision))
+        wanted = self._wanted(reference, revision, variant)
+        return wanted if isinstance(wanted, Path) else self._fetch(wanted)
+
+    def known(self, reference: str) -> Installed | None:
+        """Give what was fetched under a reference, damaged or not; None where nothing was.
+
+        A local folder was not fetched. Raises ModelError for a reference that can name nothing.
+        """
+        wanted = self._wanted(reference, None, "")
+        return None if isinstance(wanted, Path) else _installed(wanted.shelf, wanted.shelved)
 
     def installed(self) -> list[str]:
         """Give the names of the models that were fetched, in order."""
-        return sorted(manifest.name for manifest in self._models.manifests())
+        return [one.name for one in self.all_installed()]
+
+    def all_installed(self) -> list[Installed]:
+        """Give the models that were fetched, in the order of their names."""
+        names = sorted(manifest.name for manifest in self._models.manifests())
+        found = (_installed(self._models, name) for name in names)
+        return [one for one in found if one is not None]
+
+    def remove(self, reference: str) -> Installed:
+        """Remove what was fetched under a reference, and say what that was.
+
+        Raises ModelError where nothing was, or where it is a local folder, which is left alone.
+        """
+        wanted = self._wanted(reference, None, "")
+        if isinstance(wanted, Path):
+            raise ModelError(
+                f"{reference} is a folder of yours, which Emblem did not fetch and will not remove"
+            )
+        try:
+            with wanted.shelf.locked(wanted.shelved):
+                found = _installed(wanted.shelf, wanted.shelved)
+                if found is None:
+                    raise ModelError(f"{reference} is not here; emblem list shows what is")
+                wanted.shelf.remove(wanted.shelved)
+        except OSError as error:
+            where = error.filename or wanted.shelf.folder(wanted.shelved)
+            raise ModelError(
+                f"{reference} cannot be removed: {where}: {error.strerror or error}"
+            ) from error
+        return found
 
     def cl100k(self, fetch: bool) -> Path | None:
         """Give the file with the ranks of cl100k_base; None where it is not here, unless fetched."""
@@ -80,27 +135,43 @@ class Library:
         folder = self.fetch(name) if fetch else self.find(name)
         return None if folder is None else folder / catalog.CL100K.files[0].name
 
-    def _wanted(self, reference: str, revision: str | None) -> _Wanted:
-        """Say which asset a reference names, and where on the shelf it goes.
-
-        A repository takes its plain name for the revision fetched first; others carry theirs.
-        """
-        name, _, inline = reference.partition("@")
-        revision = revision or inline or None
-        row = catalog.find(name)
-        if row is not None and _is_of(row, reference, revision):
-            return _Wanted(row.asset, self._models, row.name)
-        if reference == catalog.CL100K.name and revision is None:
+    def _wanted(self, reference: str, revision: str | None, variant: str) -> _Wanted | Path:
+        """Say which folder a reference means, or which asset, and where on the shelf that goes."""
+        if reference == catalog.CL100K.name and not revision and not variant:
             return _Wanted(catalog.CL100K, self._files, reference)
-        if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
-            raise ModelError(_unknown(reference))
-        shelved = name
-        first = self._models.manifest(name)
+        named = identify(reference, revision, variant)
+        if named.folder is not None:
+            return _existing(named.folder)
+        if named.row is not None:
+            return self._of_row(named.row, named.variant)
+        return self._of_repository(named)
+
+    def _of_row(self, row: Row, variant: str) -> _Wanted:
+        hub = row.asset.hub
+        if variant and hub is None:
+            raise ModelError(f"{row.name} has no variants, and so none called {variant}")
+        if variant and hub is not None:
+            name = f"{row.name}:{variant}"
+            asset = Asset(name, hub=replace(hub, variant=variant))
+            return _Wanted(asset, self._models, name, row)
+        shelved = row.name
+        if hub is not None and not row.asset.files and self._models.manifest(row.name) is None:
+            # Fetched by its repository's name, before the catalogue had a row for it.
+            before = self._models.manifest(hub.id)
+            if before is not None and before.revision == hub.revision:
+                shelved = hub.id
+        return _Wanted(row.asset, self._models, shelved, row)
+
+    def _of_repository(self, named: Named) -> _Wanted:
+        """Give a repository its plain name for the revision fetched first; others carry theirs."""
+        shelved, revision = named.name, named.revision
+        first = self._models.manifest(shelved)
         if first is not None and revision in (None, first.requested, first.revision):
             revision = first.revision
         elif first is not None:
-            shelved = f"{name}@{revision}"
-        return _Wanted(Asset(name, hub=Repository(name, revision)), self._models, shelved)
+            shelved = f"{shelved}@{revision}"
+        repository = Repository(named.base, revision, named.variant)
+        return _Wanted(Asset(named.name, hub=repository), self._models, shelved)
 
     def _fetch(self, wanted: _Wanted) -> Path:
         shelf = wanted.shelf
@@ -112,6 +183,10 @@ class Library:
                     return folder
                 with shelf.partial(wanted.shelved) as partial:
                     return self._build(wanted, partial)
+        except SourcesExhausted as error:
+            if wanted.row is None or not wanted.row.gated:
+                raise
+            raise SourcesExhausted(_gated(wanted.row, error)) from error
         except OSError as error:
             where = error.filename or shelf.folder(wanted.shelved)
             raise ModelError(
@@ -152,22 +227,12 @@ def _sources(names: tuple[str, ...]) -> list[Source]:
     return [known[name] for name in names]
 
 
-def name_of(reference: str) -> str:
-    """Give the name that a reference is served under.
-
-    A catalogue name and a hub repository keep theirs, a folder gives its own.
-    """
-    if (folder := _local(reference)) is not None:
-        return folder.resolve().name
-    return reference.partition("@")[0]
-
-
-def _local(reference: str) -> Path | None:
-    """Give the folder that a reference means, None where it means something else."""
-    if reference in ("", catalog.CL100K.name) or catalog.find(reference) is not None:
+def _installed(shelf: Shelf, name: str) -> Installed | None:
+    manifest = shelf.manifest(name)
+    if manifest is None:
         return None
-    path = Path(reference).expanduser()
-    return path if reference.startswith((".", "/", "~")) or path.is_dir() else None
+    folder = shelf.folder(name)
+    return Installed(manifest, folder, folder.stat().st_mtime)
 
 
 def _existing(folder: Path) -> Path:
@@ -176,25 +241,10 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _is_of(row: Row, reference: str, revision: str | None) -> bool:
-    """Tell whether a row is meant: by its own name, or by its repository at the pinned commit."""
-    pinned = row.asset.hub.revision if row.asset.hub else None
-    if revision in (None, pinned):
-        return True
-    if reference.partition("@")[0] != row.name:
-        return False
-    elsewhere = f"; for another one write {row.asset.hub.id}@{revision}" if row.asset.hub else ""
-    raise ModelError(f"{row.name}: the catalogue pins its revision {pinned or ''}{elsewhere}")
-
-
-def _unknown(reference: str) -> str:
-    close = catalog.nearest(reference)
-    named = reference if reference.strip() and reference.isprintable() else repr(reference)
-    meant = f"; did you mean {close}?" if close else ""
-    known = ", ".join(row.name for row in catalog.ROWS)
+def _gated(row: Row, error: SourcesExhausted) -> str:
     return (
-        f"{named} is no model that Emblem knows{meant} (it knows {known}; a model of the hub "
-        "is written org/name, and a folder ./name)"
+        f"{row.name} is gated: accept its licence at {row.page}, set HF_TOKEN to a token of the "
+        f"account that did, and try again: emblem pull {row.name} ({error})"
     )
 
 

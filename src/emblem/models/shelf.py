@@ -133,6 +133,16 @@ class Shelf:
         _sync(self._root)
         return target
 
+    def remove(self, name: str) -> None:
+        """Take an asset away; call it under the lock. Raises OSError where that cannot be.
+
+        It is moved aside at once, so that nobody finds half of it.
+        """
+        aside = self._scratch(name)
+        self.folder(name).rename(aside / "removed")
+        shutil.rmtree(aside)
+        _sync(self._root)
+
     def _scratch(self, name: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=self._scratch_prefix(name), dir=self._root))
 
