@@ -57,6 +57,19 @@ def open_engine(model: Model, settings: Settings) -> Embedder:
     return Checked(Engine(model, _tokenizer(model), _backend(model, settings), limits))
 
 
+async def open_upstream(
+    base_url: str, model: str, key: str | None = None, *, timeout_s: float = 60.0
+) -> Embedder:
+    """Open a model of somebody else's server, and find its space out with a first request.
+
+    ``base_url`` ends in ``/v1`` as a rule. Raises ConfigError, or what ``Embedder.embed`` raises.
+    """
+    from emblem.upstreams.openai import connect
+    from emblem.upstreams.server import Endpoint, Server
+
+    return Checked(await connect(Server(Endpoint(base_url, model, key, timeout_s))))
+
+
 def _tokenizer(model: Model) -> TextTokenizer:
     own = model.tokenization
     reader = TextTokenizer(
