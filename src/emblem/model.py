@@ -180,6 +180,7 @@ class Tokenization:
     """How a model reads text, before its tokenizer and around it.
 
     ``max_length`` counts the special tokens and the prompt; None means that any length is read.
+    Without ``keep_unknown`` the token that stands for what the tokenizer does not know is left out.
     """
 
     file: Path
@@ -187,6 +188,7 @@ class Tokenization:
     strip: bool = True
     lowercase: bool = False
     special_tokens: bool = True
+    keep_unknown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,3 +295,25 @@ def test_a_byte_level_prefix_space_belongs_to_the_text_behind_the_prompt() -> No
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     (text,) = TextTokenizer(tokenizer, max_length=32).read(["garden"], "find ")
     assert tokenizer.decode(text.ids[text.prompt :].tolist()).strip() == "garden"
+
+
+def test_what_is_not_known_may_be_left_out_of_texts_prompts_and_ids() -> None:
+    names = ["[UNK]", "ask", "river", "boat", "[X]"]
+    tokenizer = Tokenizer(models.WordLevel({name: n for n, name in enumerate(names)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    read = TextTokenizer(tokenizer, max_length=None, special_tokens=False, keep_unknown=False)
+    plain, nothing = read.read(["river ? boat", "? !"])
+    assert plain.ids.tolist() == [2, 3]
+    assert nothing.ids.tolist() == []
+    assert unfit(nothing, read.frame, Overflow.MEAN) == "has no token that the model knows"
+    (asked,) = read.read(["? boat"], "ask ? river ")
+    assert (asked.ids.tolist(), asked.prompt, asked.prompt_alone) == ([1, 2, 3], 2, 2)
+    assert read.native((2, 0, 3)).ids.tolist() == [2, 3]
+
+
+def test_a_unigram_model_names_what_it_does_not_know_by_its_id() -> None:
+    tokenizer = Tokenizer(models.Unigram([("a", -1.0), ("<unk>", 0.0), ("b", -2.0)], 1, False))
+    options = {"max_length": None, "special_tokens": False}
+    left_out = TextTokenizer(tokenizer, **options, keep_unknown=False)
+    assert left_out.read(["axb"])[0].ids.tolist() == [0, 2]
+    assert TextTokenizer(tokenizer, **options).read(["axb"])[0].ids.tolist() == [0, 1, 2]

@@ -3,6 +3,7 @@
 Nothing is padded and nothing is cut here without being said: see ``cut``.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -84,8 +85,9 @@ class TextTokenizer:
     ``strip`` and ``lowercase`` are what sentence-transformers does before tokenising; lowercase is
     for a normalizer, which leaves a special token such as [SEP] that a text spells as it is. The
     tokenizer is changed: to that, and to no padding and no truncation, for with either set one
-    shared by threads fails with "Already borrowed". Raises ModelError for a tokenizer that does not
-    put its special tokens around a text.
+    shared by threads fails with "Already borrowed". Without ``keep_unknown`` the token for what is
+    not known is left out of every text. Raises ModelError for a tokenizer that does not put its
+    special tokens around a text.
     """
 
     def __init__(
@@ -96,9 +98,11 @@ class TextTokenizer:
         strip: bool = False,
         lowercase: bool = False,
         special_tokens: bool = True,
+        keep_unknown: bool = True,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        self._left_out = None if keep_unknown else _unknown(tokenizer)
         if lowercase:
             tokenizer.normalizer = _lowercasing(tokenizer.normalizer)
         self._tokenizer = tokenizer
@@ -115,15 +119,20 @@ class TextTokenizer:
         prepared = [self._prepare(prompt + text) for text in texts]
         if not prompt:
             encoded = self._tokenizer.encode_batch_fast(prepared, add_special_tokens=False)
-            return [Text(np.array(one.ids, dtype=np.int32)) for one in encoded]
+            return [Text(self._kept(one.ids)) for one in encoded]
         # Only the slower call keeps offsets, and only they tell where the prompt ends: a prompt
         # tokenised alone may end otherwise than the same prompt before a text.
         end = len(self._prepare(prompt + "x")) - 1
         alone, *encoded = self._tokenizer.encode_batch(
             [self._prepare(prompt), *prepared], add_special_tokens=False
         )
+        prompt_alone = len(self._kept(alone.ids))
         return [
-            Text(np.array(one.ids, dtype=np.int32), _first_after(one.offsets, end), len(alone.ids))
+            Text(
+                self._kept(one.ids),
+                len(self._kept(one.ids[: _first_after(one.offsets, end)])),
+                prompt_alone,
+            )
             for one in encoded
         ]
 
@@ -159,8 +168,13 @@ class TextTokenizer:
                     f"has the id {token} ({name}), a special token; the model adds those itself"
                 )
         before = self.read([""], prompt)[0].ids if prompt else np.empty(0, np.int32)
-        joined = np.concatenate([before, np.array(ids, dtype=np.int32)])
+        joined = np.concatenate([before, self._kept(ids)])
         return Text(joined, len(before), len(before))
+
+    def _kept(self, ids: Sequence[int]) -> Ids:
+        """Give the ids that take part."""
+        found = np.array(ids, dtype=np.int32)
+        return found if self._left_out is None else found[found != self._left_out]
 
     def _prepare(self, text: str) -> str:
         return text.strip() if self._strip else text
@@ -183,6 +197,15 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _unknown(tokenizer: Tokenizer) -> int | None:
+    """Find the token that stands for what a tokenizer does not know; None where it has none."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if (number := model.get("unk_id")) is not None:  # of a unigram model; others name the token
+        return int(number)
+    token = model.get("unk_token")
+    return None if token is None else tokenizer.token_to_id(token)
 
 
 def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
