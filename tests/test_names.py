@@ -40,6 +40,14 @@ def test_an_unknown_name_is_answered_with_the_hint(name: str) -> None:
     assert f"Pull {name}." in str(caught.value)
 
 
+def test_a_name_is_found_with_the_tag_that_ollamas_clients_put_behind_it() -> None:
+    assert NAMES.resolve("tiny:latest") is TINY
+    assert NAMES.resolve("org/plain:latest") is PLAIN
+    for name in ("other:latest", "tiny:latest:latest", "tiny:22m", ":latest"):
+        with pytest.raises(UnknownModel):
+            NAMES.resolve(name)
+
+
 def test_names_are_listed_in_order() -> None:
     assert [one.name for one in NAMES] == ["tiny", "short", "org/plain"]
 

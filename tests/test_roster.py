@@ -142,3 +142,43 @@ def test_a_name_that_stands_for_two_things_is_an_error_of_the_configuration() ->
         served(ASKING, model("asking-query"))
     with pytest.raises(ConfigError, match="`plain` stands for two things"):
         served(PLAIN, PLAIN)
+
+
+def rostered(source: str, name: str = "bge-m3", **given: object) -> list[str]:
+    """Give the names of a model that was configured with this source."""
+    own = ModelSettings(source=source, **given)
+    return list(served(model(name), own=own))
+
+
+@pytest.mark.parametrize("source", ["bge-m3", "BAAI/bge-m3", "bge-m3:latest", "bge-m3:567m", ""])
+def test_a_catalogue_model_answers_to_its_repository_and_to_what_ollama_calls_it(
+    source: str,
+) -> None:
+    assert rostered(source) == ["bge-m3", "BAAI/bge-m3", "bge-m3:567m"]
+
+
+def test_the_other_names_are_aliases_without_options() -> None:
+    own = ModelSettings(source="bge-m3", token_ids=TokenIds.NATIVE)
+    found = served(model("bge-m3"), own=own)["BAAI/bge-m3"]
+    assert (found.alias_of, found.fixed, found.token_ids) == ("bge-m3", Options(), TokenIds.NATIVE)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"source": "./bge-m3"},
+        {"source": "BAAI/bge-m3", "revision": "main"},
+        {"source": "BAAI/bge-m3@main"},
+        {"source": "bge-m3", "variant": "quantized"},
+        {"source": "bge-m3", "name": "mine"},
+    ],
+)
+def test_what_is_not_just_the_catalogue_s_model_has_no_other_names(own: dict[str, str]) -> None:
+    assert len(rostered(**own)) == 1
+
+
+def test_a_configured_name_comes_before_a_short_one() -> None:
+    settings = Settings(aliases={"all-minilm": AliasSettings(model="plain")})
+    found = served(model("all-MiniLM-L6-v2"), PLAIN, settings=settings)
+    assert found["all-minilm"].model is PLAIN
+    assert found["all-minilm:22m"].model.name == "all-MiniLM-L6-v2"

@@ -2,16 +2,23 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from emblem.config import ModelSettings, Settings
-from emblem.errors import ConfigError, SpaceChanged, UnknownModel
+from emblem.errors import ConfigError, ModelError, SpaceChanged, UnknownModel
 from emblem.ledger.sqlite import SqliteLedger
+from emblem.model import Prompts
+from emblem.models import catalog
+from emblem.models.catalog import Asset, Repository
+from emblem.models.shelf import Manifest, seals
 from emblem.names import Names
 from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan
-from emblem.types import Overflow
+from emblem.types import Kind, Overflow
+from models.small_source import row as small_row
 from server import linked_home
 from tiny_models import TinyModel, write
 
@@ -114,3 +121,65 @@ def test_a_hint_says_what_would_help(home: Path) -> None:
     assert "Did you mean all-MiniLM-L6-v2" in hint(default, "all-minilm-l6-v3")
     without = Plan(settings(home), (), None)
     assert "emblem pull wordllama-256" in hint(without, "wordllama-256")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("nomic-embed-text", "emblem pull nomic-embed-text-v1.5, and start"),
+        ("nomic-embed-text:latest", "emblem pull nomic-embed-text-v1.5, and start"),
+        ("intfloat/multilingual-e5-small", "emblem pull multilingual-e5-small, and start"),
+        ("All-MiniLM-L6-V2", "Did you mean all-MiniLM-L6-v2?"),
+        ("ALL-MINILM", "Did you mean all-minilm?"),
+        ("BGE-M3", "Did you mean bge-m3?"),
+        ("snowflake-arctic-embed", "Did you mean snowflake-arctic-embed-s?"),
+        ("cl100k_base", "vocabulary that OpenAI's token ids are read with, and no model"),
+        ("gpt-4", "GET /v1/models lists what is served."),
+    ],
+)
+def test_a_hint_knows_short_names_and_near_ones(asked: str, said: str, home: Path) -> None:
+    assert said in hint(plan(settings(home)), asked)
+
+
+def test_a_vocabulary_is_not_served(home: Path) -> None:
+    with pytest.raises(ModelError, match="cl100k_base is no model: it is the vocabulary"):
+        plan(settings(home, serve=("cl100k_base",)))
+    with pytest.raises(ModelError, match="cl100k_base is no model"):
+        plan(settings(home, models={"mine": ModelSettings(source="cl100k_base")}))
+
+
+@pytest.fixture
+def e5_home(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a catalogue model whose makers want prompts, and whose files name none."""
+    own = replace(
+        small_row(),
+        asset=Asset("e5-tiny", hub=Repository("org/e5-tiny", "c" * 40)),
+        prompts=Prompts("query: ", "passage: "),
+        languages=("xx",),
+        licence="MIT",
+        short_names=("e5",),
+    )
+    monkeypatch.setattr(catalog, "ROWS", (own,))
+    made = linked_home(tmp_path / "e5-home", home)
+    (made / "models").unlink()
+    folder = tiny(made / "models", "e5-tiny")
+    manifest = Manifest("e5-tiny", "hub", "c" * 40, "c" * 40, seals(folder))
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return made
+
+
+def test_a_catalogue_model_gets_the_prompts_that_its_makers_recommend(e5_home: Path) -> None:
+    names = Names(plan(settings(e5_home, serve=("org/e5-tiny",))).served, lambda name: "")
+    model = names.resolve("e5:latest").model
+    assert (model.name, model.languages, model.licence) == ("e5-tiny", ("xx",), "MIT")
+    assert model.prompts == Prompts("query: ", "passage: ")
+    assert names.resolve("e5-tiny-query").fixed.kind is Kind.QUERY
+    bare = plan(settings(e5_home, serve=(str(e5_home / "models" / "e5-tiny"),))).models["e5-tiny"]
+    assert not bare.prompts
+    assert bare.space.identity != model.space.identity
+
+
+def test_a_prompt_that_is_set_comes_before_the_recommended_one(e5_home: Path) -> None:
+    own = ModelSettings(source="e5", query_prompt="")
+    model = plan(settings(e5_home, models={"mine": own})).models["mine"]
+    assert model.prompts == Prompts(None, "passage: ")

@@ -7,6 +7,8 @@ from emblem.errors import InvalidRequest, UnknownModel
 from emblem.model import Model
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
+_LATEST = ":latest"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -88,8 +90,13 @@ class Names:
         return iter(self._served.values())
 
     def resolve(self, name: str) -> Served:
-        """Find what answers to a name or to ``NAME@digest``. Raises UnknownModel."""
+        """Find what answers to a name, to ``NAME@digest`` or to ``NAME:latest``.
+
+        The last is what Ollama's clients send for a name without a tag. Raises UnknownModel.
+        """
         if (served := self._served.get(name)) is not None:
+            return served
+        if name.endswith(_LATEST) and (served := self._served.get(name.removesuffix(_LATEST))):
             return served
         base, at, digest = name.rpartition("@")
         if at and (served := self._served.get(base)) is not None:

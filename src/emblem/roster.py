@@ -6,6 +6,8 @@ from dataclasses import replace
 from emblem.config import AliasSettings, ModelSettings, Settings
 from emblem.errors import ConfigError, InvalidRequest
 from emblem.model import Model
+from emblem.models import catalog
+from emblem.models.reference import LATEST
 from emblem.names import OPENAI_WIDTHS, Options, Served, check_options, combine
 from emblem.types import Kind
 
@@ -20,6 +22,7 @@ def roster(
     ``default`` is the name of the default model, which OpenAI's names stand for while nothing is
     configured.
     """
+    configured = tuple(configured)
     served: dict[str, Served] = {}
     for model, own, created in configured:
         _add(served, _model(model, own, created, settings))
@@ -32,6 +35,9 @@ def roster(
         _add(served, _alias(name, alias, bases))
     for one in _openai(served.get(default), settings):
         served.setdefault(one.name, one)
+    for model, own, _ in configured:
+        for one in _other_names(served[model.name], own):
+            served.setdefault(one.name, one)
     return tuple(served.values())
 
 
@@ -92,4 +98,20 @@ def _openai(base: Served | None, settings: Settings) -> list[Served]:
     return [
         Served(name, base.model, base.created, token_ids=base.token_ids, alias_of=base.name)
         for name in OPENAI_WIDTHS
+    ]
+
+
+def _other_names(base: Served, own: ModelSettings) -> list[Served]:
+    """Other names of a catalogue model: its repository's, and what Ollama calls it.
+
+    Only a model that is the catalogue's has them, under the catalogue's own name.
+    """
+    row = catalog.find((own.source or base.name).removesuffix(f":{LATEST}"))
+    if row is None or row.name != base.name or own.variant:
+        return []
+    if own.revision and (row.asset.hub is None or own.revision != row.asset.hub.revision):
+        return []
+    return [
+        Served(name, base.model, base.created, token_ids=base.token_ids, alias_of=base.name)
+        for name in row.names[1:]
     ]

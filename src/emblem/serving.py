@@ -1,17 +1,20 @@
 """What is to be served: which models, under which names, in which spaces."""
 
+import difflib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emblem.config import ModelSettings, Settings, name_problem
 from emblem.errors import ConfigError, ModelError, SpaceChanged
-from emblem.model import Model
-from emblem.models import catalog, layout
-from emblem.models.identity import name_of
+from emblem.model import Model, Prompts
+from emblem.models import catalog, layout, recommended
+from emblem.models.catalog import Row
+from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
 from emblem.models.progress import Progress
+from emblem.models.reference import LATEST
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Ledger
 from emblem.roster import Configured, roster
@@ -52,7 +55,9 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     folders: dict[str, Path] = {}
     for wanted in _wanted(library, settings):
         try:
-            folder = library.fetch(wanted.own.source or wanted.name, wanted.own.revision)
+            folder = library.fetch(
+                wanted.own.source or wanted.name, wanted.own.revision, wanted.own.variant
+            )
             if folders.setdefault(wanted.name, folder) != folder:
                 raise ConfigError(
                     f"two models would be served as `{wanted.name}`: {folders[wanted.name]} and "
@@ -64,7 +69,7 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
             if wanted.asked:
                 raise
             log.warning("%s is here, and is not served: %s", wanted.name, error)
-    default = name_of(settings.default_model)
+    default = _name_of_default(settings)
     return Plan(settings, roster(configured.values(), settings, default), _vocabulary(library))
 
 
@@ -92,6 +97,14 @@ def _from_reference(reference: str) -> _Wanted:
     return _Wanted(name, ModelSettings(source=reference))
 
 
+def _name_of_default(settings: Settings) -> str:
+    """Give the name of the default model; "" for one that nobody asked for and that is none."""
+    try:
+        return name_of(settings.default_model)
+    except ModelError:
+        return ""
+
+
 def model(reference: str, settings: Settings, progress: Progress | None = None) -> Model:
     """Have one model on disk, as a server with these settings would serve it, and understand it.
 
@@ -100,7 +113,7 @@ def model(reference: str, settings: Settings, progress: Progress | None = None) 
     """
     library = open_library(settings, progress)
     own = settings.models.get(reference) or ModelSettings(source=reference)
-    folder = library.fetch(own.source or reference, own.revision)
+    folder = library.fetch(own.source or reference, own.revision, own.variant)
     name = reference if reference in settings.models else name_of(reference)
     return _read(folder, name, own, settings)
 
@@ -118,13 +131,17 @@ def _configured(folder: Path, wanted: _Wanted, settings: Settings) -> Configured
 
 
 def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:
-    return layout.read(
+    """Understand a folder as its row of the catalogue has it, if it has one."""
+    row = identify(own.source or name, own.revision, own.variant).row
+    asked = recommended.prompts(folder, row, Prompts(own.query_prompt, own.document_prompt))
+    read = layout.read(
         folder,
         name,
         overflow=own.overflow or settings.overflow,
-        query_prompt=own.query_prompt,
-        document_prompt=own.document_prompt,
+        query_prompt=asked.query,
+        document_prompt=asked.document,
     )
+    return replace(read, languages=row.languages, licence=row.licence) if row else read
 
 
 def _vocabulary(library: Library) -> Path | None:
@@ -145,20 +162,28 @@ def hint(plan: Plan, name: str) -> str:
             "It stands for the default model only while no models are configured; "
             f"[aliases.{base}] in emblem.toml names one. {listed}"
         )
-    if (row := catalog.find(base)) is not None:
-        for one in plan.served:
-            if one.alias_of is None and one.model.space.weights == row.weights:
-                return f"It is served here as `{one.name}`."
-        if plan.settings.serve or plan.settings.models:
-            return (
-                f"To serve it, add it to the models of `emblem serve` or of emblem.toml. {listed}"
-            )
-        return f"To serve it, run: emblem pull {row.name}, and start the server again."
-    if (near := catalog.nearest(base)) is not None:
-        return f"Did you mean {near}? {listed}"
+    if base == catalog.CL100K.name:
+        return f"It is the vocabulary that OpenAI's token ids are read with, and no model. {listed}"
+    if (row := catalog.find(base.removesuffix(f":{LATEST}"))) is not None:
+        return _hint_of_row(plan, row, listed)
+    served = {one.name.lower(): one.name for one in plan.served}
+    if near := difflib.get_close_matches(base.lower(), served, n=1, cutoff=0.8):
+        return f"Did you mean {served[near[0]]}? {listed}"
+    if (known := catalog.nearest(base)) is not None:
+        return f"Did you mean {known}? {listed}"
     if "/" in base:
         return f"If it is a model of the hub, run: emblem pull {base}, and start the server again."
     return listed
+
+
+def _hint_of_row(plan: Plan, row: Row, listed: str) -> str:
+    for one in plan.served:
+        same = one.model.space.weights == row.weights or one.model.name in row.names
+        if one.alias_of is None and same:
+            return f"It is served here as `{one.name}`."
+    if plan.settings.serve or plan.settings.models:
+        return f"To serve it, add it to the models of `emblem serve` or of emblem.toml. {listed}"
+    return f"To serve it, run: emblem pull {row.name}, and start the server again."
 
 
 def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:
