@@ -18,6 +18,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,7 +29,8 @@ GOLDEN = ROOT / "tests" / "golden"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from golden_texts import few, many  # noqa: E402 - found only now
-from tiny_models import TINY_MODELS, write  # noqa: E402
+from tiny_models import ROTARY_MODELS, TINY_MODELS, WORDS, TinyModel, write  # noqa: E402
+from tiny_rotary import nomic_as_transformers_has_it  # noqa: E402
 
 SEED = 20_26
 
@@ -37,9 +39,20 @@ def encode(folder: Path, texts: list[str], prompt: str | None = None) -> np.ndar
     """Give what sentence-transformers gives with its defaults, but in float32: (n, width)."""
     from sentence_transformers import SentenceTransformer
 
+    rename_fields(folder / "config.json")
     model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
     vectors = model.encode(texts, prompt_name=prompt, show_progress_bar=False)
     return np.ascontiguousarray(vectors, np.float32)
+
+
+def rename_fields(file: Path) -> None:
+    """Write NomicBERT's fields anew under the names of transformers 5, which reads no others.
+
+    The tensors stay as they are: transformers itself knows what the repositories call them.
+    """
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if "n_embd" in config:
+        file.write_text(json.dumps(nomic_as_transformers_has_it(config)), encoding="utf-8")
 
 
 def minilm(folder: Path) -> None:
@@ -51,17 +64,28 @@ def minilm(folder: Path) -> None:
 
 def tiny() -> None:
     """Write the texts of the tiny models, and the vectors of each with every prompt that it has."""
-    texts = few(SEED)
-    save_texts("tiny", texts)
+    small("tiny", TINY_MODELS, few(SEED))
+
+
+def rotary() -> None:
+    """Write the same for the families with rotary positions, with texts around every boundary."""
+    lengths = (*range(1, 16), 30, 44, 45, 46, 47, 61, 62, 63, 64, 65, 126, 127, 128, 129, 130, 131)
+    counted = [" ".join(WORDS[place * 7 % len(WORDS)] for place in range(n)) for n in lengths]
+    small("rotary", ROTARY_MODELS, few(SEED + 2) + counted + [" ".join(WORDS * 5)])
+
+
+def small(name: str, models: Sequence[TinyModel], texts: list[str]) -> None:
+    """Write texts, and the vectors that each of the models has for them."""
+    save_texts(name, texts)
     arrays: dict[str, np.ndarray] = {}
-    for model in TINY_MODELS:
+    for model in models:
         with tempfile.TemporaryDirectory() as scratch:
             folder = write(model, Path(scratch) / model.name)
             weights = (folder / "model.safetensors").read_bytes()
             arrays[f"{model.name}/sha256"] = np.array(hashlib.sha256(weights).hexdigest())
             for prompt in (None, *model.prompts):
                 arrays[f"{model.name}/{prompt or 'plain'}"] = encode(folder, texts, prompt)
-    np.savez_compressed(GOLDEN / "tiny.npz", **arrays)
+    np.savez_compressed(GOLDEN / f"{name}.npz", **arrays)
 
 
 def wordllama() -> None:
@@ -112,6 +136,7 @@ def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     minilm(given.minilm)
     tiny()
+    rotary()
     wordllama()
     made_with()
 

@@ -13,11 +13,13 @@ from tokenizers import Tokenizer
 
 from agreement import disagreements, embed
 from emblem.types import Kind, Overflow
-from tiny_models import TINY_MODELS, TinyModel, write
+from tiny_models import ROTARY_MODELS, TINY_MODELS, TinyModel, write
 
 GOLDEN = Path(__file__).parent / "golden"
-TINY = {model.name: model for model in TINY_MODELS}
-CASES = [(model.name, kind) for model in TINY_MODELS for kind in (None, *map(Kind, model.prompts))]
+TINY = {model.name: model for model in (*TINY_MODELS, *ROTARY_MODELS)}
+KEPT = {"tiny": TINY_MODELS, "rotary": ROTARY_MODELS}
+FILES = {model.name: file for file, models in KEPT.items() for model in models}
+CASES = [(name, kind) for name in FILES for kind in (None, *map(Kind, TINY[name].prompts))]
 
 
 def texts_of(name: str) -> list[str]:
@@ -28,7 +30,7 @@ def texts_of(name: str) -> list[str]:
 @pytest.fixture(scope="module")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    for model in TINY_MODELS:
+    for model in TINY.values():
         write(model, folder / model.name)
     return folder
 
@@ -55,14 +57,14 @@ def test_a_tiny_model_is_the_one_that_the_golden_vectors_are_of(
     name: str, tiny_folders: Path
 ) -> None:
     weights = (tiny_folders / name / "model.safetensors").read_bytes()
-    with np.load(GOLDEN / "tiny.npz") as golden:
+    with np.load(GOLDEN / f"{FILES[name]}.npz") as golden:
         assert hashlib.sha256(weights).hexdigest() == str(golden[f"{name}/sha256"])
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_family_and_pooling_agrees(name: str, kind: Kind | None, tiny_folders: Path) -> None:
-    texts = texts_of("tiny")
-    with np.load(GOLDEN / "tiny.npz") as golden:
+    texts = texts_of(FILES[name])
+    with np.load(GOLDEN / f"{FILES[name]}.npz") as golden:
         theirs = golden[f"{name}/{kind or 'plain'}"]
     (ours,) = embed(tiny_folders / name, texts, kind=kind)
     assert disagreements(ours, theirs, texts) == []
@@ -76,8 +78,20 @@ def test_the_static_model_agrees(wordllama_folder: Path) -> None:
     assert disagreements(ours, theirs, texts) == []
 
 
+@pytest.mark.parametrize("name", ["modernbert-long", "nomic-long"])
+def test_a_text_gets_the_same_vector_alone_and_in_company(name: str, tiny_folders: Path) -> None:
+    texts = [text for text in texts_of("rotary") if text.strip()]
+    (together,) = embed(tiny_folders / name, texts)
+    alone = np.concatenate(embed(tiny_folders / name, *([text] for text in texts)))
+    sizes = np.linalg.norm(alone, axis=1, keepdims=True)
+    np.testing.assert_allclose(together / sizes, alone / sizes, atol=1e-6)
+
+
 @pytest.mark.parametrize("tokens", [36, 70, 71, 72, 200])
-@pytest.mark.parametrize(("name", "kind"), [("bert-mean", None), ("xlmr-mean", Kind.QUERY)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("bert-mean", None), ("xlmr-mean", Kind.QUERY), ("modernbert-mean", Kind.QUERY)],
+)
 def test_a_long_text_gets_the_weighted_mean_of_its_windows(
     name: str, kind: Kind | None, tokens: int, tiny_folders: Path
 ) -> None:

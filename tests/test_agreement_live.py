@@ -21,6 +21,7 @@ from tiny_models import TinyModel, write
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_golden.py"
+FAMILIES = ("bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert")
 MODES = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 PROMPTS = {"query": "find the passage for: ", "document": "text: "}
 
@@ -72,13 +73,28 @@ def random_model(chance: Random, family: str, modes: tuple[str, ...]) -> TinyMod
         layers=chance.choice((1, 3)),
         intermediate=chance.choice((30, 64)),
         activation=chance.choice(("gelu", "relu", "gelu_new")),
+        config=random_config(chance, family),
         lowercase=chance.random() < 0.3,
         half=chance.random() < 0.3,
         legacy=len(modes) == 1 and chance.random() < 0.5,
     )
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+def random_config(chance: Random, family: str) -> dict[str, object]:
+    """Make up what only some families have in their configuration."""
+    if family == "modernbert":
+        return {
+            "local_attention": chance.randrange(2, 40),
+            "global_attn_every_n_layers": chance.choice((1, 2, 3)),
+            "global_rope_theta": chance.choice((160000.0, 80000.0)),
+            "attention_bias": chance.random() < 0.5,
+        }
+    if family == "nomic_bert":
+        return {"rotary_emb_base": chance.choice((1000, 10000.0))}
+    return {}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_random_models_agree_on_random_texts_under_every_pooling(
     family: str, torch_python: str, tmp_path: Path
 ) -> None:

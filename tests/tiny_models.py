@@ -26,6 +26,8 @@ from tokenizers import (
     processors,
 )
 
+import tiny_rotary
+
 TEXT = (
     "the a of and to in is it that for was on are with as at be this have from or by one had not "
     "but what all were when we there can an your which their said if do will each about how up out "
@@ -44,7 +46,7 @@ class TinyModel:
     """One folder to write. ``modes`` are pooling modes; ``legacy`` writes them as old flags."""
 
     name: str
-    family: str  # bert, roberta or xlm-roberta
+    family: str  # bert, roberta, xlm-roberta, modernbert or nomic_bert
     modes: tuple[str, ...] = ("mean",)
     normalise: bool = True
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -62,14 +64,22 @@ class TinyModel:
     lowercase: bool = False  # do_lower_case of sentence-transformers
     legacy: bool = True
     own_tokenizer: str = ""  # a class of transformers other than the family's own
+    config: Mapping[str, Any] = field(default_factory=dict)  # into config.json; None takes away
+    new_names: bool = False  # what transformers 5 calls NomicBERT's fields and tensors
 
     @property
     def tokenizer(self) -> str:
         """The class of transformers that reads the tokenizer."""
-        kinds = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
-        return self.own_tokenizer or kinds[self.family] + "Tokenizer"
+        return self.own_tokenizer or _CLASSES[self.family]
 
 
+_CLASSES = {
+    "bert": "BertTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "modernbert": "PreTrainedTokenizerFast",
+    "nomic_bert": "BertTokenizer",
+}
 PROMPTS = {"query": "query: ", "document": "passage: "}
 TINY_MODELS = (
     TinyModel("bert-mean", "bert", prompts=PROMPTS),
@@ -89,13 +99,42 @@ TINY_MODELS = (
               prompts={"query": "find: "}, legacy=False, own_tokenizer="PreTrainedTokenizerFast"),
 )  # fmt: skip
 
+_BY_KIND = {
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    "rope_parameters": {
+        "full_attention": {"rope_theta": 80000.0, "rope_type": "default"},
+        "sliding_attention": {"rope_theta": 500.0, "rope_type": "default"},
+    },
+    "global_attn_every_n_layers": None,
+    "global_rope_theta": None,
+    "local_rope_theta": None,
+}
+ROTARY_MODELS = (
+    TinyModel("modernbert-cls", "modernbert", ("cls",), layers=4, max_seq_length=64),
+    TinyModel("modernbert-mean", "modernbert", prompts=PROMPTS, include_prompt=False, half=True,
+              prefix="model.", config={"local_attention": 7, "global_attn_every_n_layers": 2}),
+    TinyModel("modernbert-5", "modernbert", ("lasttoken",), layers=3, activation="silu",
+              config=_BY_KIND, max_seq_length=48),
+    TinyModel("modernbert-biased", "modernbert", layers=3, hidden=48, heads=2, normalise=False,
+              activation="gelu_pytorch_tanh", max_seq_length=64,
+              config={"attention_bias": True, "mlp_bias": True, "norm_bias": True}),
+    # As wide a window and as long a text as real ones have.
+    TinyModel("modernbert-long", "modernbert", layers=3, positions=600, max_seq_length=600,
+              config={"local_attention": 128, "global_rope_theta": 80000.0}),
+    TinyModel("nomic-mean", "nomic_bert", prompts=PROMPTS, max_seq_length=64),
+    TinyModel("nomic-cls", "nomic_bert", ("cls",), layers=3, hidden=48, heads=6, half=True,
+              config={"rotary_emb_base": 10000.0, "layer_norm_epsilon": 1e-5}),
+    TinyModel("nomic-5", "nomic_bert", new_names=True, max_seq_length=48),
+    TinyModel("nomic-long", "nomic_bert", positions=600, max_seq_length=600, normalise=False),
+)  # fmt: skip
+
 
 def write(model: TinyModel, folder: Path) -> Path:
     """Write a folder as sentence-transformers does and give it back."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _TOKENIZERS[model.tokenizer]()
+    tokenizer = _TOKENIZERS["" if model.family == "modernbert" else model.tokenizer]()
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = _config(model, tokenizer)
+    config = config_of(model, tokenizer.get_vocab_size(with_added_tokens=True))
     _write_json(folder / "config.json", config)
     _write_json(folder / "tokenizer_config.json", _tokenizer_config(model))
     _write_json(
@@ -141,6 +180,12 @@ def write_safetensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 def encoder_weights(model: TinyModel, vocabulary: int) -> dict[str, np.ndarray]:
     """Give the tensors of a model under their plain names, float32."""
+    shapes = _SHAPES.get(model.family, _bert_shapes)(model, vocabulary)
+    bits = np.random.PCG64(sum(model.name.encode()))
+    return {name: _draw(bits, name, shape) for name, shape in shapes.items()}
+
+
+def _bert_shapes(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
     wide, inner = model.hidden, model.intermediate
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (vocabulary, wide),
@@ -157,8 +202,7 @@ def encoder_weights(model: TinyModel, vocabulary: int) -> dict[str, np.ndarray]:
         shapes |= _linear(f"{name}.intermediate.dense", inner, wide)
         shapes |= _linear(f"{name}.output.dense", wide, inner)
         shapes |= _norm(f"{name}.output.LayerNorm", wide)
-    bits = np.random.PCG64(sum(model.name.encode()))
-    return {name: _draw(bits, name, shape) for name, shape in shapes.items()}
+    return shapes
 
 
 def _norm(name: str, wide: int) -> dict[str, tuple[int, ...]]:
@@ -173,7 +217,7 @@ def _draw(bits: np.random.PCG64, name: str, shape: tuple[int, ...]) -> np.ndarra
     """Draw evenly from -0.35…0.35, around 1 for the scale of a layer norm."""
     raw = bits.random_raw(int(np.prod(shape))).reshape(shape)
     even = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+    centre = 1.0 if re.search(r"(?i:norm\d?|_ln)\.weight$", name) else 0.0
     return (centre + (even - 0.5) * 0.7).astype(np.float32)
 
 
@@ -187,7 +231,13 @@ def _weights(model: TinyModel, vocabulary: int) -> dict[str, np.ndarray]:
     return named
 
 
-def _config(model: TinyModel, tokenizer: Tokenizer) -> dict[str, Any]:
+def config_of(model: TinyModel, vocabulary: int) -> dict[str, Any]:
+    """Give what config.json says."""
+    config = _CONFIGS.get(model.family, _bert_config)(model, vocabulary) | model.config
+    return {name: value for name, value in config.items() if model.config.get(name, 0) is not None}
+
+
+def _bert_config(model: TinyModel, vocabulary: int) -> dict[str, Any]:
     bert = model.family == "bert"
     kind = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}[model.family]
     return {
@@ -199,7 +249,7 @@ def _config(model: TinyModel, tokenizer: Tokenizer) -> dict[str, Any]:
         "intermediate_size": model.intermediate,
         "max_position_embeddings": model.positions,
         "type_vocab_size": 2 if bert else 1,
-        "vocab_size": tokenizer.get_vocab_size(with_added_tokens=True),
+        "vocab_size": vocabulary,
         "pad_token_id": 0 if bert else 1,
         **({} if bert else {"bos_token_id": 0, "eos_token_id": 2}),
         "hidden_act": model.activation,
@@ -211,9 +261,11 @@ def _config(model: TinyModel, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _tokenizer_config(model: TinyModel) -> dict[str, Any]:
-    if model.family == "bert":
+    if model.family in ("bert", "nomic_bert", "modernbert"):
         special = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
-        kind: dict[str, Any] = {"tokenizer_class": model.tokenizer, "do_lower_case": True}
+        kind: dict[str, Any] = {"tokenizer_class": model.tokenizer}
+        if model.family != "modernbert":
+            kind["do_lower_case"] = True
     else:
         special = {"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>"}
         special |= {"unk": "<unk>", "pad": "<pad>", "mask": "<mask>"}
@@ -286,6 +338,29 @@ def _byte_pairs() -> Tokenizer:
     return _with_xlm_specials(tokenizer)
 
 
+def _bracketed_byte_pairs() -> Tokenizer:
+    """The same byte pairs with BERT's special tokens behind them, as ModernBERT has them."""
+    tokenizer = _byte_pairs()
+    written = json.loads(tokenizer.to_str())
+    special = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"}
+    pieces = [piece for piece in written["model"]["vocab"] if piece not in special]
+    ends = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, *ends])}
+    merges = [tuple(pair) for pair in written["model"]["merges"]]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(end, vocabulary[end]) for end in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.add_special_tokens(ends[:-1])
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
+    return tokenizer
+
+
 def _unigram() -> Tokenizer:
     letters = LETTERS + LETTERS.upper() + OTHERS
     pieces: list[tuple[str, float]] = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
@@ -322,7 +397,10 @@ def _with_xlm_specials(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
+_SHAPES = {"modernbert": tiny_rotary.modernbert_shapes, "nomic_bert": tiny_rotary.nomic_shapes}
+_CONFIGS = {"modernbert": tiny_rotary.modernbert_config, "nomic_bert": tiny_rotary.nomic_config}
 _TOKENIZERS = {
+    "": _bracketed_byte_pairs,
     "BertTokenizer": _word_piece,
     "RobertaTokenizer": _byte_pairs,
     "XLMRobertaTokenizer": _unigram,

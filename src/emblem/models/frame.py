@@ -24,6 +24,7 @@ def check(name: str, config: Document, tokenizer: Document) -> None:
     ``config`` is tokenizer_config.json. A class that takes the file as it is written may frame a
     text in any way.
     """
+    _check_flags(config, tokenizer)
     if name not in _ENDS:
         return
     before, after = (_token(config, *end) for end in _ENDS[name])
@@ -32,6 +33,26 @@ def check(name: str, config: Document, tokenizer: Document) -> None:
             "post_processor",
             f"does not put {before} before a text and {after} after it, as the tokenizer_class, "
             f"{name}, does",
+        )
+
+
+def _check_flags(config: Document, tokenizer: Document) -> None:
+    """Compare with add_bos_token and add_eos_token, where one of them is there.
+
+    transformers 5 then frames a text anew; earlier ones left it to the file for most classes.
+    """
+    flags = ("add_bos_token", "add_eos_token")
+    if all(flag not in config.fields for flag in flags):
+        return
+    before, after = (
+        _token(config, flag.removeprefix("add_"), "") if config.get(flag, bool) else ""
+        for flag in flags
+    )
+    if not _frames(tokenizer, before, after):
+        raise config.error(
+            " and ".join(flag for flag in flags if flag in config.fields),
+            f"put {before or 'nothing'} before a text and {after or 'nothing'} after it, and the "
+            f"post_processor in {tokenizer.file.name} says otherwise",
         )
 
 
@@ -44,16 +65,22 @@ def _token(config: Document, name: str, usual: str) -> str:
 
 
 def _frames(tokenizer: Document, before: str, after: str) -> bool:
-    """Tell whether the post_processor puts these tokens, under their own ids, around a text."""
+    """Tell whether the post_processor puts these tokens, under their own ids, around a text.
+
+    "" stands for no token at all.
+    """
     written = tokenizer.inner("post_processor")
     if written is None:
-        return False
-    ids = {token: _id(tokenizer, token) for token in (before, after)}
+        return not before and not after
+    ids = {token: _id(tokenizer, token) for token in (before, after) if token}
     kind = written.fields.get("type")
     if kind in ("BertProcessing", "RobertaProcessing"):
         ends = [written.fields.get("cls"), written.fields.get("sep")]
-        return ends == [[before, ids[before]], [after, ids[after]]]
-    single = [_special(before), {"Sequence": {"id": "A", "type_id": 0}}, _special(after)]
+        return ends == [[token, ids.get(token)] for token in (before, after)]
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    single = [
+        text if part is None else _special(part) for part in (before, None, after) if part != ""
+    ]
     if kind != "TemplateProcessing" or written.fields.get("single") != single:
         return False
     special = written.need("special_tokens", dict)

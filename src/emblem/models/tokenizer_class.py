@@ -17,6 +17,7 @@ _USUAL = {
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
     "camembert": "CamembertTokenizer",
+    "nomic_bert": "BertTokenizer",
 }
 _SENTENCEPIECE = ("XLMRobertaTokenizer", "CamembertTokenizer")
 _AS_WRITTEN = ("PreTrainedTokenizer", "TokenizersBackend")
@@ -29,7 +30,13 @@ _BERT = {
 
 
 def named(config: Document, model_type: str) -> str:
-    """Give the class that reads a tokenizer, without the ``Fast`` that some names end in."""
+    """Give the class that reads a tokenizer, without the ``Fast`` that some names end in.
+
+    transformers reads a ModernBERT's file as it is written, whatever class the folder names.
+    """
+    if model_type == "modernbert":
+        config.get("tokenizer_class", str)
+        return "TokenizersBackend"
     name: str = config.get("tokenizer_class", str) or _USUAL[model_type]
     name = name.removesuffix("Fast")
     if name not in (*_USUAL.values(), *_AS_WRITTEN):
