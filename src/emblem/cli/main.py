@@ -1,8 +1,8 @@
 """The entry point: what the command line offers, and how whatever goes wrong ends.
 
-Exit codes: 0 done, 1 a fault of Emblem's, 2 something given is wrong, 130 interrupted. Every module
-that takes long to import is imported by the command that needs it, so that ``--version`` and
-``--help`` answer at once.
+Exit codes: 0 done, 1 a fault of Emblem's, 2 something given is wrong, 3 finished but some rows
+failed, 130 interrupted. Every module that takes long to import is imported by the command that
+needs it, so that ``--version`` and ``--help`` answer at once.
 """
 
 import os
@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.keys import env, keys, rebind
+from emblem.cli.merge import merge
 from emblem.cli.pull import pull
 from emblem.cli.settings import config
 from emblem.errors import EmblemError
@@ -116,6 +118,8 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("env")(env)
     app.add_typer(config, name="config")
     app.command("rebind")(rebind)
+    app.command("embed", epilog=EMBED_EPILOG)(embed)
+    app.command("merge")(merge)
     return app
 
 

@@ -3,6 +3,7 @@
 Knows files and embedders by their contracts; which ones they are is not decided here.
 """
 
+from emblem.job.embedding import embed_chunk
 from emblem.job.estimate import Estimate, estimate
 from emblem.job.finish import Places, errors_of
 from emblem.job.journal import Journal
@@ -22,6 +23,7 @@ __all__ = [
     "Tally",
     "claim",
     "complete",
+    "embed_chunk",
     "errors_of",
     "estimate",
     "identity",

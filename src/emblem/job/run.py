@@ -115,7 +115,7 @@ async def run(job: Job, embedder: Embedder, journal: Journal, report: Report) ->
     finally:
         for task in (reading, writing):  # a thread cannot be stopped; nothing is left behind it
             if task is not None:
-                await asyncio.wait([task])
+                await asyncio.gather(task, return_exceptions=True)
     report(Progress(stop - first, resumed, journal.done))
     if stamp(job.files) != job.seen:
         raise InvalidRequest(

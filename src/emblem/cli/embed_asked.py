@@ -1,0 +1,189 @@
+"""What a command line of ``emblem embed`` asks for, as values, and the files that it means."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from emblem.config import Settings
+from emblem.errors import InvalidRequest
+from emblem.files.formats import SOURCES, SUFFIXES
+from emblem.files.ports import Files
+from emblem.job import Choices, NumberFormat
+from emblem.types import Kind, Overflow
+
+STDIN = "-"
+DOCUMENTS = (".txt", ".md", ".markdown", ".rst", ".text", ".adoc", ".org")
+FORMATS = tuple(name for name in SOURCES if name != "documents")
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command line of ``emblem embed``."""
+
+    inputs: tuple[str, ...]
+    out: str | None
+    column: str | None
+    input_format: str | None
+    choices: Choices
+    shard: str | None
+    errors: str | None
+    model: str | None
+    base_url: str | None
+    settings: Settings
+    restart: bool
+    force: bool
+    quiet: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Files of one format; ``skipped`` counts those of a folder that are of none that is read."""
+
+    format: str
+    files: Files
+    skipped: int = 0
+
+
+def choices(
+    kind: str | None, dimensions: int | None, overflow: str | None, dtype: str, vector_column: str
+) -> Choices:
+    """Read the words of a command line. Raises InvalidRequest."""
+    made = Choices(
+        kind=None if kind is None else _word("--kind", kind, Kind),
+        dimensions=dimensions,
+        overflow=None if overflow is None else _word("--overflow", overflow, Overflow),
+        dtype=_word("--dtype", dtype, NumberFormat),
+        vector_column=vector_column,
+    )
+    if not vector_column or vector_column == made.overflow_column:
+        raise InvalidRequest(f"--vector-column is {vector_column!r}; it must be another name")
+    return made
+
+
+def _word(flag: str, given: str, words: type[Word]) -> Word:
+    try:
+        return words(given)
+    except ValueError:
+        raise InvalidRequest(f"{flag} is {given!r}; it must be {', '.join(words)}") from None
+
+
+def names_files(inputs: tuple[str, ...]) -> bool:
+    """Tell whether the arguments are what holds texts, and not texts themselves.
+
+    Raises InvalidRequest where some are and others are not.
+    """
+    there = [one == STDIN or _exists(one) for one in inputs]
+    if any(there) and not all(there):
+        text, file = inputs[there.index(False)], inputs[there.index(True)]
+        raise InvalidRequest(
+            f"{file!r} is there as a file or folder, and {_short(text)} is not; give either texts "
+            "or files"
+        )
+    return all(there)
+
+
+def find(asked: Asked, spool: Path) -> Given:
+    """Find the files that the arguments mean; stdin becomes the file ``spool``.
+
+    Raises InvalidRequest where there is none, or they are of several formats.
+    """
+    if asked.input_format is not None and asked.input_format not in FORMATS:
+        raise InvalidRequest(f"--format is {asked.input_format!r}; it must be {', '.join(FORMATS)}")
+    inputs = asked.inputs or (STDIN,)
+    if inputs == (STDIN,):
+        _spool(spool)
+        return Given(asked.input_format or "txt", Files((spool,), ("standard input",)))
+    for one in inputs:
+        if not _exists(one):
+            raise InvalidRequest(
+                f"there is no file or folder {_short(one)}; to embed a text itself, leave --output out"
+            )
+    if len(inputs) == 1 and Path(inputs[0]).is_dir() and not _is_dataset(Path(inputs[0])):
+        return _folder(Path(inputs[0]), asked.input_format)
+    paths = tuple(map(Path, inputs))
+    if folder := next((path for path in paths if path.is_dir()), None):
+        raise InvalidRequest(f"{folder} is a folder; give one folder alone, or files")
+    return Given(_one_format(paths, asked.input_format), Files(paths, inputs))
+
+
+def _spool(spool: Path) -> None:
+    if sys.stdin.isatty():
+        raise InvalidRequest("there is nothing to embed; give texts, a file, a folder or a pipe")
+    with spool.open("wb") as out:
+        shutil.copyfileobj(sys.stdin.buffer, out, 1 << 20)
+
+
+def _folder(folder: Path, asked: str | None) -> Given:
+    """Take all files below a folder in the order of their names, hidden ones left out."""
+    every = sorted(_below(folder), key=lambda path: path.relative_to(folder).as_posix())
+    formats = {path: _format_in_folder(path) for path in every}
+    wanted = "documents" if asked == "txt" else asked
+    found = {name for name in formats.values() if name is not None}
+    if wanted is None and len(found) > 1:
+        listed = " and ".join("text" if one == "documents" else one for one in sorted(found))
+        raise InvalidRequest(f"{folder} has {listed} files; say which with --format")
+    wanted = wanted or next(iter(found), None)
+    paths = tuple(path for path in every if formats[path] == wanted)
+    if wanted is None or not paths:
+        raise InvalidRequest(f"{folder} has no files that can be read")
+    names = tuple(path.relative_to(folder).as_posix() for path in paths)
+    return Given(wanted, Files(paths, names), len(every) - len(paths))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.is_symlink():  # it may lead back here
+                yield from _below(path)
+        elif path.is_file():
+            yield path
+
+
+def _format_in_folder(path: Path) -> str | None:
+    if path.suffix.lower() in DOCUMENTS:
+        return "documents"
+    name = SUFFIXES.get(path.suffix.lower())
+    return name if name in SOURCES else None
+
+
+def _one_format(paths: tuple[Path, ...], asked: str | None) -> str:
+    if asked is not None:
+        return asked
+    found = {}
+    for path in paths:
+        name = SUFFIXES.get(path.suffix.lower(), "")
+        if name not in SOURCES and path.suffix.lower() in DOCUMENTS:
+            name = "documents"
+        if name not in SOURCES:
+            listed = ", ".join(one for one, name in SUFFIXES.items() if name in SOURCES)
+            raise InvalidRequest(
+                f"{path} has none of the suffixes {listed}; say what it is with --format"
+            )
+        found[name] = path
+    if len(found) > 1:
+        raise InvalidRequest(f"{' and '.join(map(str, found.values()))} are of different formats")
+    return next(iter(found))
+
+
+def _is_dataset(path: Path) -> bool:
+    return path.suffix.lower() == ".lance"
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a text is too long for a name, or has what none may have
+        return False
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

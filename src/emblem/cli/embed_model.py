@@ -1,0 +1,114 @@
+"""Who embeds: a model in this process, or a server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from emblem.cli.embed_asked import Asked
+from emblem.errors import InvalidRequest
+from emblem.job import Choices, NumberFormat
+from emblem.ports import Embedder
+from emblem.space import Space
+from emblem.types import EmbedRequest, Overflow
+
+CANARY = "A short text that tells whether what is asked for can be had."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An embedder, and what is said of it.
+
+    ``written`` is the space of the vectors as they are asked for; ``reads`` is how many tokens the
+    model reads at once, None where that is not known; ``tells_overflow`` is false for a server that
+    does not say which texts were too long.
+    """
+
+    embedder: Embedder
+    model: str
+    written: str
+    reads: int | None
+    tells_overflow: bool
+
+    @property
+    def space(self) -> Space:
+        """The space of the model."""
+        return self.embedder.space
+
+
+@asynccontextmanager
+async def opened(asked: Asked) -> AsyncIterator[Opened]:
+    """Open what embeds, for as long as the block runs. Raises EmblemError."""
+    one = await (_here(asked) if asked.base_url is None else _there(asked, asked.base_url))
+    try:
+        yield one
+    finally:
+        await one.embedder.aclose()
+
+
+async def _here(asked: Asked) -> Opened:
+    import asyncio
+
+    from emblem import serving, wiring
+    from emblem.cli.progress import bars
+    from emblem.names import Options, Served, check_options
+
+    choices, settings = asked.choices, asked.settings
+    with bars() as report:
+        reference = asked.model or settings.default_model
+        model = await asyncio.to_thread(serving.model, reference, settings, report)
+    output = choices.dtype.output
+    options = Options(choices.dimensions, choices.kind, output, choices.overflow)
+    check_options(Served(model.name, model, 0), options)
+    written = model.written(dimensions=choices.dimensions, overflow=choices.overflow, output=output)
+    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    return Opened(embedder, model.name, written, model.tokenization.max_length, True)
+
+
+async def _there(asked: Asked, base_url: str) -> Opened:
+    from emblem.config import environment
+    from emblem.upstreams.openai import connect
+    from emblem.upstreams.server import Endpoint, Server
+    from emblem.wrappers.checked import Checked
+
+    variables = environment()
+    key = variables.get("EMBLEM_API_KEY") or variables.get("OPENAI_API_KEY") or None
+    name = asked.model or asked.settings.default_model
+    choices = asked.choices
+    upstream = await connect(Server(Endpoint(base_url, name, key)))
+    embedder = Checked(upstream)
+    try:
+        _check(embedder.space, choices)
+        await embedder.embed(
+            EmbedRequest((CANARY,), choices.kind, choices.dimensions, choices.overflow)
+        )
+    except BaseException:
+        await embedder.aclose()
+        raise
+    written = embedder.space.written(
+        dimensions=choices.dimensions, overflow=choices.overflow, output=choices.dtype.output
+    )
+    return Opened(embedder, name, written, None, upstream.manner.emblem)
+
+
+def _check(space: Space, choices: Choices) -> None:
+    """Refuse what cannot be made of such vectors. Raises InvalidRequest."""
+    dimensions = choices.dimensions or space.width
+    if dimensions > space.width:
+        raise InvalidRequest(
+            f"--dimensions is {dimensions}, and the vectors of {space.name} have {space.width}"
+        )
+    if choices.dtype in (NumberFormat.INT8, NumberFormat.UINT8) and not space.normalised:
+        raise InvalidRequest(
+            f"--dtype {choices.dtype} has a fixed scale, for unit vectors, which {space.name} does "
+            "not give; use float32"
+        )
+    if choices.dtype in (NumberFormat.BINARY, NumberFormat.UBINARY) and dimensions % 8:
+        raise InvalidRequest(
+            f"--dtype {choices.dtype} packs eight numbers into a byte, and {dimensions} is no "
+            "multiple of 8"
+        )
+
+
+def overflow_rule(one: Opened, choices: Choices) -> Overflow:
+    """Say what became of texts that were too long."""
+    return choices.overflow or one.space.overflow

@@ -1,0 +1,126 @@
+"""``emblem embed`` without an output file: vectors to stdout, a JSON line for each text."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from emblem.cli.embed_asked import Asked, find, names_files
+from emblem.cli.embed_model import Opened, opened, overflow_rule
+from emblem.cli.embed_report import many, say, too_long
+from emblem.errors import InvalidRequest
+from emblem.files import formats
+from emblem.files.jsonl import JsonlSink
+from emblem.files.ports import CHUNK_ROWS, Chunk, Layout, Part, Source
+from emblem.files.rows import TEXT
+from emblem.job import Tally, embed_chunk
+
+SOME_FAILED = 3
+
+
+def embed(asked: Asked) -> int:
+    """Embed texts, a pipe or files, and print the vectors. Gives the exit code."""
+    flags: dict[str, object] = {"--shard": asked.shard, "--errors": asked.errors}
+    flags |= {"--restart": asked.restart, "--force": asked.force}
+    if wrong := [flag for flag, given in flags.items() if given]:
+        raise InvalidRequest(f"{wrong[0]} is for a file that is written; add --output OUT")
+    with TemporaryDirectory() as folder:
+        if asked.inputs and not names_files(asked.inputs):
+            chunks, called = _of_arguments(asked.inputs), "text"
+        else:
+            chunks, called = _of_files(asked, Path(folder)), "row"
+        tally = asyncio.run(_print(asked, chunks, called))
+    return SOME_FAILED if tally.failed else 0
+
+
+def _of_files(asked: Asked, folder: Path) -> Iterator[Chunk]:
+    given = find(asked, folder / "stdin")
+    source: Source = formats.source(given.format)(given.files, asked.column)
+    columns = source.scan(typed=False).columns
+    for column in (asked.choices.vector_column, asked.choices.overflow_column):
+        if column in columns:
+            raise InvalidRequest(f"the input has a column {column!r} already")
+    if given.skipped and not asked.quiet:
+        say(f"{many(given.skipped, 'file')} of other formats left out")
+    return source.chunks(CHUNK_ROWS)
+
+
+def _of_arguments(texts: tuple[str, ...]) -> Iterator[Chunk]:
+    """Give the texts of a command line as a source gives those of a file."""
+    for first in range(0, len(texts), CHUNK_ROWS):
+        rows = [_row(text) for text in texts[first : first + CHUNK_ROWS]]
+        yield Chunk(
+            first,
+            tuple(None if problem else text for text, problem, _ in rows),
+            {at: problem for at, (_, problem, _) in enumerate(rows) if problem},
+            tuple(record for _, _, record in rows),
+        )
+
+
+def _row(text: str) -> tuple[str, str, bytes]:
+    """Give a text, what is wrong with it, and what is printed of it."""
+    try:
+        return text, "" if text else "is empty", orjson.dumps({TEXT: text})
+    except orjson.JSONEncodeError:  # an argument may be any bytes
+        return text, "is not UTF-8", b""
+
+
+async def _print(asked: Asked, chunks: Iterator[Chunk], called: str) -> Tally:
+    """Embed chunk after chunk and print each as it is done. The next is read meanwhile."""
+    tally = Tally()
+    listed: list[object] = []
+    reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+    try:
+        async with opened(asked) as one:
+            sink = JsonlSink(_layout(one, asked))
+            while (chunk := await reading) is not None:
+                reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+                embedded = await embed_chunk(
+                    one.embedder, chunk, asked.choices, tells_overflow=one.tells_overflow
+                )
+                tally += embedded.tally
+                for failure in embedded.failures:
+                    where = f"{called} {failure.row}{failure.file and f' of {failure.file}'}"
+                    say(f"emblem: {where} {failure.why}")
+                if asked.as_json:
+                    listed.extend(embedded.part.vectors)
+                else:
+                    await asyncio.to_thread(_write, sink, embedded.part)
+            if asked.as_json:
+                _write_list(listed, one, tally)
+            if tally.overflowed and not asked.quiet:
+                say(too_long(tally, one.reads, overflow_rule(one, asked.choices)))
+    finally:
+        await asyncio.gather(reading, return_exceptions=True)
+    return tally
+
+
+def _layout(one: Opened, asked: Asked) -> Layout:
+    dtype = asked.choices.dtype
+    dimensions = asked.choices.dimensions or one.space.width
+    return Layout(dtype.numbers(dimensions), dtype.dtype, vector_column=asked.choices.vector_column)
+
+
+def _write(sink: JsonlSink, part: Part) -> None:
+    for line in sink.lines(part):
+        sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+def _write_list(vectors: list[object], one: Opened, tally: Tally) -> None:
+    """Print the vectors as an OpenAI server answers."""
+    document = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": vector}
+            for index, vector in enumerate(vectors)
+        ],
+        "model": one.model,
+        "usage": {"prompt_tokens": tally.tokens, "total_tokens": tally.tokens},
+    }
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    sys.stdout.buffer.write(orjson.dumps(document, option=options))
+    sys.stdout.buffer.flush()
