@@ -25,6 +25,7 @@ BACKENDS: Mapping[str, Entry] = MappingProxyType(
     {
         "openvino": Entry("emblem.backends.openvino:OpenVINOBackend"),
         "torch": Entry("emblem.backends.torch:TorchBackend", "torch"),
+        "graph": Entry("emblem.backends.graph:GraphBackend"),
         "static": Entry("emblem.backends.static:StaticBackend"),
         "fake": Entry("emblem.backends.fake:FakeBackend"),
     }

@@ -112,10 +112,23 @@ def model(reference: str, settings: Settings, progress: Progress | None = None) 
     what is missing. Raises ConfigError or ModelError.
     """
     library = open_library(settings, progress)
-    own = settings.models.get(reference) or ModelSettings(source=reference)
+    own = settings.models.get(reference) or ModelSettings()
     folder = library.fetch(own.source or reference, own.revision, own.variant)
-    name = reference if reference in settings.models else name_of(reference)
-    return _read(folder, name, own, settings)
+    return understand(folder, reference, settings)
+
+
+def find(reference: str, settings: Settings) -> Path | None:
+    """Give the folder of one model when it is here, and None where it would have to be fetched."""
+    own = settings.models.get(reference) or ModelSettings()
+    library = open_library(settings)
+    return library.find(own.source or reference, own.revision, own.variant)
+
+
+def understand(folder: Path, reference: str, settings: Settings) -> Model:
+    """Read the folder of a model as a server with these settings would serve it."""
+    if reference in settings.models:
+        return _read(folder, reference, settings.models[reference], settings)
+    return _read(folder, name_of(reference), ModelSettings(source=reference), settings)
 
 
 def open_library(settings: Settings, progress: Progress | None = None) -> Library:
@@ -132,7 +145,8 @@ def _configured(folder: Path, wanted: _Wanted, settings: Settings) -> Configured
 
 def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:
     """Understand a folder as its row of the catalogue has it, if it has one."""
-    row = identify(own.source or name, own.revision, own.variant).row
+    named = identify(own.source or name, own.revision, own.variant)
+    row = named.row
     asked = recommended.prompts(folder, row, Prompts(own.query_prompt, own.document_prompt))
     read = layout.read(
         folder,
@@ -140,6 +154,8 @@ def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Mo
         overflow=own.overflow or settings.overflow,
         query_prompt=asked.query,
         document_prompt=asked.document,
+        variant=named.variant,
+        backend=own.backend,
     )
     return replace(read, languages=row.languages, licence=row.licence) if row else read
 

@@ -21,8 +21,8 @@ from emblem.errors import ConfigError, ModelError
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.secret import digest
 from emblem.ledger.sqlite import SqliteLedger
-from emblem.model import Model
-from emblem.models import layout, tokenizer
+from emblem.model import Graph, Model, Modules
+from emblem.models import dense, layout, static_table, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
@@ -54,7 +54,10 @@ def open_engine(model: Model, settings: Settings) -> Embedder:
     limits = QueueLimits(
         settings.interactive_queue_s, settings.bulk_queue_s, settings.max_queue_bytes
     )
-    return Checked(Engine(model, _tokenizer(model), _backend(model, settings), limits))
+    reader = _tokenizer(model)
+    layers = tuple(dense.load(layer) for layer in model.dense)
+    backend = _backend(model, reader, settings)
+    return Checked(Engine(model, reader, backend, limits, layers=layers))
 
 
 async def open_upstream(
@@ -78,6 +81,7 @@ def _tokenizer(model: Model) -> TextTokenizer:
         strip=own.strip,
         lowercase=own.lowercase,
         special_tokens=own.special_tokens,
+        keep_unknown=own.keep_unknown,
     )
     for kind in Kind:
         prompt = model.prompts.of(kind)
@@ -86,19 +90,32 @@ def _tokenizer(model: Model) -> TextTokenizer:
     return reader
 
 
-def _backend(model: Model, settings: Settings) -> Backend:
-    weights = Weights(model.weights)
-    if model.encoder is None:
-        static: Backend = registry.backend("static")(next(iter(weights.values())))
+def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Backend:
+    network = model.encoder
+    if network is None:
+        table = static_table.load(model.weights)
+        static: Backend = registry.backend("static")(
+            table.table, rows=table.rows, weights=table.weights
+        )
         return static
     threads = settings.threads or available_cpus()
+    if isinstance(network, Modules):
+        whole: Backend = registry.backend("torch")(
+            model, tokenizer, device=settings.device, threads=threads
+        )
+        return whole
     if settings.streams > threads:
         raise ConfigError(
             f"streams = {settings.streams} is more than the {threads} threads there are"
         )
+    if isinstance(network, Graph):
+        graph: Backend = registry.backend("graph")(
+            network, threads=threads, streams=settings.streams
+        )
+        return graph
     try:
         encoder: Backend = registry.backend("openvino")(
-            model.encoder, weights, threads=threads, streams=settings.streams
+            network, Weights(model.weights), threads=threads, streams=settings.streams
         )
     except ModelError as error:
         raise ModelError(f"{model.weights[0].parent}: {error}") from None

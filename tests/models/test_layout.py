@@ -286,9 +286,9 @@ def test_a_file_that_is_not_a_json_object_is_named(name: str, content: bytes, fo
         (
             [
                 {"type": f"sentence_transformers.models.{name}", "path": path}
-                for name, path in (("Transformer", ""), ("Pooling", "1"), ("Dense", "2"))
+                for name, path in (("Transformer", ""), ("Dense", "2"), ("Pooling", "1"))
             ],
-            "the modules are Transformer, Pooling, Dense",
+            "the modules are Transformer, Dense, Pooling",
         ),
         (
             [
@@ -353,8 +353,21 @@ def test_a_static_table_that_is_not_there_is_named(folder: Path) -> None:
     (folder / "modules.json").unlink()
     static = {"table": "nothing", "special_tokens": False, "pooling": "mean", "normalise": True}
     (folder / "static.json").write_text(json.dumps(static))
-    with pytest.raises(ModelError, match=r"static\.json: table: model\.safetensors has no table"):
+    with pytest.raises(ModelError, match=r"model\.safetensors: has no table of two dimensions"):
         layout.read(folder, "m")
+
+
+def test_a_static_table_of_another_name_is_not_taken_for_it(
+    wordllama_folder: Path, tmp_path: Path
+) -> None:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(wordllama_folder / name)
+    static = {"table": "other", "special_tokens": False, "pooling": "mean", "normalise": True}
+    (tmp_path / "static.json").write_text(json.dumps(static))
+    with pytest.raises(
+        ModelError, match=r"static\.json: table: model\.safetensors has no table other"
+    ):
+        layout.read(tmp_path, "m")
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A table instead of a network: the state of a token is its row in the table."""
 
 import numpy as np
+import numpy.typing as npt
 
 from emblem.types import Row, Vectors
 
@@ -8,17 +9,27 @@ _ROW_TOKENS = 8192  # a look-up costs next to nothing, so a row is as long as me
 
 
 class StaticBackend:
-    """Looks states up in a table of (vocabulary, width) float32.
+    """Looks states up in a table of (rows, width) float32: ``table[rows[t]] * weights[t]``.
 
-    The table is shared by all streams and never written.
+    ``rows`` is (vocabulary,) int64, None where token t's row is t; ``weights`` is (vocabulary,)
+    float32, None where all are 1. They are shared by all streams and never written.
     """
 
-    def __init__(self, table: Vectors, *, streams: int = 1) -> None:
+    def __init__(
+        self,
+        table: Vectors,
+        *,
+        rows: npt.NDArray[np.int64] | None = None,
+        weights: npt.NDArray[np.float32] | None = None,
+        streams: int = 1,
+    ) -> None:
         if table.ndim != 2 or not len(table):
             raise ValueError(f"a table has rows of numbers, not the shape {table.shape}")
         if streams < 1:
             raise ValueError(f"{streams} streams")
         self._table = np.ascontiguousarray(table, np.float32)
+        self._rows = rows
+        self._weights = weights
         self._streams = streams
 
     @property
@@ -38,7 +49,7 @@ class StaticBackend:
 
     def stream(self) -> "StaticStream":
         """Open a stream. Called once by each thread that runs one."""
-        return StaticStream(self._table)
+        return StaticStream(self._table, self._rows, self._weights)
 
     def row_bytes(self, tokens: int) -> int:
         """Bytes of the states of a row: a row is nothing else."""
@@ -51,14 +62,25 @@ class StaticBackend:
 class StaticStream:
     """One line of look-ups."""
 
-    def __init__(self, table: Vectors) -> None:
+    def __init__(
+        self,
+        table: Vectors,
+        rows: npt.NDArray[np.int64] | None = None,
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self._table = table
+        self._rows = rows
+        self._weights = weights
+        self._vocabulary = len(table if rows is None else rows)
 
     def run(self, row: Row) -> Vectors:
-        """Give the table's row for every token: (T, width) float32, a copy.
+        """Give the state of every token: (T, width) float32, a copy.
 
         Raises ValueError for an id that the table does not have.
         """
-        if len(row.ids) and (int(row.ids.min()) < 0 or int(row.ids.max()) >= len(self._table)):
-            raise ValueError(f"a token id is not within 0…{len(self._table) - 1}")
-        return self._table[row.ids]
+        if len(row.ids) and (int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary):
+            raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
+        states = self._table[row.ids if self._rows is None else self._rows[row.ids]]
+        if self._weights is not None:
+            states *= self._weights[row.ids][:, None]
+        return states

@@ -14,6 +14,7 @@ DENSE, DROPOUT = "Dense", "Dropout"
 # What sentence-transformers may put between the encoder and the end, and Emblem does not compute.
 _ON_TOKENS = ("WeightedLayerPooling", "CNN", "LSTM")
 _ON_VECTORS = ("LayerNorm",)
+WITH_WEIGHTS = (DENSE, *_ON_TOKENS, *_ON_VECTORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ def beyond(chain: Chain) -> str:
     if not usual or any(kind != DENSE for kind in layers):
         wanted = (
             "Transformer and Pooling, or StaticEmbedding, then perhaps Dense layers and then perhaps "
-            "Normalize are computed here; for others: pip install 'emblem[torch]'"
+            "Normalize are computed here"
         )
-        return str(chain.error(wanted))
+        others = "; for others: pip install 'emblem[torch]'" if kinds[:1] == [TRANSFORMER] else ""
+        return str(chain.error(wanted + others))
     for module in chain.of(DENSE):
         if why := dense.beyond(document.read(module.config)):
             return why

@@ -1,5 +1,6 @@
 """The Dense modules of sentence-transformers: a matrix, perhaps a bias, and a bend."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from emblem.core.head import Layer
 from emblem.errors import ModelError
 from emblem.model import Dense
+from emblem.models import document
 from emblem.models.document import Document
 from emblem.models.safetensors import Weights
 
@@ -40,6 +42,18 @@ def widths(config: Document, inputs: int) -> tuple[int, int]:
     if taken != inputs:
         raise config.error("in_features", f"is {taken}, and what comes before it gives {inputs}")
     return taken, config.positive("out_features")
+
+
+def read_all(folders: Sequence[Path], inputs: int) -> tuple[Dense, ...]:
+    """Understand layers that follow one another, or raise ModelError.
+
+    ``beyond`` has nothing to say of any.
+    """
+    layers: list[Dense] = []
+    for folder in folders:
+        width = layers[-1].outputs if layers else inputs
+        layers.append(read(folder, document.read(folder / "config.json"), width))
+    return tuple(layers)
 
 
 def read(folder: Path, config: Document, inputs: int) -> Dense:

@@ -41,6 +41,17 @@ _SIZES = {
 }
 
 
+_WHOLE = {
+    "U8": "u1",
+    "I8": "i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "U32": "<u4",
+    "I32": "<i4",
+    "I64": "<i8",
+}
+
+
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str
     shape: tuple[int, ...]
@@ -68,6 +79,13 @@ class _Tensor:
                 f"{self.file}: tensor {self.name} is {self.dtype}; F32, F16, BF16 and F64 are read"
             )
         return np.require(values.reshape(self.shape), requirements="A")
+
+    def whole(self) -> npt.NDArray[np.integer[Any]]:
+        """Whole numbers of the tensor's own type and shape; a view of the file."""
+        if self.dtype not in _WHOLE:
+            raise ModelError(f"{self.file}: tensor {self.name} is {self.dtype}, not whole numbers")
+        values: npt.NDArray[np.integer[Any]] = self.data.view(_WHOLE[self.dtype])
+        return values.reshape(self.shape)
 
 
 class Weights(Mapping[str, npt.NDArray[np.float32]]):
@@ -102,6 +120,14 @@ class Weights(Mapping[str, npt.NDArray[np.float32]]):
     def shape(self, name: str) -> tuple[int, ...]:
         """Give the shape of a tensor without reading it."""
         return self._tensors[name].shape
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether a tensor holds whole numbers."""
+        return self._tensors[name].dtype in _WHOLE
+
+    def whole(self, name: str) -> npt.NDArray[np.integer[Any]]:
+        """Give a tensor of whole numbers as they are. Raises ModelError for other numbers."""
+        return self._tensors[name].whole()
 
 
 def digest(files: Sequence[Path]) -> str:

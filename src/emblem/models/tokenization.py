@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emblem.model import Encoder, Tokenization
-from emblem.models import charsmap, document, frame, tokenizer_class
+from emblem.model import Tokenization
+from emblem.models import charsmap, document, frame, outline, tokenizer_class
 from emblem.models.document import Document
 
 # Where sentence-transformers has kept the settings of its Transformer module.
@@ -12,27 +12,37 @@ _SETTINGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+_NO_LIMIT = 1e29  # 1e30 stands for that in files that transformers writes
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 
 
-def read(folder: Path, model: Document, encoder: Encoder) -> Tokenization:
+def read(
+    folder: Path, model: Document, longest: int | None, *, compared: bool = False
+) -> Tokenization:
     """Understand the tokenizer of a transformers folder, or raise ModelError.
 
-    ``model`` is the folder's config.json. sentence-transformers 6 hands a text to the tokenizer
-    untouched, so what is stripped here is only what the tokenizer's own class drops.
+    ``model`` is the folder's config.json; ``longest`` is how many tokens the encoder reads at once,
+    None where it has no limit of its own. sentence-transformers 6 hands a text to the tokenizer
+    untouched, so what is stripped here is only what the tokenizer's own class drops. Where the
+    tokenizer will be ``compared`` with the library's own before it reads a text, its class may be
+    any.
     """
     settings = _settings(folder)
     config = document.read_if_there(folder / "tokenizer_config.json")
-    path = file(folder, model.positive("vocab_size"))
+    path = file(folder, outline.vocabulary(model))
     tokenizer = document.read(path)
+    max_length = _max_length(settings, config, longest)
+    lowercase = bool(settings.get("do_lower_case", bool))
+    if compared:
+        return Tokenization(path, max_length, strip=False, lowercase=lowercase)
     kind = tokenizer_class.named(config, model.need("model_type", str))
     tokenizer_class.check(kind, config, tokenizer)
     frame.check(kind, config, tokenizer)
     return Tokenization(
         file=path,
-        max_length=_max_length(settings, config, encoder),
+        max_length=max_length,
         strip=tokenizer_class.drops_outer_space(kind, tokenizer),
-        lowercase=bool(settings.get("do_lower_case", bool)),
+        lowercase=lowercase,
     )
 
 
@@ -77,15 +87,17 @@ def _settings(folder: Path) -> Document:
     return settings
 
 
-def _max_length(settings: Document, config: Document, encoder: Encoder) -> int:
-    """Give the length in tokens that sentence-transformers cuts at, within the position table."""
-    room = encoder.longest
+def _max_length(settings: Document, config: Document, room: int | None) -> int:
+    """Give the length in tokens that sentence-transformers cuts at, within what there is room for."""
     wanted = settings.get("max_seq_length", int)
     source, name = settings, "max_seq_length"
     if wanted is None:
-        # 1e30 stands for "no limit" in files that transformers writes.
         source, name = config, "model_max_length"
         wanted = config.get(name, int, float)
     if wanted is not None and wanted < 1:
         raise source.error(name, f"is {wanted}, which leaves no room for a text")
-    return room if wanted is None else int(min(room, wanted))
+    if wanted is not None and wanted >= _NO_LIMIT:
+        wanted = None
+    if room is None and wanted is None:
+        raise settings.error("max_seq_length", "is missing, and nothing else says how much is read")
+    return int(min(one for one in (room, wanted) if one is not None))
