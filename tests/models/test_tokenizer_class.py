@@ -41,6 +41,8 @@ def _bert(**changes: Any) -> dict[str, Any]:
         ({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": "gone"},
          _bert(lowercase=False)),
         ({"tokenizer_class": "gone"}, _bert()),
+        ({"tokenizer_class": "DistilBertTokenizerFast"}, _bert()),
+        ({"tokenizer_class": "MPNetTokenizer"}, _bert()),
     ],
 )  # fmt: skip
 def test_a_bert_tokenizer_that_agrees_with_itself_is_read(
@@ -59,6 +61,7 @@ def test_a_bert_tokenizer_that_agrees_with_itself_is_read(
         ({"tokenize_chinese_chars": "gone"}, _bert(handle_chinese_chars=False), "chinese_chars: "),
         ({}, _bert(clean_text=False), "clean_text: is false, and only true"),
         ({}, {"normalizer": None}, "normalizer: is not a BertNormalizer, and the tokenizer_class"),
+        ({}, {"pre_tokenizer": METASPACE}, "pre_tokenizer: is not BertPreTokenizer, and that of"),
         ({"tokenizer_class": "DebertaTokenizer"}, {}, "tokenizer_class: is DebertaTokenizer; Bert"),
     ],
 )
@@ -135,6 +138,7 @@ def test_a_text_framed_as_its_class_frames_it_is_read(
         ("roberta", {}, {"post_processor": None}),
         ("xlm-roberta", {}, {"post_processor": None}),
         ("xlm-roberta", {"eos_token": "<pad>"}, {}),
+        ("bert", {"tokenizer_class": "MPNetTokenizer", "cls_token": "gone"}, {}),
     ],
 )
 def test_a_text_framed_otherwise_than_its_class_frames_it_is_refused(
@@ -145,6 +149,37 @@ def test_a_text_framed_otherwise_than_its_class_frames_it_is_refused(
         ModelError, match=r"tokenizer\.json: post_processor: does not put .* before"
     ):
         layout.read(folder, "m")
+
+
+@pytest.mark.parametrize(
+    "name", ["PreTrainedTokenizerFast", "TokenizersBackend", "GPTNeoXTokenizerFast", "gone"]
+)
+def test_the_tokenizer_of_a_modernbert_is_read_as_it_is_written(name: str, tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "modernbert", {"tokenizer_class": name}, {})
+    assert not layout.read(folder, "m").tokenization.strip
+
+
+@pytest.mark.parametrize(
+    ("family", "flags"),
+    [
+        ("modernbert", {"add_bos_token": False, "add_eos_token": False}),
+        ("modernbert", {"add_bos_token": True}),
+        ("modernbert", {"add_eos_token": False}),
+        ("roberta", {"add_bos_token": True, "add_eos_token": False}),
+    ],
+)
+def test_flags_that_frame_a_text_anew_are_refused_where_the_file_says_otherwise(
+    family: str, flags: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json: add_.*: put .* before a text"):
+        layout.read(_folder(tmp_path, family, flags, {}), "m")
+
+
+def test_flags_that_say_what_the_file_says_are_read(tmp_path: Path) -> None:
+    flags = {"add_bos_token": True, "add_eos_token": True}
+    brackets = {"bos_token": "[CLS]", "eos_token": "[SEP]"}
+    assert layout.read(_folder(tmp_path / "a", "modernbert", flags | brackets, {}), "m")
+    assert layout.read(_folder(tmp_path / "b", "roberta", flags, {}), "m")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from emblem.models.document import Document
 
 # For each class, the settings that name the token before a text and the one after it.
 _CLS_SEP = (("cls_token", "[CLS]"), ("sep_token", "[SEP]"))
+_S_CLS_SEP = (("cls_token", "<s>"), ("sep_token", "</s>"))
 _BOS_EOS = (("bos_token", "<s>"), ("eos_token", "</s>"))
 _ENDS = {
     "BertTokenizer": _CLS_SEP,
-    "RobertaTokenizer": (("cls_token", "<s>"), ("sep_token", "</s>")),
+    "DistilBertTokenizer": _CLS_SEP,
+    "MPNetTokenizer": _S_CLS_SEP,
+    "RobertaTokenizer": _S_CLS_SEP,
     "XLMRobertaTokenizer": _BOS_EOS,
     "CamembertTokenizer": _BOS_EOS,
 }

@@ -18,7 +18,10 @@ _USUAL = {
     "xlm-roberta": "XLMRobertaTokenizer",
     "camembert": "CamembertTokenizer",
     "nomic_bert": "BertTokenizer",
+    "distilbert": "DistilBertTokenizer",
+    "mpnet": "MPNetTokenizer",
 }
+_WORD_PIECE = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")
 _SENTENCEPIECE = ("XLMRobertaTokenizer", "CamembertTokenizer")
 _AS_WRITTEN = ("PreTrainedTokenizer", "TokenizersBackend")
 # The BERT normalizer's settings: tokenizer_config.json's name for each, and what its absence means.
@@ -37,10 +40,12 @@ def named(config: Document, model_type: str) -> str:
     if model_type == "modernbert":
         config.get("tokenizer_class", str)
         return "TokenizersBackend"
-    name: str = config.get("tokenizer_class", str) or _USUAL[model_type]
-    name = name.removesuffix("Fast")
+    given = config.get("tokenizer_class", str) or _USUAL.get(model_type)
+    if given is None:
+        raise config.error("tokenizer_class", f'is missing, and "{model_type}" has no usual one')
+    name = str(given).removesuffix("Fast")
     if name not in (*_USUAL.values(), *_AS_WRITTEN):
-        known = ", ".join((*_USUAL.values(), *_AS_WRITTEN))
+        known = ", ".join(dict.fromkeys((*_USUAL.values(), *_AS_WRITTEN)))
         raise config.error("tokenizer_class", f"is {name}; {known} are understood")
     return name
 
@@ -49,16 +54,14 @@ def check(name: str, config: Document, tokenizer: Document) -> None:
     """Refuse a tokenizer.json that says otherwise than tokenizer_config.json or its class."""
     normalizers = _steps(tokenizer, "normalizer", "normalizers")
     bert = next((step for step in normalizers if step.fields.get("type") == "BertNormalizer"), None)
-    if name == "BertTokenizer" and (bert is None or len(normalizers) > 1):
-        raise tokenizer.error(
-            "normalizer", f"is not a BertNormalizer, and the tokenizer_class, {name}, has one"
-        )
+    if name in _WORD_PIECE:
+        _check_word_piece(name, tokenizer, normalizers)
     if name == "RobertaTokenizer" and normalizers:
         raise tokenizer.error("normalizer", f"is there, and the tokenizer_class, {name}, has none")
     if name in _SENTENCEPIECE:
         _check_sentencepiece(name, tokenizer, normalizers)
     if bert is not None:
-        _check_bert(config, bert, strict=name == "BertTokenizer")
+        _check_bert(config, bert, strict=name in _WORD_PIECE)
     if name == "RobertaTokenizer":
         _check_byte_level(config, tokenizer)
 
@@ -86,6 +89,23 @@ def _steps(tokenizer: Document, name: str, inside: str) -> list[Document]:
     if not all(isinstance(part, dict) for part in parts):
         raise step.error(inside, "holds something that is not an object")
     return [Document(step.file, part, f"{step.path}{inside}.") for part in parts]
+
+
+def _check_word_piece(name: str, tokenizer: Document, normalizers: list[Document]) -> None:
+    """Refuse steps other than those that BERT's class and its likes make themselves."""
+    if [step.fields.get("type") for step in normalizers] != ["BertNormalizer"]:
+        raise tokenizer.error(
+            "normalizer", f"is not a BertNormalizer, and the tokenizer_class, {name}, has one"
+        )
+    cuts = _steps(tokenizer, "pre_tokenizer", "pretokenizers")
+    if [step.fields.get("type") for step in cuts] != ["BertPreTokenizer"]:
+        raise tokenizer.error(
+            "pre_tokenizer", f"is not BertPreTokenizer, and that of {name}, the tokenizer_class, is"
+        )
+    if (model := tokenizer.inner("model")) is not None:
+        model.only("type", "WordPiece")
+        model.only("continuing_subword_prefix", "##")
+        model.only("max_input_chars_per_word", 100)
 
 
 def _check_bert(config: Document, normalizer: Document, *, strict: bool) -> None:
