@@ -16,7 +16,8 @@ import typer
 from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.keys import env, keys, rebind
 from emblem.cli.merge import merge
-from emblem.cli.pull import pull
+from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
+from emblem.cli.pull import PULL_EPILOG, pull
 from emblem.cli.settings import config
 from emblem.errors import EmblemError
 
@@ -113,7 +114,10 @@ def _app(given: list[str]) -> typer.Typer:
     )
     app.callback(invoke_without_command=True, epilog=EXAMPLES)(_root)
     app.command("serve", help=SERVE_HELP, epilog=SERVE_EXAMPLES)(_serve(given))
-    app.command("pull")(pull)
+    app.command("pull", epilog=PULL_EPILOG)(pull)
+    app.command("list")(list_models)
+    app.command("show", epilog=SHOW_EPILOG)(show)
+    app.command("rm", epilog=RM_EPILOG)(remove)
     app.add_typer(keys, name="keys")
     app.command("env")(env)
     app.add_typer(config, name="config")

@@ -52,11 +52,11 @@ def identify(reference: str, revision: str | None = None, variant: str = "") -> 
     if parsed.folder is not None:
         if parsed.revision:
             raise ModelError(f"{reference} is a folder, which has no revision {parsed.revision}")
-        name = _with(parsed.folder.resolve().name, parsed.variant)
+        name = with_variant(parsed.folder.resolve().name, parsed.variant)
         return Named(name, "", None, parsed.variant, None, parsed.folder)
     found = catalog.named(parsed)
     if found is not None and _is_of(found[0], parsed):
-        return Named(_with(found[0].name, found[1]), found[0].name, found[0], found[1])
+        return Named(with_variant(found[0].name, found[1]), found[0].name, found[0], found[1])
     if not _HUB_ID.fullmatch(parsed.name) or ".." in parsed.name or "--" in parsed.name:
         raise ModelError(_unknown(reference))
     return Named(parsed.tagged, parsed.name, None, parsed.variant, parsed.revision)
@@ -78,7 +78,8 @@ def _one(what: str, reference: str, written: str, given: str) -> str:
     return written or given
 
 
-def _with(name: str, variant: str) -> str:
+def with_variant(name: str, variant: str) -> str:
+    """Write a name with its variant behind it, if it has one."""
     return f"{name}:{variant}" if variant else name
 
 

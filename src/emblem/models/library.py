@@ -96,6 +96,14 @@ class Library:
         wanted = self._wanted(reference, None, "")
         return None if isinstance(wanted, Path) else _installed(wanted.shelf, wanted.shelved)
 
+    def in_folder(self, folder: Path) -> Installed | None:
+        """Give what was fetched into a folder; None for a folder that nothing was fetched into."""
+        for shelf in (self._models, self._files):
+            for manifest in shelf.manifests():
+                if shelf.folder(manifest.name) == folder:
+                    return _installed(shelf, manifest.name)
+        return None
+
     def installed(self) -> list[str]:
         """Give the names of the models that were fetched, in order."""
         return [one.name for one in self.all_installed()]

@@ -1,0 +1,188 @@
+"""What is known of a model: from the catalogue, from its files, or from both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emblem.config import Settings
+    from emblem.model import Model, Network
+    from emblem.models.catalog import Row, Score
+    from emblem.models.library import Installed
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file that was fetched. ``size`` is in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of one model; None, "" or () where it is not.
+
+    ``problem`` says why a model that is here cannot be served. ``fetched`` is seconds of the epoch,
+    ``bytes`` what its files take, ``download_bytes`` about what its weights take as published.
+    """
+
+    name: str
+    other_names: tuple[str, ...] = ()
+    installed: bool = False
+    space: str = ""
+    family: str = ""
+    engine: str = ""
+    width: int | None = None
+    shorter_widths: tuple[int, ...] = ()
+    min_width: int | None = None
+    max_length: int | None = None
+    any_length: bool = False
+    overflow: str = ""
+    query_prompt: str = ""
+    document_prompt: str = ""
+    prompts_needed: bool = False
+    languages: tuple[str, ...] = ()
+    languages_claimed: str = ""
+    licence: str = ""
+    gated: bool = False
+    page: str = ""
+    score: Score | None = None
+    parameters: int | None = None
+    download_bytes: int | None = None
+    note: str = ""
+    folder: str = ""
+    source: str = ""
+    revision: str = ""
+    fetched: int | None = None
+    bytes: int | None = None
+    files: tuple[File, ...] = ()
+    problem: str = ""
+
+
+def of_row(row: Row, variant: str = "") -> Facts:
+    """Give what the catalogue knows of a model that is not here.
+
+    How good and how big a variant is nobody published.
+    """
+    from emblem.models.identity import with_variant
+
+    return Facts(
+        name=with_variant(row.name, variant),
+        other_names=row.names[1:] if not variant else (),
+        family=row.family,
+        engine=_engine_of_row(row),
+        width=row.width,
+        shorter_widths=row.widths,
+        min_width=row.min_width,
+        max_length=row.max_length,
+        any_length=row.max_length is None,
+        query_prompt=row.prompts.query or "",
+        document_prompt=row.prompts.document or "",
+        prompts_needed=row.prompts_needed,
+        languages=row.languages,
+        languages_claimed=row.claims,
+        licence=row.licence,
+        gated=row.gated,
+        page=row.page,
+        score=None if variant else row.score,
+        parameters=row.size.all if row.size else None,
+        download_bytes=None if variant else _download(row),
+        note=row.note,
+        revision=(row.asset.hub.revision or "") if row.asset.hub else "",
+    )
+
+
+def of_folder(
+    folder: Path, reference: str, settings: Settings, installed: Installed | None
+) -> Facts:
+    """Give what the files of a model say, and what the catalogue adds."""
+    from dataclasses import replace
+
+    from emblem.errors import EmblemError
+    from emblem.models.identity import identify
+    from emblem.serving import understand
+
+    own = settings.models.get(reference)
+    source = (own.source if own else "") or reference
+    named = identify(source, own.revision if own else None, own.variant if own else "")
+    facts = of_row(named.row, named.variant) if named.row else Facts(named.name)
+    name = reference if own else named.name
+    facts = replace(facts, name=name, installed=True, folder=str(folder), download_bytes=None)
+    if installed is not None:
+        facts = _fetched(facts, installed)
+    try:
+        return _understood(facts, understand(folder, reference, settings))
+    except EmblemError as error:
+        return replace(facts, problem=str(error))
+
+
+def _fetched(facts: Facts, installed: Installed) -> Facts:
+    from dataclasses import replace
+
+    manifest = installed.manifest
+    files = (File(name, seal.sha256, seal.size) for name, seal in manifest.files.items())
+    return replace(
+        facts,
+        source=manifest.source,
+        revision=manifest.revision or "",
+        fetched=int(installed.fetched),
+        bytes=installed.bytes,
+        files=tuple(sorted(files, key=lambda file: file.name)),
+    )
+
+
+def _understood(facts: Facts, model: Model) -> Facts:
+    from dataclasses import replace
+
+    return replace(
+        facts,
+        space=str(model.space),
+        family=_family(model.encoder, facts.family),
+        engine=_engine(model.encoder),
+        width=model.width,
+        max_length=model.tokenization.max_length,
+        any_length=model.tokenization.max_length is None,
+        overflow=str(model.space.overflow) if model.tokenization.max_length else "",
+        query_prompt=model.prompts.query or "",
+        document_prompt=model.prompts.document or "",
+        languages=model.languages,
+        licence=model.licence,
+    )
+
+
+def _download(row: Row) -> int | None:
+    return row.asset.size or (row.size.mib << 20 if row.size else None)
+
+
+def _family(network: Network | None, known: str) -> str:
+    from emblem.model import Graph, Modules
+
+    if network is None:
+        return "static"
+    if isinstance(network, Graph):
+        return known or "onnx" if network.file.suffix == ".onnx" else known or "openvino"
+    return known if isinstance(network, Modules) else network.family
+
+
+def _engine(network: Network | None) -> str:
+    from emblem.model import Graph, Modules
+
+    if network is None:
+        return "a table in memory: a look-up and a mean"
+    if isinstance(network, Graph):
+        return f"OpenVINO, from {network.file.name}"
+    if isinstance(network, Modules):
+        return "torch, through sentence-transformers"
+    return "OpenVINO, built from its safetensors"
+
+
+def _engine_of_row(row: Row) -> str:
+    if row.needs_torch:
+        return "torch, through sentence-transformers: pip install 'emblem[torch]'"
+    if row.family == "static":
+        return "a table in memory: a look-up and a mean"
+    return "OpenVINO"
