@@ -68,8 +68,12 @@ class Layers:
         return op.reshape(seen, self._joined, False)
 
     def refuse_left(self, below: str, why: str) -> None:
-        """Raise ModelError for a tensor below that name which nothing was made from."""
-        if left := self.tensors.left(below):
+        """Raise ModelError for a tensor below that name which nothing was made from.
+
+        The speeds of a rotation, which some checkpoints keep, follow from its base.
+        """
+        left = [name for name in self.tensors.left(below) if not name.endswith(".inv_freq")]
+        if left:
             raise ModelError(f"the tensor {left[0]} has no place in {why}")
 
 
