@@ -164,13 +164,16 @@ def write(model: TinyModel, folder: Path) -> Path:
     return folder
 
 
+_KINDS = {"float32": "F32", "float16": "F16", "int8": "I8", "int64": "I64"}
+
+
 def write_safetensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write float32 and float16 arrays as one safetensors file."""
+    """Write arrays as one safetensors file."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, array in tensors.items():
         begin, end = end, end + array.nbytes
-        kind = {"float32": "F32", "float16": "F16"}[array.dtype.name]
+        kind = _KINDS[array.dtype.name]
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [begin, end]}
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
