@@ -16,6 +16,7 @@ from emblem.config import Settings
 from emblem.errors import ConfigError
 from emblem.local.loop import Loop
 from emblem.local.model import Abilities, EmbeddingModel
+from emblem.models.progress import Progress
 from emblem.types import Overflow
 
 _FLAG = re.compile(r"^--(?:no-)?([a-z][a-z-]*)")
@@ -55,7 +56,12 @@ def load(
     if overflow is not None and (own := settings.models.get(reference)) is not None:
         own = msgspec.structs.replace(own, overflow=settings.overflow)
         settings = msgspec.structs.replace(settings, models={**settings.models, reference: own})
-    model = serving.model(reference, settings)
+    return opened(reference, settings)
+
+
+def opened(reference: str, settings: Settings, progress: Progress | None = None) -> EmbeddingModel:
+    """Open a model in this process with these settings. Raises ConfigError or ModelError."""
+    model = serving.model(reference, settings, progress)
     embedder = wiring.open_engine(model, _unbounded(settings))
     abilities = Abilities(
         model.tokenization.max_length, bool(model.prompts), settings.empty_input == "embed"
