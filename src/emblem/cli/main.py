@@ -18,7 +18,9 @@ from emblem.cli.keys import env, keys, rebind
 from emblem.cli.merge import merge
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
 from emblem.cli.pull import PULL_EPILOG, pull
+from emblem.cli.recommend import RECOMMEND_EPILOG, recommend
 from emblem.cli.settings import config
+from emblem.cli.similarity import SIMILARITY_EPILOG, similarity
 from emblem.errors import EmblemError
 
 TRACEBACK = "--traceback"
@@ -118,12 +120,14 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("list")(list_models)
     app.command("show", epilog=SHOW_EPILOG)(show)
     app.command("rm", epilog=RM_EPILOG)(remove)
+    app.command("recommend", epilog=RECOMMEND_EPILOG)(recommend)
     app.add_typer(keys, name="keys")
     app.command("env")(env)
     app.add_typer(config, name="config")
     app.command("rebind")(rebind)
     app.command("embed", epilog=EMBED_EPILOG)(embed)
     app.command("merge")(merge)
+    app.command("similarity", epilog=SIMILARITY_EPILOG)(similarity)
     return app
 
 
