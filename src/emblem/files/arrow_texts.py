@@ -1,5 +1,6 @@
 """Chunks out of batches: the texts of a column, why some are none, and where a chunk ends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,16 @@ class Column:
         if text is None:
             return None, "is null"
         return (text, "") if text else (None, "is empty")
+
+
+def rows_at(batch: pa.RecordBatch, positions: Sequence[int]) -> pa.RecordBatch:
+    """Give some rows of a batch, by their ascending positions; Arrow's own take knows few types."""
+    if len(positions) == batch.num_rows:
+        return batch
+    at = np.asarray(positions, np.int64)
+    runs = np.split(at, np.flatnonzero(np.diff(at) != 1) + 1) if len(at) else []
+    slices = [batch.slice(int(run[0]), len(run)) for run in runs]
+    return pa.concat_batches(slices) if slices else batch.slice(0, 0)
 
 
 class Gathered:

@@ -3,6 +3,7 @@
 Nothing is imported until it is asked for. A new format is a file and a row.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -66,6 +67,11 @@ def sink(out: Path) -> Any:
     if name not in SINKS:
         written = ", ".join(f".{one}" for one in SINKS)
         raise InvalidRequest(f"{out} cannot be written: its suffix must be one of {written}")
+    if name == "lance" and not re.fullmatch(r"[A-Za-z0-9_.-]+", out.stem):
+        raise InvalidRequest(
+            f"{out.name} cannot be written: lancedb opens it as the table {out.stem!r}, and takes "
+            "only letters, digits and _.- in a name"
+        )
     return resolve(SINKS, "format", name)
 
 

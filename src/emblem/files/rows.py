@@ -166,7 +166,9 @@ def kept(records: Records, positions: list[int]) -> Records:
     """Give some of a chunk's records, by their positions in it."""
     if isinstance(records, tuple):
         return tuple(records[position] for position in positions)
-    return records.take(positions)
+    from emblem.files.arrow_texts import rows_at
+
+    return rows_at(records, positions)
 
 
 @contextmanager
