@@ -10,7 +10,6 @@ from emblem import registry
 from emblem.errors import ConfigError, MissingExtra
 from emblem.registry import Entry
 
-
 HERE = sorted(name for name, entry in registry.BACKENDS.items() if not entry.extra)
 
 
