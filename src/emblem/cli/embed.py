@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption
 
 EMBED_EPILOG = """
@@ -36,7 +37,13 @@ OutputOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="MODEL", help="a name, hub repository or folder"),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="a name, hub repository or folder",
+        autocompletion=completion.models,
+    ),
 ]
 ColumnOption = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="the column that is embedded (text)")

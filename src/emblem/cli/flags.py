@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emblem.cli.completion import models as offered
 from emblem.cli.options import CONFIG_HELP, loaded
 from emblem.config import Setting, Shape, describe
 
@@ -37,7 +38,9 @@ def serve_command() -> Callable[..., int]:
 
 
 def _parameters() -> list[Parameter]:
-    models = typer.Argument(metavar="MODELS", help="names, hub repositories or folders")
+    models = typer.Argument(
+        metavar="MODELS", help="names, hub repositories or folders", autocompletion=offered
+    )
     settings = describe()
     panel = PANELS[settings[0].name]
     config = typer.Option("--config", metavar="FILE", help=CONFIG_HELP, rich_help_panel=panel)

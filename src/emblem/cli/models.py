@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, JsonOption, loaded
 from emblem.errors import ModelError
 
@@ -18,10 +19,18 @@ AllOption = Annotated[
     bool, typer.Option("--all", "-a", help="those of the catalogue too that are not here")
 ]
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="a name, hub repository or folder")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="a name, hub repository or folder", autocompletion=completion.models
+    ),
 ]
 NamesArgument = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="as emblem list shows them")
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="as emblem list shows them",
+        autocompletion=completion.installed,
+    ),
 ]
 
 SHOW_EPILOG = """

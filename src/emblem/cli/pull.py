@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, JsonOption, home_folder, loaded
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from emblem.models.library import Library
 
 ReferencesArgument = Annotated[
-    list[str], typer.Argument(metavar="REFERENCE...", help="catalogue names or hub repositories")
+    list[str],
+    typer.Argument(
+        metavar="REFERENCE...",
+        help="catalogue names or hub repositories",
+        autocompletion=completion.models,
+    ),
 ]
 RevisionOption = Annotated[
     str | None, typer.Option("--revision", metavar="REVISION", help="of a hub repository")
