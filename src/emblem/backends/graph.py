@@ -21,8 +21,9 @@ _IDS, _MASK, _KINDS = "input_ids", "attention_mask", "token_type_ids"
 _STATES = ("last_hidden_state", "token_embeddings")
 
 # A quantisation whose scale is found while running looks for the largest of all numbers that run
-# together, so that a sequence's vector would depend on which others share its run.
-_LOOKS_AT_ALL = {"ReduceMax", "ReduceMin", "DynamicQuantize"}
+# together, so that a sequence's vector would depend on which others share its run. In the body of
+# an If or a Loop nobody looks here.
+_LOOKS_AT_ALL = {"ReduceMax", "ReduceMin", "DynamicQuantize", "If", "Loop", "TensorIterator"}
 
 
 class GraphBackend:
@@ -225,8 +226,7 @@ def _output(graph: Graph, model: openvino.Model) -> int:
 
 
 def _unread(graph: Graph, error: Exception) -> ModelError:
-    """Say in a line what OpenVINO says in many."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Exception from", "Check "))]
-    why = (told or lines or [""])[0]
-    return ModelError(f"{graph.file}: OpenVINO cannot run it: {why[:200] or type(error).__name__}")
+    """Say in a line what OpenVINO says in many, of which the last tells most."""
+    lines = [line.strip().removeprefix("-- ") for line in str(error).splitlines()]
+    why = next((line for line in reversed(lines) if line), type(error).__name__)
+    return ModelError(f"{graph.file}: OpenVINO cannot run it: {why[:200]}")
