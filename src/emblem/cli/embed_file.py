@@ -37,7 +37,7 @@ def embed(asked: Asked) -> int:
     places = _places(asked, shard)
     sink = formats.sink(places.out)
     with _explained(places), Journal(places.partial) as journal:
-        if not asked.force and journal.moves is None:
+        if not asked.force and not journal.ending:
             places.refuse_existing()
         given = find(asked, journal.folder / "stdin")
         _refuse_inside(places, asked)

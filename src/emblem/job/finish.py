@@ -57,7 +57,7 @@ def finish(
 
     Whenever this ends in the middle, calling it again does the rest.
     """
-    if journal.moves is None:
+    if not journal.ending:
         parts = (journal.part(entry.first) for entry in journal.entries())
         prepare(journal, places, lambda out: join(parts, out), failures, sidecar)
     settle(journal, places)

@@ -74,10 +74,10 @@ class Journal:
         if not self.folder.exists():
             return
         for path in self.folder.iterdir():
-            if path.name not in (LOCK, JOB, MOVES):
+            if path.name not in (LOCK, JOB, MOVES, LINES):
                 remove(path)
-        (self.folder / JOB).unlink(missing_ok=True)
-        (self.folder / MOVES).unlink(missing_ok=True)
+        for name in (JOB, MOVES, LINES):  # without the first there is no job any more
+            remove(self.folder / name)
         if os.name == "nt":
             self._lock.release()
         (self.folder / LOCK).unlink(missing_ok=True)
@@ -105,6 +105,10 @@ class Journal:
 
     def resume(self, first: int) -> None:
         """Find out what is done already, from row ``first`` on, and forget what was half done."""
+        if self.ending:  # all is done, and the parts may be gone
+            for entry in self.entries():
+                self._count(entry)
+            return
         good = 0
         self.next_row = first
         for entry, end in self._read():
@@ -134,6 +138,11 @@ class Journal:
             lines.flush()
             os.fsync(lines.fileno())
         self._count(entry)
+
+    @property
+    def ending(self) -> bool:
+        """Tell whether the job that was begun has its whole output, not all of it in its place."""
+        return (self.folder / JOB).exists() and self.moves is not None
 
     @property
     def moves(self) -> list[tuple[str, str]] | None:

@@ -35,11 +35,12 @@ class Job:
     shard: Shard
     identity: Identity
     tells_overflow: bool = True
+    chunk_rows: int = CHUNK_ROWS
 
     @property
     def rows(self) -> tuple[int, int]:
         """The first row, and the one after the last."""
-        return self.shard.rows(self.scan.rows, CHUNK_ROWS)
+        return self.shard.rows(self.scan.rows, self.chunk_rows)
 
 
 def identity(
@@ -97,8 +98,10 @@ async def run(job: Job, embedder: Embedder, journal: Journal, report: Report) ->
     first, stop = job.rows
     resumed = journal.next_row - first
     report(Progress(stop - first, resumed, journal.done))
+    if journal.ending:
+        return journal.done
     writing: asyncio.Task[None] | None = None
-    chunks = job.source.chunks(CHUNK_ROWS, journal.next_row, stop)
+    chunks = job.source.chunks(job.chunk_rows, journal.next_row, stop)
     reading = _read(chunks)
     try:
         while (chunk := await reading) is not None:

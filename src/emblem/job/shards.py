@@ -50,6 +50,8 @@ def merge(
     places = Places(out, errors_of(out))
     paths = [path for _, path in found]
     with Journal(places.partial) as journal:
+        if journal.begun() is not None:
+            raise InvalidRequest(f"{journal.folder} has a job that is not finished")
         if not force:
             places.refuse_existing()
         sink = open_sink(out, _layout(first))
