@@ -40,6 +40,7 @@ class OpenVINOBackend:
         self._encoder = encoder
         built = graphs.build(encoder, weights)
         self._inputs, self._vocabulary = built.inputs, built.vocabulary
+        self._token_floats, self._square_floats = built.token_floats, built.square_floats
         self._streams = streams
         self._compiled: openvino.CompiledModel | None = openvino.Core().compile_model(
             built.graph,
@@ -85,12 +86,11 @@ class OpenVINOBackend:
         """Predicted bytes of working memory for a row of that many tokens.
 
         Compared with the growth of peak RSS (``VmHWM`` around one run, in a process of its own for
-        each size, after a run of one token) less the 19 MB that the first real row costs once: at
-        widths 384 and 768, for 512…4,096 tokens of 2…16 sequences, this is 0.8…1.2 times that; for
-        one sequence, which has no mask, 1.5 times.
+        each size, after a run of one token) less the 19 MB that the first real row costs once, at
+        widths 384 and 768, for 2,048 and 4,096 tokens. In several sequences this is 0.9…1.6 times
+        that; in one, which needs no mask or only that of the local layers, up to 2.7 times.
         """
-        per_token = 8 * self._encoder.hidden + self._encoder.intermediate
-        return 4 * tokens * (per_token + tokens)  # the last is the mask
+        return int(4 * tokens * (self._token_floats + self._square_floats * tokens))
 
     def close(self) -> None:
         """Free the compiled model. Called once, when no stream runs any more."""

@@ -23,11 +23,17 @@ Inputs = list[npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A graph, how a row is given to it, and how many ids it knows."""
+    """A graph, how a row is given to it, how many ids it knows, and what a row of it holds.
+
+    While a row of T tokens runs, about T * (``token_floats`` + ``square_floats`` * T) floats are
+    held.
+    """
 
     graph: openvino.Model
     inputs: Callable[[Row], Inputs]
     vocabulary: int
+    token_floats: int
+    square_floats: float
 
 
 def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
@@ -41,16 +47,28 @@ def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
         raise ModelError(f"no graph for the family '{encoder.family}'; there is one for: {known}")
     tensors = Tensors(weights, family.words)
     graph = family.build(encoder, tensors)
-    return Built(graph, partial(family.inputs, encoder), tensors.vocabulary)
+    return Built(
+        graph,
+        partial(family.inputs, encoder),
+        tensors.vocabulary,
+        token_floats=8 * encoder.hidden + family.widened * encoder.intermediate,
+        square_floats=family.square_floats,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """The name of its table of words, its graph, and what the graph takes, in its order."""
+    """The name of its table of words, its graph, and what the graph takes, in its order.
+
+    ``widened`` is how many arrays as wide as ``intermediate`` are held at once; ``square_floats``
+    is for each pair of tokens: its masks and what they are made from.
+    """
 
     words: str
     build: Callable[[Any, Tensors], openvino.Model]
     inputs: Callable[[Any, Row], Inputs]
+    widened: int = 1
+    square_floats: float = 1
 
 
 def _plain(_: Bert | NomicBert, row: Row) -> Inputs:
@@ -71,6 +89,6 @@ _WORDS, _TOKENS = "embeddings.word_embeddings.weight", "embeddings.tok_embedding
 _FAMILIES: Mapping[str, _Family] = {
     "bert": _Family(_WORDS, bert.build, _plain),
     "roberta": _Family(_WORDS, bert.build, _behind_padding),
-    "modernbert": _Family(_TOKENS, modernbert.build, _near_and_far),
-    "nomic_bert": _Family(_WORDS, nomic.build, _plain),
+    "modernbert": _Family(_TOKENS, modernbert.build, _near_and_far, 4, 2.5),
+    "nomic_bert": _Family(_WORDS, nomic.build, _plain, 4),
 }

@@ -49,7 +49,9 @@ def near_mask(row: Row, reach: int) -> Vectors:
     starts = (np.cumsum(row.lengths) - row.lengths).astype(np.int32)
     first = np.maximum(order - np.int32(reach), np.repeat(starts, row.lengths))
     last = np.minimum(order + np.int32(reach), np.repeat(starts + row.lengths - 1, row.lengths))
-    return _hide((first[:, None] <= order) & (order <= last[:, None]))
+    seen = first[:, None] <= order
+    seen &= order <= last[:, None]
+    return _hide(seen)
 
 
 def _hide(seen: npt.NDArray[np.bool_]) -> Vectors:
