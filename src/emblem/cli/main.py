@@ -1,8 +1,8 @@
 """The entry point: what the command line offers, and how whatever goes wrong ends.
 
-Exit codes: 0 done, 1 a fault of Emblem's, 2 something given is wrong, 3 finished but some rows
-failed, 130 interrupted. Every module that takes long to import is imported by the command that
-needs it, so that ``--version`` and ``--help`` answer at once.
+Exit codes: 0 done, 1 a fault of Emblem's or a failed check, 2 something given is wrong, 3 finished
+but some rows failed, 130 interrupted. Every module that takes long to import is imported by the
+command that needs it, so that ``--version`` and ``--help`` answer at once.
 """
 
 import os
@@ -13,12 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
+from emblem.cli.check import CHECK_EPILOG, check
+from emblem.cli.completion import COMPLETION_EPILOG, completion
 from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.keys import env, keys, rebind
 from emblem.cli.merge import merge
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
 from emblem.cli.pull import PULL_EPILOG, pull
 from emblem.cli.recommend import RECOMMEND_EPILOG, recommend
+from emblem.cli.run import run as run_command
 from emblem.cli.settings import config
 from emblem.cli.similarity import SIMILARITY_EPILOG, similarity
 from emblem.errors import EmblemError
@@ -37,6 +40,11 @@ EXAMPLES = """
   [cyan]emblem keys create laptop[/cyan]     a key of its own for each user
 
   [cyan]emblem config show[/cyan]            what is in force, and why
+
+[bold]Exit codes[/bold]
+
+  0 done; 1 a fault of Emblem's, or a model that failed its check; 2 something given is wrong;
+  3 finished, and some rows failed; 130 interrupted
 """
 
 SERVE_EXAMPLES = """
@@ -110,7 +118,6 @@ def _app(given: list[str]) -> typer.Typer:
     app = typer.Typer(
         name="emblem",
         rich_markup_mode="rich",
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
@@ -121,6 +128,8 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("show", epilog=SHOW_EPILOG)(show)
     app.command("rm", epilog=RM_EPILOG)(remove)
     app.command("recommend", epilog=RECOMMEND_EPILOG)(recommend)
+    app.command("check", epilog=CHECK_EPILOG)(check)
+    app.command("run")(run_command)
     app.add_typer(keys, name="keys")
     app.command("env")(env)
     app.add_typer(config, name="config")
@@ -128,11 +137,12 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("embed", epilog=EMBED_EPILOG)(embed)
     app.command("merge")(merge)
     app.command("similarity", epilog=SIMILARITY_EPILOG)(similarity)
+    app.command("completion", epilog=COMPLETION_EPILOG)(completion)
     return app
 
 
 def _serve(given: list[str]) -> Callable[..., Any]:
-    if "serve" not in given:
+    if given and "serve" not in given:  # without arguments it may be a shell that completes
         return lambda: None
     from emblem.cli.flags import serve_command
 

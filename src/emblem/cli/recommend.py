@@ -229,7 +229,7 @@ def _print(found: Recommendation, speeds: _Speeds) -> None:
 
 
 def _cells(one: Pick, order: Sequence[str]) -> list[str]:
-    where = f"{one.score.value:.1f} [{order.index(one.score.benchmark) + 1}]" if one.score else ""
+    where = f"{one.score.value:g} [{order.index(one.score.benchmark) + 1}]" if one.score else ""
     licence = f"{one.licence}, gated" if one.gated else one.licence
     return [
         one.name,

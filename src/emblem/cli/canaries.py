@@ -1,0 +1,102 @@
+"""Texts that show whether a model is all right, and what its vectors must be like. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emblem.types import Vectors
+
+SENTENCE = "A cat is sleeping on the sofa in the living room."
+PARAPHRASE = "In the living room a cat naps on the couch."
+UNRELATED = "The central bank raised its interest rate by half a percentage point."
+
+SHORT = (
+    "yes",
+    SENTENCE,
+    PARAPHRASE,
+    UNRELATED,
+    "Der Vertrag läuft zum Ende des Quartals aus.",
+    "Le train de nuit part à vingt-deux heures.",
+    "La biblioteca cierra los domingos.",
+    "Поезд прибывает на второй путь.",
+    "المكتبة مفتوحة حتى الساعة الثامنة.",
+    "पुस्तकालय रविवार को बंद रहता है।",
+    "図書館は日曜日に休みます。",
+    "图书馆星期日不开放。",
+    "naïve café — ½ litre, 20 °C 🙂",
+    "def add(a, b):\n\treturn a + b",
+)
+LONG = " ".join([SENTENCE, UNRELATED] * 12)
+
+# Over what float32 arithmetic in another order does, and far under what a mistake does.
+SAME = 1e-5
+UNIT = 1e-4
+# The same weights through another library: well under one millionth of a turn as a rule.
+AGREED = 0.9999
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``ok`` is None for what could not be, and ``said`` is why."""
+
+    name: str
+    ok: bool | None
+    said: str
+
+
+def finite(vectors: Vectors, width: int) -> Check:
+    """Look for values that are no numbers, for zeros, and at the width."""
+    good = bool(np.isfinite(vectors).all()) and vectors.shape[1] == width
+    zero = int((np.abs(vectors).max(1, initial=0.0) == 0).sum())
+    said = f"{len(vectors)} vectors of {vectors.shape[1]} numbers"
+    return Check("finite", good and not zero, f"{said}, {zero} of them zero" if zero else said)
+
+
+def norm(vectors: Vectors, normalised: bool) -> Check:
+    """Look at the lengths, where the model gives unit vectors."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not normalised:
+        return Check("length", None, f"no unit vectors: {lengths.min():.3g}…{lengths.max():.3g}")
+    off = float(np.abs(lengths - 1).max())
+    return Check("length", off <= UNIT, f"unit vectors to {off:.1e}")
+
+
+def same(name: str, one: Vectors, other: Vectors) -> Check:
+    """Compare two computations of the same texts, number by number."""
+    if one.shape != other.shape:
+        return Check(name, False, f"{one.shape} and {other.shape}")
+    off = float(np.abs(one.astype(np.float64) - other).max(initial=0.0))
+    return Check(name, off <= SAME, f"the largest difference is {off:.1e}")
+
+
+def sense(vectors: Vectors) -> Check:
+    """See that a paraphrase is nearer than something else: (3, width) of the three sentences."""
+    near, far = _cosine(vectors[0], vectors[1]), _cosine(vectors[0], vectors[2])
+    said = f"a paraphrase is at {near:.3f}, an unrelated sentence at {far:.3f}"
+    return Check("sense", near > far, said)
+
+
+def prompted(plain: Vectors, of_kind: Sequence[Vectors]) -> Check:
+    """See that a prompt changes the vector of a text, as it must."""
+    moved = [float(np.abs(plain - one).max()) for one in of_kind]
+    said = f"a prompt moves a text by {min(moved):.1e} at least"
+    return Check("prompts", min(moved) > SAME, said)
+
+
+def agreement(ours: Vectors, theirs: Vectors, exact: bool) -> Check:
+    """Compare with another library's vectors of the same texts.
+
+    Without ``exact``, for a quantised variant, the difference is said and not judged.
+    """
+    name = "sentence-transformers"
+    if ours.shape != theirs.shape:
+        return Check(name, False, f"it gives {theirs.shape[1]} numbers, not {ours.shape[1]}")
+    worst = min(_cosine(*pair) for pair in zip(ours, theirs, strict=True))
+    said = f"the smallest cosine of {len(ours)} texts is {worst:.7f}"
+    return Check(name, worst >= AGREED if exact else None, said)
+
+
+def _cosine(one: Vectors, other: Vectors) -> float:
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
