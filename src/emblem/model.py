@@ -223,3 +223,19 @@ class Model:
         if self.tokenization.max_length is None:
             overflow = None  # nothing is ever too long
         return self.space.written(dimensions=dimensions, overflow=overflow, output=output)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much a model's files hold.
+
+    ``numbers`` are those of all weights; ``tables`` those among them that are looked up and never
+    multiplied, 0 where nothing tells; ``quantised`` numbers are kept in eight bits or fewer.
+    ``unigram`` is the kind of tokenizer whose vocabulary takes most memory.
+    """
+
+    numbers: int
+    tables: int
+    quantised: bool
+    tokenizer_bytes: int
+    unigram: bool

@@ -20,7 +20,15 @@ from emblem.errors import (
 )
 from emblem.names import Names, Options, Served, check_options, combine
 from emblem.ports import Embedder, Examining
-from emblem.types import EmbedRequest, EmbedResult, Lane, OutputType, Overflow, TokenIds
+from emblem.types import (
+    EmbedRequest,
+    EmbedResult,
+    Lane,
+    Occupancy,
+    OutputType,
+    Overflow,
+    TokenIds,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +99,7 @@ class Answer:
 class Service:
     """Embeds what callers send. ``embedders`` are by the name of their model.
 
-    ``cl100k`` is None where its vocabulary is not at hand.
+    ``cl100k`` is None where its vocabulary is not at hand; ``running`` says which models are loaded.
     """
 
     def __init__(
@@ -101,11 +109,13 @@ class Service:
         limits: Limits,
         cl100k: Cl100k | None = None,
         clock: Callable[[], float] = time.monotonic,
+        running: Callable[[], Occupancy] = lambda: Occupancy((), 0, None),
     ) -> None:
         self.names = names
         self._embedders = embedders
         self.limits = limits
         self._cl100k = cl100k
+        self.running = running
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
 

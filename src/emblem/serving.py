@@ -2,14 +2,16 @@
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emblem.backends import memory
+from emblem.backends.footprint import predicted_bytes
 from emblem.config import ModelSettings, Settings, name_problem
 from emblem.errors import ConfigError, ModelError, SpaceChanged
 from emblem.model import Model, Prompts
-from emblem.models import catalog, layout, recommended
+from emblem.models import catalog, layout, recommended, sizes
 from emblem.models.catalog import Row
 from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
@@ -23,17 +25,43 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Deployed:
+    """A model to serve, where it is on disk, and the memory that it will take once loaded.
+
+    One that is configured is loaded at the start unless that says otherwise; one that is merely
+    here is loaded when it is first used.
+    """
+
+    model: Model
+    folder: Path
+    own: ModelSettings
+    at_start: bool
+    predicted_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a server's process needs to know. Plain values: it travels to the process."""
+    """All that a server's process needs to know. Plain values: it travels to the process.
+
+    ``max_model_bytes`` is what all loaded models may take, ``max_queue_bytes`` what may wait.
+    """
 
     settings: Settings
     served: tuple[Served, ...]
     cl100k: Path | None
+    deployed: tuple[Deployed, ...] = ()
+    max_model_bytes: int = 0
+    max_queue_bytes: int = 0
 
     @property
     def models(self) -> dict[str, Model]:
         """Every model once, by its name."""
         return {one.model.name: one.model for one in self.served}
+
+    @property
+    def on_first_use(self) -> frozenset[str]:
+        """The names of the models that are not loaded at the start."""
+        return frozenset(one.model.name for one in self.deployed if not one.at_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +80,7 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     """
     library = open_library(settings, progress)
     configured: dict[str, Configured] = {}
+    deployed: list[Deployed] = []
     folders: dict[str, Path] = {}
     for wanted in _wanted(library, settings):
         try:
@@ -64,13 +93,40 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
                     f'{folder}; give one another name with [models.NAME] source = "…"'
                 )
             if wanted.name not in configured:
-                configured[wanted.name] = _configured(folder, wanted, settings)
+                one = _deployed(folder, wanted, settings)
+                deployed.append(one)
+                configured[wanted.name] = one.model, wanted.own, int(folder.stat().st_mtime)
         except ModelError as error:
             if wanted.asked:
                 raise
             log.warning("%s is here, and is not served: %s", wanted.name, error)
-    default = _name_of_default(settings)
-    return Plan(settings, roster(configured.values(), settings, default), _vocabulary(library))
+    served = roster(configured.values(), settings, _name_of_default(settings))
+    available = memory.available_memory()
+    models = memory.model_budget(available, settings.max_model_bytes)
+    queue = memory.queue_budget(available, models, settings.max_queue_bytes)
+    check_room(deployed, models)
+    return Plan(settings, served, _vocabulary(library), tuple(deployed), models, queue)
+
+
+def check_room(deployed: Sequence[Deployed], budget: int) -> None:
+    """Raise ConfigError where the models to be loaded at the start do not fit together."""
+    first = [one for one in deployed if one.at_start]
+    needed = sum(one.predicted_bytes for one in first)
+    if needed > budget:
+        each = ", ".join(f"{one.model.name} {one.predicted_bytes}" for one in first)
+        raise ConfigError(
+            f"the models to be loaded at the start take about {needed} bytes of memory ({each}), "
+            f"and max_model_bytes allows {budget}; raise it, serve fewer models, or give some of "
+            'them [models.NAME] load = "use"'
+        )
+    for one in deployed:
+        if one.predicted_bytes > budget:
+            log.warning(
+                "%s takes about %d bytes of memory and will not be loaded: max_model_bytes allows %d",
+                one.model.name,
+                one.predicted_bytes,
+                budget,
+            )
 
 
 def _wanted(library: Library, settings: Settings) -> Iterator[_Wanted]:
@@ -138,9 +194,25 @@ def open_library(settings: Settings, progress: Progress | None = None) -> Librar
     )
 
 
-def _configured(folder: Path, wanted: _Wanted, settings: Settings) -> Configured:
+def read_again(one: Deployed, settings: Settings) -> Model:
+    """Read a model anew before it is loaded later than at the start.
+
+    Raises ModelError where its folder is not what it was when its space was made known.
+    """
+    now = _read(one.folder, one.model.name, one.own, settings)
+    if now != one.model:
+        raise ModelError(
+            f"{one.folder}: has changed since the server started: it was {one.model.space} and is "
+            f"{now.space} now; start the server again to serve it as it is"
+        )
+    return now
+
+
+def _deployed(folder: Path, wanted: _Wanted, settings: Settings) -> Deployed:
     model = _read(folder, wanted.name, wanted.own, settings)
-    return model, wanted.own, int(folder.stat().st_mtime)
+    at_start = wanted.asked and wanted.own.load == "start"
+    needed = predicted_bytes(model, sizes.read(model), streams=settings.streams)
+    return Deployed(model, folder, wanted.own, at_start, needed)
 
 
 def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:

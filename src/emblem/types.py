@@ -162,3 +162,8 @@ class Occupancy:
     models: tuple[Residence, ...]
     max_model_bytes: int
     resident_bytes: int | None
+
+    @property
+    def loaded_bytes(self) -> int:
+        """The predicted bytes of the models that are loaded."""
+        return sum(one.predicted_bytes for one in self.models if one.state is State.LOADED)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from emblem import registry
 from emblem.api.app import Bounds, create_app
+from emblem.backends import memory
 from emblem.backends.cpus import available_cpus
 from emblem.config import Settings
 from emblem.core.cl100k import Cl100k
@@ -27,9 +28,11 @@ from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
 from emblem.service import Limits, Service
-from emblem.serving import Plan, hint
+from emblem.serving import Deployed, Plan, hint, read_again
 from emblem.types import EmbedRequest, Kind, Lane
 from emblem.wrappers.checked import Checked
+from emblem.wrappers.on_demand import Closed, OnDemand
+from emblem.wrappers.residency import Residency
 
 CANARY = "A short text that every model must embed before it is said to be ready."
 
@@ -49,15 +52,20 @@ def open_model(folder: Path, name: str, settings: Settings) -> Embedder:
     return open_engine(layout.read(folder, name, overflow=settings.overflow), settings)
 
 
-def open_engine(model: Model, settings: Settings) -> Embedder:
-    """Open a model that is understood already. Raises ModelError."""
-    limits = QueueLimits(
-        settings.interactive_queue_s, settings.bulk_queue_s, settings.max_queue_bytes
-    )
+def open_engine(model: Model, settings: Settings, limits: QueueLimits | None = None) -> Embedder:
+    """Open a model that is understood already. Raises ModelError.
+
+    Engines that are opened with the same limits share the bytes that may wait.
+    """
+    limits = limits or _limits(settings, settings.max_queue_bytes)
     reader = _tokenizer(model)
     layers = tuple(dense.load(layer) for layer in model.dense)
     backend = _backend(model, reader, settings)
     return Checked(Engine(model, reader, backend, limits, layers=layers))
+
+
+def _limits(settings: Settings, max_bytes: int) -> QueueLimits:
+    return QueueLimits(settings.interactive_queue_s, settings.bulk_queue_s, max_bytes)
 
 
 async def open_upstream(
@@ -122,13 +130,53 @@ def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Back
     return encoder
 
 
-def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> ASGIApp:
-    """Build the application of a server's process. Models open when it starts.
+class _Opening:
+    """Opens a model, and has it embed a text, whenever it is called."""
 
-    ``on_ready`` is called once all are open; what it raises ends the start.
+    def __init__(self, deployed: Deployed, settings: Settings, limits: QueueLimits) -> None:
+        self._deployed = deployed
+        self._settings = settings
+        self._limits = limits
+        self._just_read = deployed.at_start
+
+    async def __call__(self) -> Embedder:
+        """Give the model once it has answered. Raises EmblemError."""
+        embedder = await asyncio.to_thread(self._open)
+        try:
+            await embedder.embed(EmbedRequest((CANARY,), lane=Lane.BULK))
+        except BaseException:
+            await embedder.aclose()
+            raise
+        return embedder
+
+    def _open(self) -> Embedder:
+        model = self._deployed.model
+        if not self._just_read:  # since then its files may have changed, and so its vectors
+            model = read_again(self._deployed, self._settings)
+        self._just_read = False
+        return open_engine(model, self._settings, self._limits)
+
+
+def _on_demand(
+    deployed: Deployed, settings: Settings, limits: QueueLimits, residency: Residency
+) -> OnDemand:
+    model = deployed.model
+    closed = Closed(model.name, model.space, deployed.predicted_bytes)
+    return OnDemand(closed, _Opening(deployed, settings, limits), residency)
+
+
+def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> ASGIApp:
+    """Build the application of a server's process.
+
+    ``on_ready`` is called once all models are open that are to be at the start; what it raises ends
+    the start.
     """
     settings = plan.settings
-    embedders: dict[str, Embedder] = {}
+    residency = Residency(plan.max_model_bytes, memory.resident_bytes, memory.give_back)
+    limits = _limits(settings, plan.max_queue_bytes)
+    embedders = {
+        one.model.name: _on_demand(one, settings, limits, residency) for one in plan.deployed
+    }
     ledger = SqliteLedger(Path(settings.home) / "emblem.db")
     fixed = [digest(settings.api_key)] if settings.api_key else []
 
@@ -136,11 +184,12 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     async def lifespan(_: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(ledger.close)
-            for model in plan.models.values():
-                embedder = await asyncio.to_thread(open_engine, model, settings)
+            for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
-                await embedder.embed(EmbedRequest((CANARY,), lane=Lane.BULK))
-                embedders[model.name] = embedder
+            stack.callback(residency.close)
+            for one in plan.deployed:
+                if one.at_start:
+                    await embedders[one.model.name].load()
             on_ready(ledger)
             yield
 
@@ -155,6 +204,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
             empty_input=settings.empty_input == "embed",
         ),
         Cl100k(plan.cl100k.read_bytes()) if plan.cl100k else None,
+        running=residency.report,
     )
     bounds = Bounds(
         settings.max_requests,

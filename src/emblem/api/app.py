@@ -20,6 +20,7 @@ from emblem.api.embeddings import Embeddings
 from emblem.api.models import described, listed, within
 from emblem.api.openapi import document
 from emblem.api.problems import not_ready
+from emblem.api.running import running
 from emblem.service import Service
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -85,7 +86,7 @@ def _operations(service: Service) -> list[Route | Mount]:
 
 
 def _models(service: Service) -> list[Route | Mount]:
-    """Routes that say what is served, in all and under one model's path."""
+    """Routes that say what is served and what runs, in all and under one model's path."""
     names = service.names
 
     async def models(_: Request) -> Response:
@@ -103,7 +104,11 @@ def _models(service: Service) -> list[Route | Mount]:
         asked = request.path_params["id"]
         return _json(described(within(served, asked, names.resolve(asked)), asked))
 
+    async def ps(_: Request) -> Response:
+        return _json(running(service.running()))
+
     return [
+        Route("/ps", ps),
         Route("/v1/models", models),
         Route("/v1/models/{id:path}", model),
         Route("/{model:path}/v1/models", own_models),

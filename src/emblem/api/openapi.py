@@ -8,6 +8,7 @@ import msgspec
 from emblem import __version__
 from emblem.api.models import ModelItem, ModelList
 from emblem.api.problems import ErrorBody
+from emblem.api.running import RunningItem, RunningList
 from emblem.api.wire import EncodingFormat
 from emblem.types import Kind, Lane, OutputType, Overflow
 
@@ -61,8 +62,9 @@ def _paths() -> JSON:
         "/v1/models/{id}": {"get": _read("getModel", "ModelItem", [one])},
         "/{model}/v1/models": {"get": _read("listModelsInPath", "ModelList", [model])},
         "/{model}/v1/models/{id}": {"get": _read("getModelInPath", "ModelItem", [model, one])},
+        "/ps": {"get": _read("listRunning", "RunningList", [], "Which models are in memory")},
         "/health": {"get": _probe("health", "The process lives.", ())},
-        "/ready": {"get": _probe("ready", "Every model answers.", (503,))},
+        "/ready": {"get": _probe("ready", "Every model that is loaded answers.", (503,))},
     }
 
 
@@ -84,12 +86,14 @@ def _embed(operation: str, parameters: list[JSON]) -> JSON:
     }
 
 
-def _read(operation: str, schema: str, parameters: list[JSON]) -> JSON:
+def _read(
+    operation: str, schema: str, parameters: list[JSON], summary: str = "What is served"
+) -> JSON:
     return {
         "operationId": operation,
-        "summary": "What is served",
+        "summary": summary,
         "parameters": parameters,
-        "responses": {"200": _answer("What is served.", schema), **_errors(_READING_STATUSES)},
+        "responses": {"200": _answer(f"{summary}.", schema), **_errors(_READING_STATUSES)},
     }
 
 
@@ -134,7 +138,8 @@ def _ref(schema: str) -> JSON:
 
 def _schemas() -> JSON:
     _, components = msgspec.json.schema_components(
-        [ErrorBody, ModelItem, ModelList], ref_template="#/components/schemas/{name}"
+        [ErrorBody, ModelItem, ModelList, RunningItem, RunningList],
+        ref_template="#/components/schemas/{name}",
     )
     return {
         **{name: _in_3_0(schema) for name, schema in components.items()},

@@ -1,6 +1,7 @@
 """How much memory this process may use: what its control groups say, not only the host."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from emblem.backends import cgroups
@@ -24,6 +25,18 @@ def resident_bytes() -> int | None:
         return int(_PAGES.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, which glibc keeps for the next time.
+
+    Measured with WordLlama, whose table is one large array: 75 MiB of 75 stayed after it was let
+    go of, and 22 after this.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # there is no such function but in glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def model_budget(memory: int | None, asked: int) -> int:

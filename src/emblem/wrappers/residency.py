@@ -52,7 +52,8 @@ class Resident(Protocol):
 class Residency:
     """Makes room for a model before it is loaded, by closing idle ones, least recently used first.
 
-    ``measure`` gives the bytes that the process takes, None where the system does not say.
+    ``measure`` gives the bytes that the process takes, None where the system does not say, and
+    ``give_back``, called in a thread of its own after models were closed, frees what they left.
     ``patience_s`` is how long a load waits for busy models to fall idle.
     """
 
@@ -60,10 +61,12 @@ class Residency:
         self,
         max_bytes: int,
         measure: Callable[[], int | None] = lambda: None,
+        give_back: Callable[[], None] = lambda: None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.max_bytes = max_bytes
         self._measure = measure
+        self._give_back = give_back
         self._patience_s = patience_s
         self._residents: list[Resident] = []
         self._turn = asyncio.Lock()
@@ -109,7 +112,9 @@ class Residency:
                     "models are busy. Please try again later.",
                     RETRY_AFTER_S,
                 ) from None
-            await self._close(leaving)
+            if leaving:
+                await self._close(leaving)
+                await asyncio.to_thread(self._give_back)
             yield
 
     async def _leaving(self, needed: int) -> list[Resident]:
@@ -124,8 +129,6 @@ class Residency:
 
     async def _close(self, leaving: list[Resident]) -> None:
         """Close idle models. None of them is used meanwhile, for all are let go of at once."""
-        if not leaving:
-            return
         log.info("%s: unloaded to make room", ", ".join(one.name for one in leaving))
         closing = [one.let_go().aclose() for one in leaving]
         for outcome in await asyncio.gather(*closing, return_exceptions=True):

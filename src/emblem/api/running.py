@@ -1,0 +1,75 @@
+"""GET /ps: which models are in memory, and what they have to do."""
+
+import msgspec
+
+from emblem.types import Lane, Occupancy, Queued, Residence
+
+
+class LaneItem(msgspec.Struct, frozen=True):
+    """What waits in one lane: requests, their tokens, and the seconds that they will take."""
+
+    requests: int
+    tokens: int
+    seconds: float
+
+
+class RunningItem(msgspec.Struct, frozen=True):
+    """One served model. Ages are in seconds; ``requests`` counts those in progress."""
+
+    name: str
+    state: str
+    predicted_bytes: int
+    loaded_seconds_ago: float | None
+    used_seconds_ago: float | None
+    requests: int
+    queue: dict[str, LaneItem]
+    rows: int
+    tokens: int
+    seconds_per_token: float | None
+    problem: str | None
+
+
+class RunningList(msgspec.Struct, frozen=True):
+    """Every served model, and the memory of the process that serves them."""
+
+    models: list[RunningItem]
+    loaded_bytes: int
+    max_model_bytes: int
+    resident_bytes: int | None
+
+
+def running(occupancy: Occupancy) -> bytes:
+    """Give the body of the answer."""
+    return msgspec.json.encode(
+        RunningList(
+            models=[_item(one) for one in occupancy.models],
+            loaded_bytes=occupancy.loaded_bytes,
+            max_model_bytes=occupancy.max_model_bytes,
+            resident_bytes=occupancy.resident_bytes,
+        )
+    )
+
+
+def _item(one: Residence) -> RunningItem:
+    work = one.work
+    queued = {lane: work.queued.get(lane, Queued()) for lane in Lane}
+    return RunningItem(
+        name=one.name,
+        state=one.state,
+        predicted_bytes=one.predicted_bytes,
+        loaded_seconds_ago=_rounded(one.loaded_s),
+        used_seconds_ago=_rounded(one.idle_s),
+        requests=one.requests,
+        queue={
+            lane.value: LaneItem(it.requests, it.tokens, round(it.seconds, 3))
+            for lane, it in queued.items()
+        },
+        rows=work.rows,
+        tokens=work.tokens,
+        seconds_per_token=work.seconds_per_token,
+        problem=one.problem,
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
