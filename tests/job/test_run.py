@@ -255,7 +255,7 @@ def test_shards_of_another_job_or_not_all_of_them_are_refused(text: Path, tmp_pa
         ([first, third], "missing: shard 2/3"),
         ([first, second, third, first], "shard 1/3 is given twice"),
         ([first, second, other.places.out], r"is of another job than .*: .* dimensions \(4\)"),
-        ([text], "text.jsonl has no text.shard.json beside it"),
+        ([text], "text.jsonl has no text.jsonl.shard.json beside it"),
         ([tmp_path / "gone.jsonl"], "there is no .*gone.jsonl"),
     ):
         with pytest.raises(InvalidRequest, match=said):

@@ -76,6 +76,10 @@ OverflowOption = Annotated[
 VectorColumnOption = Annotated[
     str, typer.Option("--vector-column", metavar="NAME", help="what the vectors' column is called")
 ]
+OverflowColumnOption = Annotated[
+    str,
+    typer.Option("--overflow-column", metavar="NAME", help="what tells of texts too long"),
+]
 ErrorsOption = Annotated[
     str | None,
     typer.Option("--errors", metavar="FILE", help="for rows that failed (OUT.errors.jsonl)"),
@@ -115,6 +119,7 @@ def embed(
     kind: KindOption = None,
     overflow: OverflowOption = None,
     vector_column: VectorColumnOption = "embedding",
+    overflow_column: OverflowColumnOption = "overflow",
     errors: ErrorsOption = None,
     shard: ShardOption = None,
     estimate: EstimateOption = False,
@@ -136,7 +141,7 @@ def embed(
         out=output,
         column=column,
         input_format=input_format,
-        choices=choices(kind, dimensions, overflow, dtype, vector_column),
+        choices=choices(kind, dimensions, overflow, dtype, (vector_column, overflow_column)),
         shard=shard,
         errors=errors,
         model=model,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from emblem.config import Settings
 from emblem.errors import InvalidRequest
 from emblem.files.formats import SOURCES, SUFFIXES
-from emblem.files.ports import Files
+from emblem.files.ports import Files, Scan
 from emblem.job import Choices, NumberFormat
 from emblem.types import Kind, Overflow
 
@@ -52,18 +52,29 @@ class Given:
 
 
 def choices(
-    kind: str | None, dimensions: int | None, overflow: str | None, dtype: str, vector_column: str
+    kind: str | None,
+    dimensions: int | None,
+    overflow: str | None,
+    dtype: str,
+    columns: tuple[str, str],
 ) -> Choices:
-    """Read the words of a command line. Raises InvalidRequest."""
+    """Read the words of a command line; ``columns`` are the vectors' and the overflow's.
+
+    Raises InvalidRequest.
+    """
     made = Choices(
         kind=None if kind is None else _word("--kind", kind, Kind),
         dimensions=dimensions,
         overflow=None if overflow is None else _word("--overflow", overflow, Overflow),
         dtype=_word("--dtype", dtype, NumberFormat),
-        vector_column=vector_column,
+        vector_column=columns[0],
+        overflow_column=columns[1],
     )
-    if not vector_column or vector_column == made.overflow_column:
-        raise InvalidRequest(f"--vector-column is {vector_column!r}; it must be another name")
+    if not all(columns) or columns[0] == columns[1]:
+        raise InvalidRequest(
+            f"--vector-column is {columns[0]!r} and --overflow-column {columns[1]!r}; they must be "
+            "two names"
+        )
     return made
 
 
@@ -72,6 +83,16 @@ def _word(flag: str, given: str, words: type[Word]) -> Word:
         return words(given)
     except ValueError:
         raise InvalidRequest(f"{flag} is {given!r}; it must be {', '.join(words)}") from None
+
+
+def refuse_clash(scan: Scan, choices: Choices) -> None:
+    """Raise InvalidRequest where the input has a column of a name that the output needs."""
+    for column in (choices.vector_column, choices.overflow_column):
+        if column in scan.columns:
+            raise InvalidRequest(
+                f"the input has a column {column!r} already, where the output would put its own; "
+                "--vector-column and --overflow-column give those other names"
+            )
 
 
 def names_files(inputs: tuple[str, ...]) -> bool:

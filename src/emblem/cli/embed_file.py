@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from emblem import job as jobs
-from emblem.cli.embed_asked import Asked, Given, find
+from emblem.cli.embed_asked import Asked, Given, find, refuse_clash
 from emblem.cli.embed_model import Opened, opened, overflow_rule
 from emblem.cli.embed_report import (
     Summary,
@@ -43,7 +43,8 @@ def embed(asked: Asked) -> int:
         _refuse_inside(places, asked)
         seen = stamp(given.files)
         source, scan = _scanned(given, asked, typed=sink.typed)
-        _refuse_clash(scan, asked, places.out)
+        if places.out.suffix.lower() != ".npy":  # which has no columns
+            refuse_clash(scan, asked.choices)
 
         async def work() -> Summary:
             async with opened(asked) as one:
@@ -151,18 +152,6 @@ def _refuse_inside(places: Places, asked: Asked) -> None:
         for path in (places.out, places.errors):
             if path.resolve() == folder or (folder.is_dir() and folder in path.resolve().parents):
                 raise InvalidRequest(f"{path} would be written into {one}, which is read")
-
-
-def _refuse_clash(scan: Scan, asked: Asked, out: Path) -> None:
-    if out.suffix.lower() == ".npy":  # which has no columns
-        return
-    for column in (asked.choices.vector_column, asked.choices.overflow_column):
-        if column in scan.columns:
-            flag = "; --vector-column gives the vectors' another name"
-            raise InvalidRequest(
-                f"the input has a column {column!r} already, which the output needs"
-                + (flag if column == asked.choices.vector_column else "; rename it")
-            )
 
 
 def _layout(one: Opened, asked: Asked, scan: Scan) -> Layout:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from emblem.cli.embed_asked import Asked, find, names_files
+from emblem.cli.embed_asked import Asked, find, names_files, refuse_clash
 from emblem.cli.embed_model import Opened, opened, overflow_rule
 from emblem.cli.embed_report import many, say, too_long
 from emblem.errors import InvalidRequest
@@ -39,10 +39,7 @@ def embed(asked: Asked) -> int:
 def _of_files(asked: Asked, folder: Path) -> Iterator[Chunk]:
     given = find(asked, folder / "stdin")
     source: Source = formats.source(given.format)(given.files, asked.column)
-    columns = source.scan(typed=False).columns
-    for column in (asked.choices.vector_column, asked.choices.overflow_column):
-        if column in columns:
-            raise InvalidRequest(f"the input has a column {column!r} already")
+    refuse_clash(source.scan(typed=False), asked.choices)
     if given.skipped and not asked.quiet:
         say(f"{many(given.skipped, 'file')} of other formats left out")
     return source.chunks(CHUNK_ROWS)
@@ -99,9 +96,13 @@ async def _print(asked: Asked, chunks: Iterator[Chunk], called: str) -> Tally:
 
 
 def _layout(one: Opened, asked: Asked) -> Layout:
-    dtype = asked.choices.dtype
-    dimensions = asked.choices.dimensions or one.space.width
-    return Layout(dtype.numbers(dimensions), dtype.dtype, vector_column=asked.choices.vector_column)
+    choices = asked.choices
+    return Layout(
+        choices.dtype.numbers(choices.dimensions or one.space.width),
+        choices.dtype.dtype,
+        vector_column=choices.vector_column,
+        overflow_column=choices.overflow_column,
+    )
 
 
 def _write(sink: JsonlSink, part: Part) -> None:

@@ -42,12 +42,12 @@ class Places:
 
 def sidecar_of(out: Path) -> Path:
     """Give the file that says of a shard which job it is a part of."""
-    return out.with_suffix(".shard.json")
+    return out.with_name(f"{out.name}.shard.json")
 
 
 def errors_of(out: Path) -> Path:
     """Give the file that names the rows that failed, where nobody says another."""
-    return out.with_suffix(".errors.jsonl")
+    return out.with_name(f"{out.name}.errors.jsonl")
 
 
 def finish(

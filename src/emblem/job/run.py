@@ -57,6 +57,7 @@ def identity(
         "overflow": choices.overflow,
         "dtype": choices.dtype,
         "vector column": choices.vector_column,
+        "overflow column": choices.overflow_column,
         "format": suffix,
         "shard": str(shard),
     }

@@ -15,6 +15,9 @@ from emblem.job.finish import Places, errors_of, prepare, settle, sidecar_of
 from emblem.job.journal import Journal
 from emblem.job.values import Failure, Identity, NumberFormat, Shard, Tally
 
+# What stands beside a shard and begins as it does.
+BESIDE = (".errors.jsonl", ".shard.json", ".rows.npy")
+
 OWN = "shard"  # the one word of an identity in which the shards of a job differ
 
 
@@ -40,9 +43,13 @@ def merge(
 ) -> Tally:
     """Make one output of all shards of a job, in their order, whatever order they are given in.
 
-    Raises InvalidRequest where one is missing, or is of another job.
+    What else has the name of a shard, as a pattern of the shell finds it, is left out. Raises
+    InvalidRequest where a shard is missing, or is of another job.
     """
-    found = sorted(((_about(path), path) for path in shards), key=lambda one: one[0].number)
+    wanted = [path for path in shards if not path.name.endswith(BESIDE)]
+    found = sorted(((_about(path), path) for path in wanted), key=lambda one: one[0].number)
+    if not found:
+        raise InvalidRequest("there are no shards among these files")
     _check(found)
     first = found[0][0]
     if out.suffix.lower() != first.job["format"]:
@@ -96,8 +103,13 @@ def _check(found: Sequence[tuple[About, Path]]) -> None:
 
 def _layout(about: About) -> Layout:
     dtype = NumberFormat(str(about.job["dtype"])).dtype
-    column = str(about.job["vector column"])
-    return Layout(about.numbers, dtype, vector_column=column, about=about.about)
+    return Layout(
+        about.numbers,
+        dtype,
+        vector_column=str(about.job["vector column"]),
+        overflow_column=str(about.job["overflow column"]),
+        about=about.about,
+    )
 
 
 def _failures(shards: Sequence[Path]) -> Iterator[Failure]:
