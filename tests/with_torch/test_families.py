@@ -6,12 +6,13 @@ from random import Random
 import pytest
 from tokenizers import Tokenizer
 
-from agreement import disagreements
+from agreement import disagreements, embed
+from emblem.model import Modules
 from emblem.types import Kind
 from golden_texts import few
 from tiny_models import WORDS
 from with_torch.families import FAMILIES, Family
-from with_torch.understanding import embed, theirs, understood
+from with_torch.opening import theirs, understood
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
@@ -45,5 +46,6 @@ def test_texts_of_many_lengths_at_once_have_the_vectors_that_the_library_gives_t
     folder = folders[family.name]
     texts = around_boundaries(family, folder) + few(len(family.name), 25)
     texts = [text for text in texts if text.strip()]
-    ours = embed(understood(family, folder), texts, kind)
+    assert isinstance(understood(folder).encoder, Modules)
+    (ours,) = embed(folder, texts, kind=kind)
     assert disagreements(ours, theirs(folder, texts, kind), texts) == []

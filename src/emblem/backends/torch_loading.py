@@ -88,8 +88,7 @@ def place(name: str) -> torch.device:
 
 def load(modules: Modules, device: torch.device) -> SentenceTransformer:
     """Load a folder in float32, without its code and without the network, or raise ModelError."""
-    transformers.utils.logging.disable_progress_bar()
-    with _LOADING, _reports() as reports:
+    with _LOADING, _quiet(), _reports() as reports:
         try:
             library = SentenceTransformer(
                 str(modules.folder),
@@ -134,7 +133,7 @@ def inputs_of(
     return Inputs(
         type_ids="token_type_ids" in features,
         prompt_length=excludes,
-        padding=padding if padding is not None and 0 <= padding < rows else 0,
+        padding=padding if isinstance(padding, int) and 0 <= padding < rows else 0,
         vocabulary=rows,
         probes=tuple(_window(tokenizer, text, "")[0] for text in _PROBES[:3]),
     )
@@ -203,6 +202,19 @@ def _first_difference(ours: list[int], theirs: list[int]) -> str:
         f"from place {place}, {ours[place : place + 5]} and not {theirs[place : place + 5]} "
         f"({len(ours)} and {len(theirs)} ids)"
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep bars and tables out of the log; what the tables say is looked at here."""
+    own = transformers.utils.logging
+    own.disable_progress_bar()
+    before = own.get_verbosity()
+    own.set_verbosity_error()
+    try:
+        yield
+    finally:
+        own.set_verbosity(before)
 
 
 @contextmanager
