@@ -106,6 +106,7 @@ def env(
     ] = None,
     host: HostOption = None,
     port: PortOption = None,
+    as_json: JsonOption = False,
     home: HomeOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -113,7 +114,11 @@ def env(
     settings = loaded(home, config, {"host": host, "port": port}).settings
     with ledger(settings) as book:
         key, secret = book.issue(name or _env_name(), now=time.time())
-    typer.echo(f"export OPENAI_BASE_URL={shlex.quote(base_url(settings.host, settings.port))}")
+    url = base_url(settings.host, settings.port)
+    if as_json:
+        _json({"base_url": url, "key": secret, "name": key.name})
+        return
+    typer.echo(f"export OPENAI_BASE_URL={shlex.quote(url)}")
     typer.echo(f"export OPENAI_API_KEY={shlex.quote(secret)}")
     if sys.stdout.isatty():
         typer.echo(f'# the key {key.name!r}; to set both at once: eval "$(emblem env)"', err=True)
@@ -123,6 +128,7 @@ def rebind(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="names that were served before")
     ],
+    as_json: JsonOption = False,
     home: HomeOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -139,10 +145,14 @@ def rebind(
                 raise InvalidRequest(f"no space is recorded for {name!r}; recorded names: {known}")
         for name in names:
             book.unbind(name)
-            typer.echo(
-                f"{name!r} stood for {spaces[name][1]}. The space that it serves at the next start "
-                "is recorded in its place; fill every index under this name anew."
-            )
+    if as_json:
+        _json([{"name": name, "space": spaces[name][1]} for name in names])
+        return
+    for name in names:
+        typer.echo(
+            f"{name!r} stood for {spaces[name][1]}. The space that it serves at the next start is "
+            "recorded in its place; fill every index under this name anew."
+        )
 
 
 def _env_name() -> str:
