@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from huggingface_hub import constants
 
 from emblem.errors import ConfigError, ModelError, SourcesExhausted
 from emblem.models import catalog, hub
-from emblem.models.identity import name_of
+from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
 from models.small_source import (
     COMMIT,
@@ -33,7 +35,8 @@ from models.small_source import (
 
 OTHER = WEIGHTS[::-1]
 OPEN_FILES = {
-    "modules.json": b'[{"type": "sentence_transformers.models.Transformer", "path": ""}]',
+    "modules.json": b'[{"type": "sentence_transformers.models.Transformer", "path": ""},'
+    b'{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]',
     "config.json": b"{}",
     "tokenizer.json": TOKENIZER,
     "model.safetensors": WEIGHTS,
@@ -581,3 +584,169 @@ def test_a_home_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> Non
     (tmp_path / "home").write_text("a file")
     with pytest.raises(ModelError, match=r"small cannot be kept: .*home"):
         Library(tmp_path / "home", ("hub",)).fetch("small")
+
+
+# -- names, variants, removal ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def graph_hub(open_hub: SmallHub) -> SmallHub:
+    """A repository with a graph beside its safetensors."""
+    open_hub.files["onnx/model_quantized.onnx"] = b"graph"
+    return open_hub
+
+
+def test_a_short_name_means_the_catalogues_model(
+    tmp_path: Path, small_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "ROWS", (replace(row(), short_names=("tiny", "little:22m")),))
+    library = Library(tmp_path / "home", ("hub",))
+    folder = library.fetch("tiny")
+    assert folder == tmp_path / "home" / "models" / "small"
+    for name in ("small", "tiny:latest", "little:22m", REPOSITORY, f"{REPOSITORY}@{COMMIT}"):
+        assert library.find(name) == folder
+        assert name_of(name) == "small"
+    assert library.installed() == ["small"]
+
+
+def test_a_variant_is_kept_and_served_under_a_name_of_its_own() -> None:
+    named = identify("org/open:quantized@v1")
+    assert (named.name, named.base, named.variant, named.revision) == (
+        "org/open:quantized",
+        "org/open",
+        "quantized",
+        "v1",
+    )
+    assert identify("org/open", "v1", "quantized") == named
+    assert identify("org/open:quantized", "v1", "quantized") == named
+    assert identify("small", variant="quantized").name == "small:quantized"
+    assert identify("small:quantized").row is catalog.ROWS[0]
+
+
+def test_the_variant_asked_for_is_the_one_that_the_hub_is_asked_for(
+    tmp_path: Path, graph_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[catalog.Asset] = []
+
+    def bring(self: hub.Hub, asset: catalog.Asset, into: Path, progress: object) -> str:
+        asked.append(asset)
+        (into / "model.safetensors").write_bytes(WEIGHTS)
+        return COMMIT
+
+    monkeypatch.setattr(hub.Hub, "bring", bring)
+    library = Library(tmp_path / "home", ("hub",))
+    plain, variant = library.fetch("org/open"), library.fetch("org/open:quantized@v1")
+    assert plain != variant
+    assert [one.hub for one in asked] == [
+        catalog.Repository("org/open"),
+        catalog.Repository("org/open", "v1", "quantized"),
+    ]
+    assert library.installed() == ["org/open", "org/open:quantized"]
+    assert library.find("org/open", None, "quantized") == variant
+    assert library.fetch("small:quantized") != library.fetch("small")
+    assert asked[-2].hub == catalog.Repository(REPOSITORY, COMMIT, "quantized")
+
+
+@pytest.mark.parametrize(
+    ("reference", "revision", "variant", "why"),
+    [
+        ("org/open@v1", "v2", "", "names the revision v1, and v2 is asked for too"),
+        ("org/open:a", None, "b", "names the variant a, and b is asked for too"),
+        (".", "v1", "", "is a folder, which has no revision v1"),
+        ("small:a@main", None, "", "small: the catalogue pins its revision"),
+        ("cl100k_base", None, "a", "cl100k_base is no model"),
+    ],
+)
+def test_what_contradicts_itself_is_said(
+    reference: str, revision: str | None, variant: str, why: str
+) -> None:
+    with pytest.raises(ModelError, match=why):
+        identify(reference, revision, variant)
+
+
+def test_a_row_without_a_repository_has_no_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = replace(row(), asset=replace(row().asset, hub=None))
+    monkeypatch.setattr(catalog, "ROWS", (alone,))
+    with pytest.raises(ModelError, match="small has no variants, and so none called quantized"):
+        Library(tmp_path).find("small:quantized")
+    with pytest.raises(ModelError, match="small has one revision only, and none called main"):
+        Library(tmp_path).find("small@main")
+
+
+def test_a_gated_row_that_could_not_be_had_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "ROWS", (replace(row(), gated=True),))
+    with pytest.raises(
+        SourcesExhausted,
+        match=r"small is gated: accept its licence at https://huggingface\.co/org/small, set HF_T",
+    ) as caught:
+        Library(tmp_path / "home", ("hub",)).fetch("small")
+    assert "hub: http://127.0.0.1:9 cannot be used" in str(caught.value)
+
+
+def test_what_was_fetched_by_its_repositorys_name_is_found_once_the_catalogue_knows_it(
+    tmp_path: Path, open_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path / "home", ("hub",))
+    folder = library.fetch("org/open")
+    asset = catalog.Asset("open", hub=catalog.Repository("org/open", COMMIT))
+    monkeypatch.setattr(catalog, "ROWS", (replace(row(), asset=asset),))
+    assert library.find("open") == library.find("org/open") == folder
+    moved = replace(asset, hub=catalog.Repository("org/open", "d" * 40))
+    monkeypatch.setattr(catalog, "ROWS", (replace(row(), asset=moved),))
+    assert library.find("open") is None
+
+
+def test_a_removed_model_is_gone_whole_and_may_come_again(
+    tmp_path: Path, small_hub: SmallHub
+) -> None:
+    library = Library(tmp_path / "home", ("hub",))
+    folder = library.fetch("small")
+    known = library.known("small")
+    assert known is not None
+    assert library.in_folder(folder) == known
+    assert library.remove("small") == known
+    assert known.bytes == len(WEIGHTS) + len(TOKENIZER)
+    assert not folder.exists()
+    assert _partials(tmp_path / "home") == []
+    assert library.known("small") is None
+    with pytest.raises(ModelError, match="small is not here; emblem list shows what is"):
+        library.remove("small")
+    assert library.fetch("small") == folder
+
+
+def test_a_model_that_is_being_fetched_is_removed_only_afterwards(
+    tmp_path: Path, small_hub: SmallHub
+) -> None:
+    home = tmp_path / "home"
+    small_hub.stall = True
+    with _child(home, HF_ENDPOINT=small_hub.url):
+        assert small_hub.halfway.wait(60)
+        removal: Future[str] = Future()
+
+        def remove() -> None:
+            removal.set_result(Library(home).remove("small").name)
+
+        waiting = threading.Thread(target=remove)
+        waiting.start()
+        small_hub.released.set()
+        waiting.join(60)
+    assert removal.result(0) == "small"
+    assert not (home / "models" / "small").exists()
+
+
+def test_a_folder_that_cannot_be_moved_is_one_clear_error(
+    tmp_path: Path, small_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path / "home", ("hub",))
+    library.fetch("small")
+
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ModelError, match=r"small cannot be removed: .*small: Permission denied"):
+        library.remove("small")

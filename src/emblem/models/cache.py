@@ -6,14 +6,17 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import constants
 
+from emblem.errors import ModelError
 from emblem.models import document
 from emblem.models.catalog import Asset, Repository
+from emblem.models.onnx import external_files
 from emblem.models.progress import Progress, watching
-from emblem.models.repository import chosen
+from emblem.models.repository import is_ours, needed
 from emblem.models.sources import Unavailable
 
 # What a complete copy has; the optional ones must be known not to exist where they are not there.
 _NEEDED = ("modules.json", "config.json", "tokenizer.json")
+_UNDESCRIBED = ("Normalize", "StaticEmbedding")  # the modules without a config.json
 _OPTIONAL = (
     "tokenizer_config.json",
     "sentence_bert_config.json",
@@ -59,8 +62,9 @@ class Cache:
             if _cached(repository.id, name, commit) is None:
                 raise Unavailable(f"{repository.id} is in it in part, without {name}")
         names = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*")]
-        wanted = [name for name in chosen(names) if (snapshot / name).is_file()]
-        for name in _promised(snapshot):
+        names = [name for name in names if (snapshot / name).is_file()]
+        wanted = _wanted(names, snapshot, repository)
+        for name in _promised(snapshot, wanted):
             if name not in wanted:
                 raise Unavailable(f"{repository.id} is in it in part, without {name}")
         for name in wanted:
@@ -76,14 +80,30 @@ def _cached(repository: str, name: str, revision: str | None) -> object:
     )
 
 
-def _promised(snapshot: Path) -> list[str]:
+def _wanted(names: list[str], snapshot: Path, repository: Repository) -> list[str]:
+    """Give the files that the model is made of, if a part of its repository can tell."""
+    try:
+        if not repository.variant and not is_ours(snapshot):
+            raise Unavailable("which of its weights fit best, a part of a repository cannot tell")
+        wanted = needed(names, snapshot, repository)
+        for name in wanted:
+            if name.endswith(".onnx"):
+                external_files(snapshot / name)
+    except ModelError as error:
+        raise Unavailable(str(error)) from None
+    return wanted
+
+
+def _promised(snapshot: Path, wanted: list[str]) -> list[str]:
     """Give the files that the files of a cached repository say it has."""
     modules = document.read_list(snapshot / "modules.json")
     names = [
         f"{module.get('path', str)}/config.json"
         for module in modules
-        if module.get("path", str) and not module.need("type", str).endswith("Normalize")
+        if module.get("path", str) and not module.need("type", str).endswith(_UNDESCRIBED)
     ]
+    if any(name.endswith((".onnx", ".xml")) for name in wanted):
+        return names
     index = snapshot / "model.safetensors.index.json"
     if (snapshot / "model.safetensors").is_file() or not index.is_file():
         return [*names, "model.safetensors"]

@@ -24,7 +24,7 @@ from huggingface_hub.utils.tqdm import tqdm
 from emblem.errors import ModelError
 from emblem.models.catalog import Asset, PinnedFile, Repository
 from emblem.models.progress import Progress, watching
-from emblem.models.repository import check_loadable, chosen
+from emblem.models.repository import deciding, needed
 from emblem.models.safetensors import file_digest
 from emblem.models.sources import Forbidden, Unavailable
 
@@ -64,13 +64,9 @@ class Hub:
         self, asset: Asset, repository: Repository, into: Path, progress: Progress
     ) -> str | None:
         commit, siblings = _listing(repository)
-        wanted = (
-            [file.in_hub for file in asset.files]
-            if asset.files
-            else chosen([sibling.rfilename for sibling in siblings])
+        wanted = [file.in_hub for file in asset.files] or _needed(
+            repository, commit, [sibling.rfilename for sibling in siblings], into
         )
-        if not asset.files:
-            check_loadable(repository.id, [sibling.rfilename for sibling in siblings])
         sizes = [sibling.size for sibling in siblings if sibling.rfilename in wanted]
         total = asset.size or sum(size or 0 for size in sizes) or None
         with watching(into, progress, f"{asset.name} from the hub", total):
@@ -85,6 +81,13 @@ class Hub:
                 if sibling.rfilename in wanted:
                     _check_sibling(sibling, into / sibling.rfilename)
         return commit
+
+
+def _needed(repository: Repository, commit: str, names: list[str], into: Path) -> list[str]:
+    """Fetch the small files that say which others are needed."""
+    for name in deciding(repository.id, names):
+        _translated(partial(_download, repository.id, name, commit, into))
+    return needed(names, into, repository)
 
 
 @contextmanager
