@@ -115,7 +115,9 @@ async def _run(model: Model, settings: Settings) -> _Seen:
         checks = await _checks(model, embedder)
         short = await pace(embedder, [canaries.SENTENCE] * 16)
         long = await pace(embedder, passages())
-        return _Seen(checks, load_s, round(short, 1), round(long, 1), resident_bytes())
+        resident = resident_bytes()  # before torch comes in, and takes threads and memory too
+        checks.append(await _compared(model, embedder))
+        return _Seen(checks, load_s, round(short, 1), round(long, 1), resident)
     except InvalidResult as error:
         return _Seen([canaries.Check("finite", False, error.what)], load_s)
     finally:
@@ -144,7 +146,6 @@ async def _checks(model: Model, embedder: Embedder) -> list[Check]:
         of_kind = [await _vectors(embedder, [canaries.SENTENCE], kind) for kind in kinds]
         plain = await _vectors(embedder, [canaries.SENTENCE])
         checks.append(canaries.prompted(plain, of_kind))
-    checks.append(await _compared(model, list(canaries.SHORT), together[: len(canaries.SHORT)]))
     return checks
 
 
@@ -161,7 +162,7 @@ def _stacked(parts: list[Vectors]) -> Any:
     return np.concatenate(parts)
 
 
-async def _compared(model: Model, texts: list[str], ours: Vectors) -> Check:
+async def _compared(model: Model, embedder: Embedder) -> Check:
     """Embed the same texts with sentence-transformers, where that can be."""
     from importlib.util import find_spec
 
@@ -174,11 +175,13 @@ async def _compared(model: Model, texts: list[str], ours: Vectors) -> Check:
         return canaries.Check(name, None, "is not installed here, so nothing was compared")
     if folder is None:
         return canaries.Check(name, None, "does not read this layout, so nothing was compared")
+    texts = list(canaries.SHORT)
     try:
         theirs = await asyncio.to_thread(_theirs, folder, texts)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library raises is its answer
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return canaries.Check(name, None, f"could not load it: {text[:200]}")
+    ours = await _vectors(embedder, texts)
     return canaries.agreement(ours, theirs, exact=not isinstance(model.encoder, Graph))
 
 
