@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from emblem import __version__
@@ -29,7 +30,7 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
     lines = [
         f"Emblem {__version__} on {url.removesuffix('/v1')} (its API: {url.removesuffix('/v1')}/docs)",
         "",
-        *(line for one in models for line in _model(one)),
+        *(line for one in models for line in _model(one, plan.on_first_use)),
         *_aliases(plan.served),
         *_keys(loaded, keys, secret),
         *_use(url, models[0].name, loaded, secret),
@@ -37,7 +38,7 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
     return "\n".join(lines)
 
 
-def _model(one: Served) -> list[str]:
+def _model(one: Served, on_first_use: Collection[str]) -> list[str]:
     model = one.model
     languages = ", ".join(model.languages) or "languages unknown"
     length = model.tokenization.max_length
@@ -46,9 +47,10 @@ def _model(one: Served) -> list[str]:
         if length
         else "reads texts of any length"
     )
+    later = "; loaded on first use" if model.name in on_first_use else ""
     return [
         f"  {one.name}: {model.width} numbers; {languages}; {reads}",
-        f"    space {model.space}",
+        f"    space {model.space}{later}",
     ]
 
 

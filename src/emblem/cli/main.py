@@ -19,6 +19,7 @@ from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.keys import env, keys, rebind
 from emblem.cli.merge import merge
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
+from emblem.cli.ps import PS_EPILOG, ps
 from emblem.cli.pull import PULL_EPILOG, pull
 from emblem.cli.recommend import RECOMMEND_EPILOG, recommend
 from emblem.cli.run import run as run_command
@@ -130,6 +131,7 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("recommend", epilog=RECOMMEND_EPILOG)(recommend)
     app.command("check", epilog=CHECK_EPILOG)(check)
     app.command("run")(run_command)
+    app.command("ps", epilog=PS_EPILOG)(ps)
     app.add_typer(keys, name="keys")
     app.command("env")(env)
     app.add_typer(config, name="config")

@@ -1,0 +1,158 @@
+"""``emblem ps``: what a running server has in memory, and what it has to do."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emblem.cli.options import (
+    ConfigOption,
+    HomeOption,
+    HostOption,
+    JsonOption,
+    PortOption,
+    loaded,
+)
+from emblem.errors import ConfigError, DeploymentFailed
+
+if TYPE_CHECKING:
+    from emblem.api.running import RunningItem, RunningList
+    from emblem.config import Settings
+
+TIMEOUT_S = 10.0
+KEYS = ("EMBLEM_API_KEY", "OPENAI_API_KEY")
+
+PS_EPILOG = """
+The server's key is taken from EMBLEM_API_KEY or OPENAI_API_KEY, and from no flag.
+
+[bold]Examples[/bold]
+
+  [cyan]emblem ps[/cyan]
+
+  [cyan]emblem ps --base-url http://gpu.example.org:8080/v1 --json[/cyan]
+"""
+
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="ask this server, not the one of the settings"),
+]
+
+
+def ps(
+    base_url: BaseUrlOption = None,
+    as_json: JsonOption = False,
+    host: HostOption = None,
+    port: PortOption = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List the models of a running server: which are in memory, and what waits for them."""
+    from emblem.cli.output import print_json
+
+    settings = loaded(home, config, {"host": host, "port": port}).settings
+    found = _running(_address(base_url, settings), direct=base_url is None)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _address(base_url: str | None, settings: "Settings") -> str:
+    """Give the address of the list, beside the ``/v1`` that clients are given."""
+    from emblem.cli.address import base_url as own
+
+    url = (base_url or own(settings.host, settings.port)).rstrip("/")
+    return f"{url.removesuffix('/v1')}/ps"
+
+
+def _running(address: str, *, direct: bool) -> "RunningList":
+    """Ask the server; ``direct`` is without whatever proxy the environment names."""
+    import httpx2
+    import msgspec
+
+    from emblem.api.running import RunningList
+
+    try:
+        with httpx2.Client(timeout=TIMEOUT_S, trust_env=not direct) as client:
+            answer = client.get(address, headers=_headers())
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        raise ConfigError(
+            f"--base-url is {address.removesuffix('/ps')!r}; it must be like "
+            "http://127.0.0.1:8080/v1"
+        ) from None
+    except httpx2.RequestError as error:
+        raise DeploymentFailed(
+            f"no server answers at {address} ({str(error) or type(error).__name__}); start one with "
+            "emblem serve, or name another with --base-url or --port"
+        ) from None
+    if answer.status_code == httpx2.codes.UNAUTHORIZED:
+        raise ConfigError(_refused(address))
+    try:
+        if answer.status_code == httpx2.codes.OK:
+            return msgspec.json.decode(answer.content, type=RunningList)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    raise DeploymentFailed(
+        f"{address} answers {answer.status_code}, and not with a list of models: is it Emblem?"
+    )
+
+
+def _headers() -> dict[str, str]:
+    name, key = _key()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{name} has characters that no key has, such as a line break")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _key() -> tuple[str, str]:
+    """Give the variable that a key is in, and the key; "" where there is none."""
+    from emblem.config import environment
+
+    variables = environment()
+    return next(((name, variables[name]) for name in KEYS if variables.get(name)), ("", ""))
+
+
+def _refused(address: str) -> str:
+    name, _ = _key()
+    if not name:
+        return f"{address} wants a key: set {' or '.join(KEYS)}; emblem keys create NAME makes one"
+    return f"{address} refuses the key in {name}; emblem keys create NAME makes one"
+
+
+def _show(found: "RunningList") -> None:
+    from emblem.cli.output import print_table, size
+
+    head = ("name", "state", "memory", "requests", "waiting", "tokens", "tokens/s", "used")
+    rows = [_row(one) for one in found.models]
+    print_table(head, rows, "memory requests waiting tokens tokens/s")
+    for one in found.models:
+        if one.problem:
+            typer.echo(f"{one.name}: {one.problem}", err=True)
+    resident = (
+        "" if found.resident_bytes is None else f"; the server takes {size(found.resident_bytes)}"
+    )
+    bound = size(found.max_model_bytes) if found.max_model_bytes < 1 << 60 else "any amount"
+    typer.echo(f"Loaded: {size(found.loaded_bytes)} of {bound}{resident}.", err=True)
+
+
+def _row(one: "RunningItem") -> tuple[str, ...]:
+    from emblem.cli.output import size
+
+    speed = one.seconds_per_token
+    waiting = sum(lane.seconds for lane in one.queue.values())
+    return (
+        one.name,
+        one.state,
+        size(one.predicted_bytes),
+        str(one.requests),
+        f"{waiting:.1f} s",
+        str(one.tokens),
+        f"{1 / speed:.0f}" if speed else "",
+        "never" if one.used_seconds_ago is None else f"{_age(one.used_seconds_ago)} ago",
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
