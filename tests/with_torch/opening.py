@@ -1,4 +1,4 @@
-"""Folders opened by hand, and the library's own vectors of texts."""
+"""Folders opened by hand, and the library's own vectors of texts. See ``families`` on imports."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from emblem.backends.torch import TorchBackend
 from emblem.core.tokenize import TextTokenizer
 from emblem.model import Model
 from emblem.models import layout, tokenizer
@@ -22,7 +21,9 @@ def reader(model: Model) -> TextTokenizer:
     return TextTokenizer(tokenizer.load(own), max_length=own.max_length, strip=own.strip)
 
 
-def backend(folder: Path, **options: Any) -> TorchBackend:
+def backend(folder: Path, **options: Any) -> Any:
+    from emblem.backends.torch import TorchBackend
+
     model = understood(folder)
     return TorchBackend(model, reader(model), **{"device": "cpu", "threads": 2, **options})
 

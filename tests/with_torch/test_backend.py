@@ -213,6 +213,13 @@ def test_a_group_that_memory_does_not_hold_is_run_in_parts(
         stream.run(row(8))
 
 
+def test_scores_are_counted_where_attention_writes_them_out(folders: dict[str, Path]) -> None:
+    """MPNet adds a bias for each distance to its scores, and knows no attention without them."""
+    written, fused = backend(folders["mpnet"]), backend(folders["distilbert"])
+    assert (written._numbers.heads, fused._numbers.heads) == (4, 0)
+    assert written.row_bytes(1000) > fused.row_bytes(1000) > 1000 * 4 * (48 + 96)
+
+
 def test_a_closed_backend_opens_no_stream(folders: dict[str, Path]) -> None:
     opened = backend(folders["t5"])
     opened.close()

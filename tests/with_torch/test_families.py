@@ -1,5 +1,6 @@
 """The torch extra against sentence-transformers itself, which is given one text at a time."""
 
+import asyncio
 from pathlib import Path
 from random import Random
 
@@ -7,10 +8,14 @@ import pytest
 from tokenizers import Tokenizer
 
 from agreement import disagreements, embed
+from emblem.config import Settings
 from emblem.model import Modules
-from emblem.types import Kind
+from emblem.models import layout
+from emblem.types import EmbedRequest, Kind, Overflow, Vectors
+from emblem.wiring import open_engine
 from golden_texts import few
-from tiny_models import WORDS
+from tiny_models import TINY_MODELS, WORDS, TinyModel
+from tiny_models import write as write_tiny
 from with_torch.families import FAMILIES, Family
 from with_torch.opening import theirs, understood
 
@@ -36,6 +41,32 @@ def around_boundaries(family: Family, folder: Path) -> list[str]:
     texts = [of_length(length, family, folder, chance) for length in lengths]
     chance.shuffle(texts)
     return texts
+
+
+@pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
+def test_a_model_that_needs_no_torch_has_the_same_vectors_with_it(
+    model: TinyModel, tmp_path: Path
+) -> None:
+    folder = write_tiny(model, tmp_path / model.name)
+    texts = [text for text in few(5) if text.strip()]
+    for kind in (None, *Kind):
+        (expected,) = embed(folder, texts, kind=kind)
+        (ours,) = embed_with_torch(folder, texts, kind)
+        assert disagreements(ours, expected, texts) == []
+
+
+def embed_with_torch(folder: Path, texts: list[str], kind: Kind | None) -> list[Vectors]:
+    """Embed as a model of whose settings one is ``backend = "torch"``."""
+
+    async def work() -> list[Vectors]:
+        embedder = open_engine(layout.read(folder, folder.name, backend="torch"), Settings())
+        try:
+            request = EmbedRequest(tuple(texts), kind, overflow=Overflow.TRUNCATE)
+            return [(await embedder.embed(request)).vectors]
+        finally:
+            await embedder.aclose()
+
+    return asyncio.run(work())
 
 
 @by_family
