@@ -31,6 +31,7 @@ def merge(
     """
     import json
 
+    from emblem.cli.embed_report import many
     from emblem.errors import InvalidRequest
     from emblem.job import merge as merged
 
@@ -41,7 +42,6 @@ def merge(
     if as_json:
         document = {
             "output": out,
-            "shards": len(shards),
             "rows": tally.rows,
             "vectors": tally.vectors,
             "failed": tally.failed,
@@ -49,8 +49,8 @@ def merge(
         }
         typer.echo(json.dumps(document, ensure_ascii=False))
     elif not quiet:
-        line = f"{out}: {tally.vectors:,} vectors of {len(shards)} shards"
-        typer.echo(line + (f"; {tally.failed:,} rows failed" if tally.failed else ""), err=True)
+        failed = f"; {many(tally.failed, 'row')} failed" if tally.failed else ""
+        typer.echo(f"{out}: {many(tally.vectors, 'vector')}{failed}", err=True)
     return 3 if tally.failed else 0
 
 
