@@ -16,7 +16,7 @@ from emblem.models import catalog
 from emblem.models.catalog import Asset, Repository
 from emblem.models.shelf import Manifest, seals
 from emblem.names import Names
-from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan
+from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan, read_again
 from emblem.types import Kind, Overflow
 from models.small_source import row as small_row
 from server import linked_home
@@ -183,3 +183,62 @@ def test_a_prompt_that_is_set_comes_before_the_recommended_one(e5_home: Path) ->
     own = ModelSettings(source="e5", query_prompt="")
     model = plan(settings(e5_home, models={"mine": own})).models["mine"]
     assert model.prompts == Prompts(None, "passage: ")
+
+
+def test_what_is_configured_is_loaded_at_the_start_and_what_is_merely_here_when_it_is_used(
+    tmp_path: Path, home: Path
+) -> None:
+    one = tiny(tmp_path)
+    assert plan(settings(home)).on_first_use == {"wordllama-256"}
+    assert plan(settings(home, serve=("wordllama-256",))).on_first_use == set()
+    made = plan(
+        settings(
+            home,
+            serve=("wordllama-256",),
+            models={
+                "now": ModelSettings(source=str(one)),
+                "later": ModelSettings(source=str(one), load="use"),
+            },
+        )
+    )
+    assert made.on_first_use == {"later"}
+
+
+def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_later(
+    tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = str(tiny(tmp_path)), str(tiny(tmp_path, "other"))
+    (needed,) = {part.predicted_bytes for part in plan(settings(home, serve=(one, other))).deployed}
+    both = {"serve": (one, other), "max_model_bytes": 2 * needed - 1}
+    with pytest.raises(ConfigError) as refused:
+        plan(settings(home, **both))
+    for words in (
+        f"{2 * needed} bytes",
+        f"allows {2 * needed - 1}",
+        "max_model_bytes",
+        'load = "use"',
+    ):
+        assert words in str(refused.value)
+    later = {"other": ModelSettings(source=other, load="use")}
+    made = plan(settings(home, serve=(one,), models=later, max_model_bytes=2 * needed - 1))
+    assert made.max_model_bytes == 2 * needed - 1
+    assert "will not be loaded" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        plan(settings(home, models=later, max_model_bytes=needed - 1))
+    assert f"other takes about {needed} bytes of memory and will not be loaded" in caplog.text
+
+
+def test_a_model_whose_files_changed_since_the_start_is_not_loaded(
+    tmp_path: Path, home: Path
+) -> None:
+    """Its space is in every answer and in every index: it must not become another one."""
+    folder = tiny(tmp_path)
+    made = settings(home, models={"mine": ModelSettings(source=str(folder), load="use")})
+    (deployed,) = plan(made).deployed
+    assert read_again(deployed, made) == deployed.model
+    tiny(tmp_path, layers=1)
+    with pytest.raises(ModelError, match="has changed since the server started: it was mine@"):
+        read_again(deployed, made)
+    shutil.rmtree(folder)
+    with pytest.raises(ModelError, match="no such folder"):
+        read_again(deployed, made)

@@ -1,0 +1,78 @@
+"""GET /ps: which models are in memory, and what waits for them."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.asking import get
+from api.small_app import OneKey, Small
+from emblem.api.app import create_app
+from emblem.service import Service
+from emblem.types import Lane, Occupancy, Queued, Residence, State, Work
+
+BUSY = Residence(
+    name="tiny",
+    state=State.LOADED,
+    predicted_bytes=1000,
+    requests=3,
+    loaded_s=12.3456,
+    idle_s=0.5,
+    work=Work({Lane.BULK: Queued(2, 300, 0.75)}, rows=7, tokens=900, seconds_per_token=0.0025),
+    problem=None,
+)
+AWAY = replace(
+    BUSY, name="away", state=State.UNLOADED, requests=0, loaded_s=None, idle_s=None, work=Work({})
+)
+
+
+@pytest.fixture
+def small() -> Small:
+    made = Small()
+    occupancy = Occupancy((BUSY, AWAY), max_model_bytes=5000, resident_bytes=7000)
+    made.service = Service(made.service.names, {}, made.service.limits, running=lambda: occupancy)
+    made.app = create_app(made.service, OneKey())
+    return made
+
+
+def test_every_model_and_the_memory_are_listed(small: Small) -> None:
+    nothing = {"requests": 0, "tokens": 0, "seconds": 0.0}
+    assert get(small.app, "/ps").json == {
+        "models": [
+            {
+                "name": "tiny",
+                "state": "loaded",
+                "predicted_bytes": 1000,
+                "loaded_seconds_ago": 12.346,
+                "used_seconds_ago": 0.5,
+                "requests": 3,
+                "queue": {
+                    "interactive": nothing,
+                    "bulk": {"requests": 2, "tokens": 300, "seconds": 0.75},
+                },
+                "rows": 7,
+                "tokens": 900,
+                "seconds_per_token": 0.0025,
+                "problem": None,
+            },
+            {
+                "name": "away",
+                "state": "unloaded",
+                "predicted_bytes": 1000,
+                "loaded_seconds_ago": None,
+                "used_seconds_ago": None,
+                "requests": 0,
+                "queue": {"interactive": nothing, "bulk": nothing},
+                "rows": 0,
+                "tokens": 0,
+                "seconds_per_token": None,
+                "problem": None,
+            },
+        ],
+        "loaded_bytes": 1000,
+        "max_model_bytes": 5000,
+        "resident_bytes": 7000,
+    }
+
+
+def test_nobody_without_a_key_is_told(small: Small) -> None:
+    assert get(small.app, "/ps", key=None).status == 401
