@@ -55,6 +55,13 @@ def test_a_model_that_needs_no_torch_has_the_same_vectors_with_it(
         assert disagreements(ours, expected, texts) == []
 
 
+def test_the_real_model_has_the_same_vectors_with_torch(minilm_folder: Path) -> None:
+    texts = [text for text in few(11, 40) if text.strip()]
+    (expected,) = embed(minilm_folder, texts)
+    (ours,) = embed_with_torch(minilm_folder, texts, None)
+    assert disagreements(ours, expected, texts) == []
+
+
 def embed_with_torch(folder: Path, texts: list[str], kind: Kind | None) -> list[Vectors]:
     """Embed as a model of whose settings one is ``backend = "torch"``."""
 
