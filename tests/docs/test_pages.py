@@ -17,7 +17,7 @@ from emblem import errors
 from emblem.api import problems
 from emblem.api.models import ModelItem
 from emblem.api.wire import EmbeddingsBody
-from emblem.cli.main import _app
+from emblem.cli.main import EXAMPLES, _app
 from emblem.config import AliasSettings, ModelSettings
 
 API = ROOT / "docs" / "api.md"
@@ -166,3 +166,19 @@ def test_pages_name_no_place_of_this_machine(page: Path) -> None:
     text = page.read_text("utf-8")
     for place in ("/tmp/", "/root/", "/home/"):
         assert place not in text, f"{page.name} names {place}"
+
+
+def test_the_page_of_the_command_line_has_every_command_and_exit_code() -> None:
+    page = ROOT / "docs" / "command-line.md"
+
+    def commands(words: tuple[str, ...], command: object) -> list[str]:
+        inner = getattr(command, "commands", {})
+        found = [one for name in inner for one in commands((*words, name), inner[name])]
+        return found or [" ".join(words)]
+
+    every = commands(("emblem",), typer.main.get_command(_app([])))
+    assert sorted(row[0] for row in rows(prose(page).partition("`--help`")[0])) == sorted(every)
+    codes = [row[0] for row in rows(between(page, "exit codes"))]
+    help_text = " ".join(EXAMPLES.partition("Exit codes")[2].split())
+    assert codes == ["0", "1", "2", "3", "130"]
+    assert re.findall(r"\b(\d+) \w", help_text) == codes
