@@ -8,7 +8,7 @@ import pytest
 
 from emblem.errors import DeploymentFailed, EmblemError, InvalidInput, InvalidRequest, InvalidResult
 from emblem.files.ports import Chunk
-from emblem.job import Choices, embed_chunk
+from emblem.job import Choices, Manner, embed_chunk
 from emblem.job.embedding import HOPELESS, Embedded
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Lane, Overflow
@@ -128,12 +128,22 @@ def test_a_refusal_that_names_no_input_of_the_request_is_passed_on() -> None:
 def test_a_server_that_fails_is_no_fault_of_a_text() -> None:
     server = Server(lambda texts: DeploymentFailed("gone"))
     with pytest.raises(DeploymentFailed, match="gone"):
-        embed(server, chunk(16))
+        embed(server, chunk(16), manner=Manner(in_process=False))
     assert len(server.requests) == 1
 
 
+def test_an_engine_that_fails_at_one_text_goes_on_with_the_rest() -> None:
+    server = Server(lambda texts: DeploymentFailed("a panic") if "7" in texts else None)
+    embedded = embed(server, chunk(16))
+    check(embedded, [at for at in range(16) if at != 7])
+    assert [one.why for one in embedded.failures] == ["a panic"]
+    always = Server(lambda texts: DeploymentFailed("is shutting down"))
+    with pytest.raises(DeploymentFailed, match="is shutting down"):
+        embed(always, chunk(16))
+
+
 def test_who_does_not_tell_of_long_texts_leaves_that_open() -> None:
-    embedded = embed(Server(), chunk(16), tells_overflow=False)
+    embedded = embed(Server(), chunk(16), manner=Manner(tells_overflow=False))
     assert embedded.part.overflowed is None
     assert embedded.tally.overflowed is None
 

@@ -119,6 +119,10 @@ def find(asked: Asked, spool: Path) -> Given:
         raise InvalidRequest(f"--format is {asked.input_format!r}; it must be {', '.join(FORMATS)}")
     inputs = asked.inputs or (STDIN,)
     if inputs == (STDIN,):
+        if not asked.inputs and sys.stdin.isatty():
+            raise InvalidRequest(
+                "there is nothing to embed; give texts, a file, a folder or a pipe"
+            )
         _spool(spool)
         return Given(asked.input_format or "txt", Files((spool,), ("standard input",)))
     for one in inputs:
@@ -135,8 +139,6 @@ def find(asked: Asked, spool: Path) -> Given:
 
 
 def _spool(spool: Path) -> None:
-    if sys.stdin.isatty():
-        raise InvalidRequest("there is nothing to embed; give texts, a file, a folder or a pipe")
     with spool.open("wb") as out:
         shutil.copyfileobj(sys.stdin.buffer, out, 1 << 20)
 

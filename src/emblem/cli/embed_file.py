@@ -66,7 +66,7 @@ def embed(asked: Asked) -> int:
                         suffix=places.out.suffix.lower(),
                         shard=shard,
                     ),
-                    tells_overflow=one.tells_overflow,
+                    manner=one.manner,
                 )
                 return await _run(made, one, journal, places, asked)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from emblem.cli.embed_asked import Asked
 from emblem.errors import InvalidRequest
-from emblem.job import Choices, NumberFormat
+from emblem.job import Choices, Manner, NumberFormat
 from emblem.ports import Embedder
 from emblem.space import Space
 from emblem.types import EmbedRequest, Overflow
@@ -19,15 +19,14 @@ class Opened:
     """An embedder, and what is said of it.
 
     ``written`` is the space of the vectors as they are asked for; ``reads`` is how many tokens the
-    model reads at once, None where that is not known; ``tells_overflow`` is false for a server that
-    does not say which texts were too long.
+    model reads at once, None where that is not known or any length is read.
     """
 
     embedder: Embedder
     model: str
     written: str
     reads: int | None
-    tells_overflow: bool
+    manner: Manner
 
     @property
     def space(self) -> Space:
@@ -61,7 +60,7 @@ async def _here(asked: Asked) -> Opened:
     check_options(Served(model.name, model, 0), options)
     written = model.written(dimensions=choices.dimensions, overflow=choices.overflow, output=output)
     embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
-    return Opened(embedder, model.name, written, model.tokenization.max_length, True)
+    return Opened(embedder, model.name, written, model.tokenization.max_length, Manner())
 
 
 async def _there(asked: Asked, base_url: str) -> Opened:
@@ -87,7 +86,7 @@ async def _there(asked: Asked, base_url: str) -> Opened:
     written = embedder.space.written(
         dimensions=choices.dimensions, overflow=choices.overflow, output=choices.dtype.output
     )
-    return Opened(embedder, name, written, None, upstream.manner.emblem)
+    return Opened(embedder, name, written, None, Manner(upstream.manner.emblem, in_process=False))
 
 
 def _check(space: Space, choices: Choices) -> None:

@@ -75,9 +75,7 @@ async def _print(asked: Asked, chunks: Iterator[Chunk], called: str) -> Tally:
             sink = JsonlSink(_layout(one, asked))
             while (chunk := await reading) is not None:
                 reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
-                embedded = await embed_chunk(
-                    one.embedder, chunk, asked.choices, tells_overflow=one.tells_overflow
-                )
+                embedded = await embed_chunk(one.embedder, chunk, asked.choices, one.manner)
                 tally += embedded.tally
                 for failure in embedded.failures:
                     where = f"{called} {failure.row}{failure.file and f' of {failure.file}'}"

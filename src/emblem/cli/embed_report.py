@@ -67,7 +67,8 @@ class Summary:
         )
         if tally.failed:
             yield f"{many(tally.failed, 'row')} failed, named in {self.errors}"
-        yield too_long(tally, self.reads, self.rule)
+        if self.reads is not None or tally.overflowed != 0:
+            yield too_long(tally, self.reads, self.rule)
         resumed = f", and {many(self.resumed, 'row')} before it" if self.resumed else ""
         yield (
             f"{many(tally.rows - self.resumed, 'row')} in {duration(self.seconds)}{resumed} "

@@ -3,7 +3,7 @@
 Knows files and embedders by their contracts; which ones they are is not decided here.
 """
 
-from emblem.job.embedding import embed_chunk
+from emblem.job.embedding import Manner, embed_chunk
 from emblem.job.estimate import Estimate, estimate
 from emblem.job.finish import Places, errors_of
 from emblem.job.journal import Journal
@@ -16,6 +16,7 @@ __all__ = [
     "Estimate",
     "Job",
     "Journal",
+    "Manner",
     "NumberFormat",
     "Places",
     "Progress",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, InvalidResult
+from emblem.errors import DeploymentFailed, EmblemError, InvalidInput, InvalidRequest, InvalidResult
 from emblem.files.ports import Chunk, Part
 from emblem.files.rows import kept
 from emblem.job.values import Choices, Failure, Tally
@@ -29,23 +29,40 @@ class Embedded:
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """Results by the positions of their texts, and why others have none."""
+    """Results by the positions of their texts, and why others have none.
 
+    ``blamed`` are the errors that one text may cause.
+    """
+
+    blamed: tuple[type[EmblemError], ...]
     results: list[tuple[list[int], EmbedResult]] = field(default_factory=list)
     wrong: dict[int, str] = field(default_factory=dict)
     refused: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What is known of an embedder.
+
+    ``tells_overflow`` is false for a server that does not say which texts were too long.
+    ``in_process`` is true for an engine: when that fails, it may be for one text alone.
+    """
+
+    tells_overflow: bool = True
+    in_process: bool = True
+
+
 async def embed_chunk(
-    embedder: Embedder, chunk: Chunk, choices: Choices, *, tells_overflow: bool = True
+    embedder: Embedder, chunk: Chunk, choices: Choices, manner: Manner | None = None
 ) -> Embedded:
     """Embed the texts of a chunk as one request, or as few as leave out what cannot be embedded.
 
-    The same chunk makes the same requests every time. ``tells_overflow`` is false for a server that
-    does not say which texts were too long. Raises what the embedder raises where no text is at
-    fault.
+    The same chunk makes the same requests every time. Raises what the embedder raises where no text
+    is at fault.
     """
-    found = _Found(wrong=dict(chunk.problems))
+    manner = manner or Manner()
+    blamed = (*OF_ONE_TEXT, DeploymentFailed) if manner.in_process else OF_ONE_TEXT
+    found = _Found(wrong=dict(chunk.problems), blamed=blamed)
     todo = [position for position, text in enumerate(chunk.texts) if text is not None]
     if todo:
         await _embed(embedder, chunk, choices, todo, found)
@@ -60,9 +77,11 @@ async def embed_chunk(
         records=kept(chunk.records, good),
         rows=np.array(good, np.int64) + chunk.first_row,
         vectors=choices.dtype.write(_vectors(found, good, choices, embedder)),
-        overflowed=np.array([at in too_long for at in good], np.bool_) if tells_overflow else None,
+        overflowed=np.array([at in too_long for at in good], np.bool_)
+        if manner.tells_overflow
+        else None,
     )
-    overflowed = len(too_long) if tells_overflow else None
+    overflowed = len(too_long) if manner.tells_overflow else None
     return Embedded(part, failures, Tally(len(chunk.texts), len(failures), overflowed, tokens))
 
 
@@ -79,7 +98,7 @@ async def _embed(
                 raise
             found.wrong |= {todo[at]: why for at, why in named.items()}
             todo = [position for at, position in enumerate(todo) if at not in named]
-        except OF_ONE_TEXT as error:
+        except found.blamed as error:
             if len(todo) > 1:
                 half = len(todo) // 2
                 await _embed(embedder, chunk, choices, todo[:half], found)

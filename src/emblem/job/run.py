@@ -8,7 +8,7 @@ from pathlib import Path
 from emblem.errors import InvalidRequest
 from emblem.files.fingerprint import stamp
 from emblem.files.ports import CHUNK_ROWS, Chunk, Files, Layout, Scan, Sink, Source
-from emblem.job.embedding import Embedded, embed_chunk
+from emblem.job.embedding import Embedded, Manner, embed_chunk
 from emblem.job.finish import Places, finish
 from emblem.job.journal import Entry, Journal
 from emblem.job.shards import sidecar
@@ -34,7 +34,7 @@ class Job:
     choices: Choices
     shard: Shard
     identity: Identity
-    tells_overflow: bool = True
+    manner: Manner = Manner()  # noqa: RUF009 - it is frozen
     chunk_rows: int = CHUNK_ROWS
 
     @property
@@ -107,9 +107,7 @@ async def run(job: Job, embedder: Embedder, journal: Journal, report: Report) ->
     try:
         while (chunk := await reading) is not None:
             reading = _read(chunks)
-            embedded = await embed_chunk(
-                embedder, chunk, job.choices, tells_overflow=job.tells_overflow
-            )
+            embedded = await embed_chunk(embedder, chunk, job.choices, job.manner)
             if writing is not None:
                 await writing
                 report(Progress(stop - first, resumed, journal.done))
