@@ -1,5 +1,6 @@
 """``emblem embed`` and ``emblem merge`` from outside: what they print, write and refuse."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from emblem.cli import main
+from emblem.files.jsonl import JsonlSink
 from server import linked_home, running_server
 
 SPACE = "wordllama-256@64b47a2d/256"
@@ -216,6 +218,33 @@ def test_an_output_that_is_there_is_kept_unless_it_may_be_replaced(
     assert not (tmp_path / "out.jsonl.partial").exists()
     assert embed("in.txt", "-o", "out.jsonl", "--force").returncode == 0
     assert rows_of((tmp_path / "out.jsonl").read_bytes())[0]["text"] == "one"
+
+
+def test_a_disk_that_is_full_is_one_line_and_the_job_goes_on_later(
+    embed: Embed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.txt").write_text("one\n" * 600)
+    written: list[Path] = []
+
+    def write_part(self: JsonlSink, path: Path, part: object) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        real(self, path, part)  # type: ignore[arg-type]
+
+    real = JsonlSink.write_part
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonlSink, "write_part", write_part)
+        full = embed("in.txt", "-o", "out.jsonl")
+    assert full.returncode == 2
+    assert full.stderr.decode() == (
+        "emblem: No space left on device; what is done is in out.jsonl.partial; the same command "
+        "goes on from there\n"
+    )
+    again = embed("in.txt", "-o", "out.jsonl")
+    assert again.returncode == 0
+    assert again.stderr.startswith(b"resuming: 512 of 600 rows are done\n")
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 600
 
 
 def test_shards_are_merged_and_may_be_laid_end_to_end(embed: Embed, tmp_path: Path) -> None:

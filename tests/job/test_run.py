@@ -64,7 +64,7 @@ async def test_every_row_has_its_own_vector_and_its_columns(text: Path, tmp_path
     assert not job.places.partial.exists()
 
 
-@pytest.mark.parametrize("out", ["out.jsonl", "out.npy"])
+@pytest.mark.parametrize("out", ["out.jsonl", "out.npy", "out.parquet"])
 @pytest.mark.parametrize("stop", range(0, ROWS + 1, CHUNK))
 async def test_a_job_that_died_after_any_chunk_gives_the_same_bytes(
     text: Path, tmp_path: Path, out: str, stop: int
@@ -219,7 +219,7 @@ def test_an_input_that_changes_meanwhile_is_told(text: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 20])
-@pytest.mark.parametrize("out", ["out.jsonl", "out.npy"])
+@pytest.mark.parametrize("out", ["out.jsonl", "out.npy", "out.parquet"])
 def test_shards_merged_equal_the_whole(text: Path, tmp_path: Path, out: str, of: int) -> None:
     expected = undisturbed(text, out)
     folder = tmp_path / "shards"
@@ -236,6 +236,19 @@ def test_shards_merged_equal_the_whole(text: Path, tmp_path: Path, out: str, of:
     tally = jobs.merge(merged / out, paths, sink, force=False)
     assert (tally.rows, tally.failed) == (ROWS, 4)
     assert files_in(merged) == expected
+
+
+def test_shards_in_lance_merged_are_the_same_table(text: Path, tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb")
+    for number in (0, 1, 2):
+        shard = Shard(number, 2) if number else Shard()
+        asyncio.run(SmallJob(text, tmp_path / "out.lance", shard=shard).run())
+    paths = [tmp_path / f"out-{n:05}-of-00002.lance" for n in (2, 1)]
+    jobs.merge(tmp_path / "merged.lance", paths, sink, force=False)
+    tables = lancedb.connect(tmp_path)
+    whole, merged = (tables.open_table(name).to_arrow() for name in ("out", "merged"))
+    assert whole.num_rows == ROWS - 4
+    assert merged.equals(whole)
 
 
 def sink(path, layout):  # type: ignore[no-untyped-def]
