@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO, TextIOWrapper
+from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def embed(
     def run(*arguments: str, stdin: bytes = b"", **more: str) -> Done:
         command = arguments if arguments[:1] == ("merge",) else ("embed", *arguments)
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
+            patch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(stdin))))
             for name, value in more.items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as ended:
@@ -102,7 +102,7 @@ def test_a_pipe_is_read_line_by_line_and_a_line_that_fails_is_named(embed: Embed
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_reader_that_leaves_early_causes_no_complaint(model_home: Path, tmp_path: Path) -> None:
-    script = f"yes 'a text' | head -n 20000 | {sys.executable} -m emblem embed | head -n 1"
+    script = f"yes 'a text' | {sys.executable} -m emblem embed | head -n 1"
     done = subprocess.run(
         ["sh", "-c", script],
         cwd=tmp_path,

@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import orjson
 
-from emblem.cli.embed_asked import Asked, find, names_files, refuse_clash
+from emblem.cli.embed_asked import STDIN, Asked, find, names_files, refuse_clash
 from emblem.cli.embed_model import Opened, opened, overflow_rule
 from emblem.cli.embed_report import many, say, too_long
 from emblem.errors import InvalidRequest
@@ -16,6 +17,7 @@ from emblem.files import formats
 from emblem.files.jsonl import JsonlSink
 from emblem.files.ports import CHUNK_ROWS, Chunk, Layout, Part, Source
 from emblem.files.rows import TEXT
+from emblem.files.text import PipedLinesSource
 from emblem.job import Tally, embed_chunk
 
 SOME_FAILED = 3
@@ -37,6 +39,10 @@ def embed(asked: Asked) -> int:
 
 
 def _of_files(asked: Asked, folder: Path) -> Iterator[Chunk]:
+    if asked.inputs in ((), (STDIN,)) and asked.input_format in (None, "txt"):
+        pipe = sys.stdin.buffer
+        if isinstance(pipe, BufferedReader) and not sys.stdin.isatty() and asked.column is None:
+            return PipedLinesSource(pipe).chunks(CHUNK_ROWS)  # it may never end
     given = find(asked, folder / "stdin")
     source: Source = formats.source(given.format)(given.files, asked.column)
     refuse_clash(source.scan(typed=False), asked.choices)

@@ -176,26 +176,36 @@ def opened(path: Path, name: str) -> Iterator[BufferedReader]:
     """Open a file behind its byte order mark. Raises InvalidRequest where it cannot be read."""
     try:
         with path.open("rb") as handle:
-            start = handle.peek(3)[:3]
-            if start[:2] in UTF_16:
-                raise InvalidRequest(
-                    f"{name} is UTF-16 and must be UTF-8: iconv -f UTF-16 -t UTF-8 does that"
-                )
-            if start == BOM:
-                handle.seek(len(BOM))
-            yield handle
+            yield behind_mark(handle, name)
     except OSError as error:
         raise InvalidRequest(f"{name} cannot be read: {error.strerror or error}") from None
 
 
+def behind_mark(handle: BufferedReader, name: str) -> BufferedReader:
+    """Skip a byte order mark, if there is one. Raises InvalidRequest for UTF-16."""
+    start = handle.peek(len(BOM))[: len(BOM)]
+    if start[:2] in UTF_16:
+        raise InvalidRequest(
+            f"{name} is UTF-16 and must be UTF-8: iconv -f UTF-16 -t UTF-8 does that"
+        )
+    if start == BOM:
+        handle.read(len(BOM))
+    return handle
+
+
 def lines(path: Path, name: str) -> Iterator[bytes | None]:
-    """Give the lines of a file without their ends; None in the place of one that is too long."""
+    """Give the lines of a file; see ``lines_in``."""
     with opened(path, name) as handle:
-        while line := handle.readline(MAX_ROW_BYTES + 2):
-            if len(line) > MAX_ROW_BYTES + 1 and not line.endswith(b"\n"):
-                while (rest := handle.readline(1 << 20)) and not rest.endswith(b"\n"):
-                    pass
-                yield None
-                continue
-            line = line.removesuffix(b"\n")
-            yield line.removesuffix(b"\r")
+        yield from lines_in(handle)
+
+
+def lines_in(handle: BufferedReader) -> Iterator[bytes | None]:
+    """Give lines as they come, without their ends; None in the place of one that is too long."""
+    while line := handle.readline(MAX_ROW_BYTES + 2):
+        if len(line) > MAX_ROW_BYTES + 1 and not line.endswith(b"\n"):
+            while (rest := handle.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+            yield None
+            continue
+        line = line.removesuffix(b"\n")
+        yield line.removesuffix(b"\r")

@@ -1,6 +1,7 @@
 """Plain text: a file whose every line is a text, or a folder whose every file is one."""
 
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import orjson
 
 from emblem.errors import InvalidRequest
 from emblem.files.formats import arrow_types
-from emblem.files.ports import MAX_ROW_BYTES, Scan
-from emblem.files.rows import BOM, TEXT, TOO_LONG, Row, RowSource, lines
+from emblem.files.ports import MAX_ROW_BYTES, Files, Scan
+from emblem.files.rows import BOM, TEXT, TOO_LONG, Row, RowSource, behind_mark, lines, lines_in
 
 PATH = "path"
 
@@ -28,6 +29,17 @@ class LinesSource(RowSource[bytes | None]):
 
     def _row(self, item: bytes | None) -> Row:
         return Row(problem=TOO_LONG) if item is None else _decoded(item, {})
+
+
+class PipedLinesSource(LinesSource):
+    """The same of a pipe, line by line as it comes. It can be read once, and is not scanned."""
+
+    def __init__(self, pipe: BufferedReader) -> None:
+        super().__init__(Files((Path("-"),), ("standard input",)))
+        self._pipe = pipe
+
+    def _items(self, path: Path, name: str) -> Iterator[bytes | None]:  # noqa: ARG002 - it is open
+        return lines_in(behind_mark(self._pipe, name))
 
 
 class DocumentsSource(RowSource[tuple[Path, str]]):
