@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import lancedb
 import numpy as np
@@ -103,6 +104,7 @@ def test_the_table_is_the_same_however_the_work_was_cut(
 ) -> None:
     """Rows in their order, from parts and shards of other sizes, through several groups."""
     monkeypatch.setattr(arrow_parts, "GROUP_ROWS", 700)
+    monkeypatch.setattr(lance, "AHEAD_ROWS", 1000)
     whole = table_of(tmp_path, "whole", ROWS)
     found = pa.Table.from_batches(rows(whole))
     assert found.column("text").equals(pa.chunked_array([ODD.column("text")]))
@@ -199,18 +201,9 @@ def test_nothing_leaves_the_machine(tmp_path: Path) -> None:
 def test_a_table_is_read_in_the_order_of_its_rows_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Turned:
-        schema = pa.schema([("n", pa.int64())])
-
-        def search(self) -> "Turned":
-            return self
-
-        def with_row_id(self, _: bool) -> "Turned":
-            return self
-
-        def to_batches(self, _: int) -> list[pa.RecordBatch]:
-            return [pa.record_batch({"n": [1, 0], "_rowid": pa.array([1, 0], pa.uint64())})]
-
-    monkeypatch.setattr(lance, "_opened", lambda _: Turned())
+    turned = pa.record_batch({"n": [1, 0], "_rowid": pa.array([1, 0], pa.uint64())})
+    table = SimpleNamespace(schema=pa.schema([("n", pa.int64())]))
+    monkeypatch.setattr(lance, "_opened", lambda _: table)
+    monkeypatch.setattr(lance, "_scanned", lambda _: iter([turned]))
     with pytest.raises(InvalidRequest, match=r"x\.lance gave its rows in another order"):
         list(rows(tmp_path / "x.lance"))

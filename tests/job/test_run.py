@@ -107,7 +107,7 @@ class Counted:
         return step
 
 
-@pytest.mark.parametrize("out", ["out.jsonl", "out.npy"])
+@pytest.mark.parametrize("out", ["out.jsonl", "out.npy", "out.parquet"])
 def test_a_job_that_died_at_any_step_gives_the_same_bytes(
     text: Path, tmp_path: Path, out: str
 ) -> None:

@@ -33,21 +33,24 @@ def read_parts(parts: Iterable[Path]) -> Iterator[pa.RecordBatch]:
                 yield reader.get_batch(number)
 
 
-def grouped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Give the same rows in groups; see the module. No group is empty.
+def grouped(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, most: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Give the same rows in groups of GROUP_ROWS or ``most`` bytes; see the module.
 
-    Holds one group and one batch in memory.
+    No group is empty. Holds one group and one batch in memory.
     """
+    most = most or GROUP_BYTES
     held: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
         start = 0
         sizes = row_bytes(batch)
         while start < batch.num_rows:
-            count, added = _room(sizes[start:], GROUP_ROWS - rows, GROUP_BYTES - size)
+            count, added = _room(sizes[start:], GROUP_ROWS - rows, most - size)
             held.append(batch.slice(start, count))
             rows, size, start = rows + count, size + added, start + count
-            if rows == GROUP_ROWS or size >= GROUP_BYTES:
+            if rows == GROUP_ROWS or size >= most:
                 yield _whole(held, schema)
                 held, rows, size = [], 0, 0
     if held:

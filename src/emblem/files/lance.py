@@ -22,6 +22,10 @@ from emblem.files.ports import Layout, Part
 TABLE = "table"  # the name of a table while it is written
 READ_ROWS = 512
 
+# Lance holds several batches while it writes, and reads ahead as far as it is asked for.
+WRITE_BYTES = 8 << 20
+AHEAD_ROWS = 16 * READ_ROWS
+
 
 class LanceSink:
     """Writes a folder ``NAME.lance``: ``lancedb.connect(its parent).open_table(NAME)``.
@@ -60,7 +64,7 @@ class LanceSink:
         self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, out: Path
     ) -> tuple[Path, ...]:
         with TemporaryDirectory(dir=out.parent, prefix=f"{out.name}.") as folder:
-            made = _create(Path(folder), grouped(batches, schema), schema)
+            made = _create(Path(folder), grouped(batches, schema, WRITE_BYTES), schema)
             if out.exists():
                 shutil.rmtree(out)
             made.rename(out)
@@ -87,12 +91,18 @@ def rows(path: Path) -> Iterator[pa.RecordBatch]:
     """Give the rows of a table in their order, in small batches. Raises InvalidRequest."""
     table = _opened(path)
     last = -1
-    for batch in table.search().with_row_id(True).to_batches(READ_ROWS):
+    for batch in _scanned(table):
         for number in batch.column("_rowid").to_pylist():
             if number <= last:
                 raise InvalidRequest(f"{path.name} gave its rows in another order; try again")
             last = number
         yield batch.drop_columns(["_rowid"]).cast(table.schema)
+
+
+def _scanned(table: Any) -> Iterator[pa.RecordBatch]:
+    for first in range(0, table.count_rows(), AHEAD_ROWS):
+        some = table.search().with_row_id(True).offset(first).limit(AHEAD_ROWS)
+        yield from some.to_batches(READ_ROWS)
 
 
 def same_table(one: Path, other: Path) -> bool:
