@@ -1,8 +1,9 @@
 """How far a download has come, told to whoever shows it."""
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -49,11 +50,10 @@ def watching(
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below a folder; those that go away meanwhile count nothing."""
+    """Bytes of all files below a folder; files and folders that go away meanwhile count nothing."""
     total = 0
-    for file in folder.rglob("*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):  # which passes over what it cannot open
+        for name in names:
+            with suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
     return total
