@@ -12,6 +12,7 @@ import pytest
 
 from emblem.errors import InvalidRequest
 from emblem.files import arrow_parts, arrow_texts, parquet
+from emblem.files.arrow import TypeScan
 from emblem.files.parquet import ParquetSink, ParquetSource
 from emblem.files.ports import Chunk, Files, Layout, Part
 
@@ -336,6 +337,29 @@ def test_the_bytes_are_the_same_however_the_work_was_cut(
         merger = ParquetSink(Layout(4, np.dtype(np.float32)))
         merger.merge(iter(shards), tmp_path / "merged.parquet")
         assert (tmp_path / "merged.parquet").read_bytes() == whole.read_bytes()
+
+
+def test_nested_values_of_json_lines_give_the_same_bytes_from_shards(tmp_path: Path) -> None:
+    """Parquet calls the items of a list otherwise than Arrow does, once it is read again."""
+    rows = [{"text": f"{n}", "tags": [[n], None], "tree": {"a": [{"b": [n]}]}} for n in range(9)]
+    records = tuple(json.dumps(row).encode() for row in rows)
+    types = TypeScan()
+    for number, row in enumerate(rows):
+        types.feed(number, row)
+    sink = ParquetSink(layout_of(types.schema()))
+    parts = [tmp_path / f"{first}.part" for first in (0, 3, 6)]
+    for first, path in zip((0, 3, 6), parts, strict=True):
+        vectors = np.full((3, 4), first, np.float32)
+        sink.write_part(path, Part(records[first : first + 3], np.arange(3), vectors, None))
+    sink.join(iter(parts), tmp_path / "whole.parquet")
+    sink.join(iter(parts[:2]), tmp_path / "a.parquet")
+    sink.join(iter(parts[2:]), tmp_path / "b.parquet")
+    merger = ParquetSink(Layout(4, np.dtype(np.float32)))
+    shards = iter([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+    merger.merge(shards, tmp_path / "merged.parquet")
+    assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    kept = pq.read_table(tmp_path / "whole.parquet", columns=["text", "tags", "tree"])
+    assert kept.to_pylist() == rows
 
 
 def test_shards_with_other_columns_are_not_merged(tmp_path: Path) -> None:
