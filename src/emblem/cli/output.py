@@ -57,15 +57,18 @@ def moment(seconds: float) -> str:
 
 
 def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> None:
+    """Draw a table as wide as it is: a name that is broken in two could not be copied."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, is_number in zip(head, numbers, strict=True):
-        table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    console.width = max(console.width, console.measure(table).maximum)
+    console.print(table, crop=False, soft_wrap=True)
 
 
 def _padded(cell: str, width: int, is_number: bool) -> str:
