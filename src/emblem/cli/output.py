@@ -66,8 +66,7 @@ def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    console.width = max(console.width, console.measure(table).maximum)
+    console = Console(markup=False, highlight=False, width=10_000)
     console.print(table, crop=False, soft_wrap=True)
 
 
