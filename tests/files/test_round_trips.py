@@ -25,7 +25,7 @@ from emblem.cli.embed_model import Opened
 from emblem.cli.main import _attempt
 from emblem.config import Settings
 from emblem.files.npy import rows_of as row_numbers_of
-from emblem.job import errors_of
+from emblem.job import Manner, errors_of
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Vectors
 
@@ -65,7 +65,7 @@ class Hashed:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     @asynccontextmanager
     async def opened(asked: Asked) -> AsyncIterator[Opened]:
-        yield Opened(Hashed(), "hashed", str(SPACE), 100, True)
+        yield Opened(Hashed(), "hashed", str(SPACE), 100, Manner())
 
     monkeypatch.setattr(embed_file, "opened", opened)
 
