@@ -188,6 +188,7 @@ def test_several_files_of_one_format_are_one_input(embed: Embed, tmp_path: Path)
         (["in.csv", "-o", "out.jsonl", "--vector-column", "id"], "the input has a column 'id' already, where the output would put its own; --vector-column and --overflow-column give those other names"),
         (["in.csv", "-o", "out.jsonl", "--kind", "query"], "`wordllama-256` embeds queries and documents alike: it has no prompts. Leave input_type out."),
         (["in.csv", "-o", "out.jsonl", "--dimensions", "999"], "`wordllama-256` gives vectors of 256 numbers, so dimensions may be 1 to 256, and 999 was asked for. Vectors are never padded."),
+        (["in.csv", "-o", "out.jsonl", "--errors", "out.jsonl"], "out.jsonl cannot be the output and name the rows that failed"),
         (["in.csv", "gone"], "'in.csv' is there as a file or folder, and 'gone' is not; give either texts or files"),
         (["in.csv", "--format", "xml", "-o", "out.jsonl"], "--format is 'xml'; it must be txt, jsonl, csv, tsv, parquet"),
         (["in.bin", "-o", "out.jsonl"], "in.bin has none of the suffixes .txt, .jsonl, .ndjson, .csv, .tsv, .parquet; say what it is with --format"),

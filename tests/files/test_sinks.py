@@ -88,6 +88,18 @@ def test_shards_merged_are_the_whole_to_the_byte(tmp_path: Path, name: str) -> N
     assert [one.read_bytes() for one in merged] == [one.read_bytes() for one in whole]
 
 
+@pytest.mark.parametrize("name", [*formats.SOURCES])
+def test_every_format_that_is_read_has_a_source(name: str) -> None:
+    source = formats.source(name)
+    assert all(hasattr(source, method) for method in ("fingerprint", "scan", "chunks"))
+
+
+@pytest.mark.parametrize("name", [*formats.SINKS])
+def test_every_format_that_is_written_has_a_sink(name: str) -> None:
+    sink = formats.sink(Path(f"out.{name}"))
+    assert all(hasattr(sink, method) for method in ("typed", "write_part", "join", "merge"))
+
+
 def test_a_suffix_that_is_not_written_is_one_line() -> None:
     with pytest.raises(InvalidRequest, match=r"x\.txt cannot be written: its suffix must be one"):
         formats.sink(Path("x.txt"))

@@ -8,7 +8,7 @@ from emblem import job as jobs
 from emblem.files import formats
 from emblem.files.fingerprint import stamp
 from emblem.files.ports import Files, Layout, Sink, Source
-from emblem.job import Choices, Job, Journal, Places, Shard, Tally
+from emblem.job import Choices, Job, Journal, Manner, Places, Shard, Tally
 from emblem.ports import Embedder
 from tiny_engine import WIDTH, tiny_engine, words
 
@@ -23,6 +23,7 @@ class SmallJob:
     out: Path
     choices: Choices = field(default_factory=Choices)
     shard: Shard = field(default_factory=Shard)
+    manner: Manner = field(default_factory=Manner)
 
     @property
     def places(self) -> Places:
@@ -57,6 +58,7 @@ class SmallJob:
             self.choices,
             self.shard,
             identity,
+            self.manner,
             chunk_rows=CHUNK,
         )
 

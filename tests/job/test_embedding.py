@@ -21,9 +21,13 @@ class Server:
 
     space = Space("server", "", "", 2, normalised=False)
 
-    def __init__(self, refuse: Refuse = lambda _: None) -> None:
+    def __init__(self, refuse: Refuse = lambda _: None, problem: str | None = None) -> None:
+        self._problem = problem
         self.requests: list[EmbedRequest] = []
         self._refuse = refuse
+
+    def problem(self) -> str | None:
+        return self._problem
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         self.requests.append(request)
@@ -137,9 +141,14 @@ def test_an_engine_that_fails_at_one_text_goes_on_with_the_rest() -> None:
     embedded = embed(server, chunk(16))
     check(embedded, [at for at in range(16) if at != 7])
     assert [one.why for one in embedded.failures] == ["a panic"]
-    always = Server(lambda texts: DeploymentFailed("is shutting down"))
-    with pytest.raises(DeploymentFailed, match="is shutting down"):
-        embed(always, chunk(16))
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+def test_an_engine_that_has_failed_for_good_is_no_fault_of_a_text(rows: int) -> None:
+    lost = Server(lambda texts: DeploymentFailed("has lost a stream"), "has lost a stream")
+    with pytest.raises(DeploymentFailed, match="has lost a stream"):
+        embed(lost, chunk(rows))
+    assert len(lost.requests) == 1
 
 
 def test_who_does_not_tell_of_long_texts_leaves_that_open() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from emblem import job as jobs
 from emblem.errors import DeploymentFailed, InvalidRequest
-from emblem.job import Choices, Journal, NumberFormat, Shard, Tally, durable, journal
+from emblem.job import Choices, Journal, Manner, NumberFormat, Shard, Tally, durable, journal
 from emblem.job import finish as finishing
 from emblem.job.values import Failure
 from emblem.types import EmbedRequest, EmbedResult
@@ -350,7 +350,7 @@ async def test_a_server_that_goes_away_loses_nothing_of_what_is_done(
     expected = await asyncio.to_thread(undisturbed, text, "out.jsonl")
     folder = tmp_path / "killed"
     folder.mkdir()
-    job = SmallJob(text, folder / "out.jsonl")
+    job = SmallJob(text, folder / "out.jsonl", manner=Manner(in_process=False))
     async with tiny_engine() as engine:
         with pytest.raises(DeploymentFailed, match="went away"):
             await job.run(Dying(engine, 3))  # type: ignore[arg-type]

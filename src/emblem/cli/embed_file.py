@@ -134,6 +134,10 @@ def _places(asked: Asked, shard: Shard) -> Places:
     for path in (places.out, places.errors):
         if not path.absolute().parent.is_dir():
             raise InvalidRequest(f"{path} cannot be written: there is no folder {path.parent}")
+    if places.out.absolute() == places.errors.absolute():
+        raise InvalidRequest(f"{places.out} cannot be the output and name the rows that failed")
+    if places.out.is_dir() and places.out.suffix.lower() != ".lance":
+        raise InvalidRequest(f"{places.out} is a folder")
     return places
 
 

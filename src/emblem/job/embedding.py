@@ -99,6 +99,8 @@ async def _embed(
             found.wrong |= {todo[at]: why for at, why in named.items()}
             todo = [position for at, position in enumerate(todo) if at not in named]
         except found.blamed as error:
+            if isinstance(error, DeploymentFailed) and embedder.problem() is not None:
+                raise  # it has failed for good
             if len(todo) > 1:
                 half = len(todo) // 2
                 await _embed(embedder, chunk, choices, todo[:half], found)

@@ -8,6 +8,7 @@ whose place. ``lock`` is held by whoever runs the job, and free when they die.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -47,7 +48,8 @@ class Journal:
         self.next_row = 0
         self.done = Tally()
         self._lines = folder / LINES
-        self._lock = FileLock(folder / LOCK, timeout=0)
+        # The run ends in another thread than it begins in.
+        self._lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
 
     def __enter__(self) -> Self:
         """Take hold of the folder."""
@@ -64,15 +66,15 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         """Let go of it. A folder in which no job was begun is removed."""
+        if not self._lock.is_locked:  # removed; what is there now is somebody else's
+            return
         if (self.folder / JOB).exists():
             self._lock.release()
         else:
             self.remove()
 
     def remove(self) -> None:
-        """Remove everything; the last thing is the lock."""
-        if not self.folder.exists():
-            return
+        """Remove everything; the last thing is the lock. Whoever holds it may do this."""
         for path in self.folder.iterdir():
             if path.name not in (LOCK, JOB, MOVES, LINES):
                 remove(path)
@@ -82,7 +84,8 @@ class Journal:
             self._lock.release()
         (self.folder / LOCK).unlink(missing_ok=True)
         self._lock.release()
-        self.folder.rmdir()
+        with suppress(OSError):  # the next run may have begun here
+            self.folder.rmdir()
 
     def begun(self) -> Identity | None:
         """Give the job that was begun here, None where there is none."""
