@@ -5,6 +5,7 @@ import gc
 import os
 import pickle
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,12 @@ from emblem.backends.fake import FakeBackend
 from emblem.core.tokenize import TextTokenizer
 from emblem.engine import Engine
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest
+from emblem.local import loop as loop_module
 from emblem.local import model as local_model
 from emblem.local.loop import Loop
 from emblem.local.model import Abilities, EmbeddingModel
 from emblem.model import Prompts
-from emblem.types import Overflow
+from emblem.types import EmbedRequest, EmbedResult, Overflow
 from emblem.wrappers.checked import Checked
 from tiny_engine import MAX_LENGTH, PATIENCE_S, PLENTY, WIDTH, model, tokenizer, vector_of, words
 
@@ -226,10 +228,11 @@ def test_closing_fails_what_waits_and_what_comes(backend: FakeBackend) -> None:
     tiny = opened(backend)
     backend.block()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(tiny.embed, TEXTS * 20)
+        waiting = threads.submit(tiny.embed, TEXTS * 40)  # more parts than are begun at once
         backend.await_run(PATIENCE_S)
         closing = threading.Thread(target=tiny.close)
         closing.start()
+        _wait_until_closing(tiny)
         backend.release()
         closing.join(PATIENCE_S)
         assert not closing.is_alive()
@@ -239,6 +242,62 @@ def test_closing_fails_what_waits_and_what_comes(backend: FakeBackend) -> None:
     assert backend.closed
     with pytest.raises(DeploymentFailed, match="tiny is closed"):
         tiny.embed("w1")
+
+
+def test_closing_reaches_whoever_awaits(backend: FakeBackend) -> None:
+    async def run() -> None:
+        tiny = opened(backend)
+        backend.block()
+        waiting = asyncio.ensure_future(tiny.aembed(TEXTS * 40))
+        await asyncio.to_thread(backend.await_run, PATIENCE_S)
+        closing = asyncio.ensure_future(tiny.aclose())
+        await asyncio.to_thread(_wait_until_closing, tiny)
+        backend.release()
+        await closing
+        with pytest.raises(DeploymentFailed, match="tiny is shutting down"):
+            await waiting
+
+    asyncio.run(run())
+
+
+class Stuck:
+    """An embedder that never answers, not even when it is closed."""
+
+    space = model().space
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        self.begun.set()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    def problem(self) -> str | None:
+        return None
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_closing_ends_calls_that_would_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "LAST_WORDS_S", 0.01)
+    for begin in (lambda tiny: tiny.embed("w1"), lambda tiny: asyncio.run(tiny.aembed("w1"))):
+        stuck = Stuck()
+        tiny = EmbeddingModel("stuck", stuck, Loop("stuck"))
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(begin, tiny)
+            assert stuck.begun.wait(PATIENCE_S)
+            tiny.close()
+            with pytest.raises(DeploymentFailed, match="stuck is closed"):
+                waiting.result(PATIENCE_S)
+
+
+def _wait_until_closing(tiny: EmbeddingModel) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while tiny._embedder.problem() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_an_async_block_closes_it(backend: FakeBackend) -> None:

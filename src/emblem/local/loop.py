@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # A program that ends waits no longer than this for what is being computed.
 AT_EXIT_S = 5.0
+LAST_WORDS_S = 2.0  # for calls to end by themselves once what embeds is closed
 STREAMS = "emblem-stream-"  # how the names of the engine's threads begin
 
 _open: "weakref.WeakSet[Loop]" = weakref.WeakSet()
@@ -59,9 +60,22 @@ class Loop:
         future = self.submit(work)
         try:
             return future.result()
+        except CancelledError:
+            raise DeploymentFailed(f"{self._name} is closed") from None
         except BaseException:
             future.cancel()
             raise
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine on another loop, and cancel it where the waiting is cancelled."""
+        future = self.submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise DeploymentFailed(f"{self._name} is closed") from None
 
     def stop(self) -> "Future[None]":
         """Begin to close; what is given is done once all is closed. Any number of times.
@@ -81,8 +95,19 @@ class Loop:
         return os.getpid() == self._process
 
     async def _finish(self) -> None:
-        if self._close is not None:
-            await self._close()
+        try:
+            if self._close is not None:
+                await self._close()
+        finally:
+            await self._last_words()
+
+    async def _last_words(self) -> None:
+        """Let callers that wait hear that it is closed: their calls fail by now, or are ended."""
+        if waiting := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, stuck = await asyncio.wait(waiting, timeout=LAST_WORDS_S)
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
 
     def _end(self) -> None:
         _open.discard(self)

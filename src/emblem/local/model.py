@@ -191,7 +191,7 @@ class EmbeddingModel:
         Cancelling it drops the work that has not begun.
         """
         asked = self._asked(texts, kind, dimensions, overflow, dtype)
-        return _numbers(await asyncio.wrap_future(self._loop.submit(self._embedded(asked))), asked)
+        return _numbers(await self._loop.wait(self._embedded(asked)), asked)
 
     def similarity(
         self, one: str | Iterable[str] | Array, other: str | Iterable[str] | Array | None = None
