@@ -33,8 +33,8 @@ def rows(size: int) -> Iterator[bytes]:
         number += 1
 
 
-def peak_mb(process: "subprocess.Popen[bytes]") -> float:
-    """Give the largest resident set so far, in MB."""
+def peak_mib(process: "subprocess.Popen[bytes]") -> float:
+    """Give the largest resident set so far, in MiB."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
@@ -59,12 +59,12 @@ def main() -> None:
         started, peak = time.monotonic(), 0.0
         with subprocess.Popen([*command, "--model", given.model]) as process:
             while process.poll() is None:
-                peak = max(peak, peak_mb(process))
+                peak = max(peak, peak_mib(process))
                 time.sleep(0.05)
         seconds = time.monotonic() - started
         print(
             f"{source.stat().st_size / 1e9:.2f} GB of text, {given.model}, {given.suffix}: "
-            f"exit code {process.returncode}, {seconds:.0f} s, at most {peak:.0f} MB resident"
+            f"exit code {process.returncode}, {seconds:.0f} s, at most {peak:.0f} MiB resident"
         )
 
 
