@@ -305,10 +305,10 @@ def test_a_server_does_the_same(embed: Embed, model_home: Path, tmp_path: Path) 
     with running_server(home, args=["all-MiniLM-L6-v2"]) as server:
         arguments = ["in.txt", "-o", "there.jsonl", "--model", "all-MiniLM-L6-v2"]
         arguments += ["--base-url", server.base_url]
-        there = embed(*arguments, EMBLEM_API_KEY=server.key)
+        there = embed(*arguments, OPENAI_API_KEY=server.key)
         wrong = embed(*arguments, "--force", OPENAI_API_KEY="sk-wrong-0123456789")
     assert there.returncode == 3
-    gone = embed(*arguments, "--force", EMBLEM_API_KEY="sk-any-0123456789abcdef")
+    gone = embed(*arguments, "--force", OPENAI_API_KEY="sk-any-0123456789abcdef")
     for failed in (wrong, gone):
         assert failed.returncode == 2
         assert len(failed.stderr.splitlines()) == 1

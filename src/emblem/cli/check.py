@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, JsonOption, home_folder, loaded
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from emblem.types import Kind, Vectors
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="a name, hub repository or folder")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="a name, hub repository or folder", autocompletion=completion.models
+    ),
 ]
 
 CHECK_EPILOG = """

@@ -99,7 +99,7 @@ BaseUrlOption = Annotated[
     typer.Option(
         "--base-url",
         metavar="URL",
-        help="ask this server; its key is in EMBLEM_API_KEY or OPENAI_API_KEY",
+        help="ask this server; its key is in OPENAI_API_KEY",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no summary")]

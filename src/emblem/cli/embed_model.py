@@ -69,8 +69,8 @@ async def _there(asked: Asked, base_url: str) -> Opened:
     from emblem.upstreams.server import Endpoint, Server
     from emblem.wrappers.checked import Checked
 
-    variables = environment()
-    key = variables.get("EMBLEM_API_KEY") or variables.get("OPENAI_API_KEY") or None
+    # Not EMBLEM_API_KEY: it opens one's own server, and this may be anybody's.
+    key = environment().get("OPENAI_API_KEY") or None
     name = asked.model or asked.settings.default_model
     choices = asked.choices
     upstream = await connect(Server(Endpoint(base_url, name, key)))

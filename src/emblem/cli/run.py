@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, loaded
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="an embedding model")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="an embedding model", autocompletion=completion.models),
+]
 TextsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[TEXT]...", help="what was to be said to it")
 ]

@@ -80,12 +80,11 @@ def similarity(
 
 def _model(reference: str | None, base_url: str | None, settings: "Settings") -> "EmbeddingModel":
     from emblem.cli.progress import bars
-    from emblem.config import environment
     from emblem.local.opening import connect, opened
 
     name = reference or settings.default_model
     if base_url is not None:
-        return connect(name, base_url, api_key=environment().get("EMBLEM_API_KEY"))
+        return connect(name, base_url)
     with bars() as report:
         return opened(name, settings, report)
 
