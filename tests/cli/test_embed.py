@@ -83,6 +83,13 @@ def test_each_text_is_a_json_line(embed: Embed) -> None:
     assert list(first) == ["text", "embedding", "overflow"]
 
 
+def test_an_empty_text_among_texts_fails_alone(embed: Embed) -> None:
+    done = embed("a text", "")
+    assert done.returncode == 3
+    assert [row["text"] for row in rows_of(done.stdout)] == ["a text"]
+    assert b"text 1 is empty" in done.stderr
+
+
 def test_json_is_what_an_openai_server_answers(embed: Embed) -> None:
     answer = json.loads(embed("a text", "b", "--json", "--dimensions", "8").stdout)
     assert [one["index"] for one in answer["data"]] == [0, 1]

@@ -203,7 +203,7 @@ def _is_dataset(path: Path) -> bool:
 
 def _exists(path: str) -> bool:
     try:
-        return Path(path).exists()
+        return path != "" and Path(path).exists()  # which is no name, and a text that fails
     except (OSError, ValueError):  # a text is too long for a name, or has what none may have
         return False
 

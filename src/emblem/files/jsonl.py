@@ -4,12 +4,13 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from emblem.files.formats import arrow_types, json_objects
 from emblem.files.ports import Layout, Part, Records, Scan
-from emblem.files.rows import TOO_LONG, Row, RowSource, choose_column, lines
+from emblem.files.rows import TEXT, TOO_LONG, Row, RowSource, choose_column, lines
 
 
 class JsonlSource(RowSource[bytes | None]):
@@ -27,10 +28,18 @@ class JsonlSource(RowSource[bytes | None]):
                     value is None or isinstance(value, str)
                 )
             if types is not None and row.values is not None:
-                types.feed(rows, json.loads(row.record))  # whose whole numbers have any size
+                types.feed(rows, self._as_written(row.record))
             rows += 1
         self._column = choose_column(columns, self._asked, self._called)
         return Scan(rows, tuple(columns), self._column, types.schema() if types else None)
+
+    def _as_written(self, record: bytes) -> dict[str, Any]:
+        """Read a row for its types. What is no text fails, and is not in the output's column."""
+        values: dict[str, Any] = json.loads(record)  # whose whole numbers have any size
+        text = self._asked or TEXT
+        if text in values and not isinstance(values[text], str):
+            values[text] = None
+        return values
 
     def _items(self, path: Path, name: str) -> Iterator[bytes | None]:
         return (line for line in lines(path, name) if line is None or line.strip())
