@@ -55,10 +55,13 @@ def _model(one: Served, on_first_use: Collection[str]) -> list[str]:
 
 
 def _aliases(served: tuple[Served, ...]) -> list[str]:
+    others: dict[str, list[str]] = {}
+    for one in served:
+        if one.alias_of is not None and not _is_openai(one):
+            others.setdefault(one.alias_of, []).append(one.name)
     lines = [
-        f"  {one.name} stands for {one.alias_of}"
-        for one in served
-        if one.alias_of is not None and not _is_openai(one)
+        f"  {', '.join(names)} {'stands' if len(names) == 1 else 'stand'} for {model}"
+        for model, names in others.items()
     ]
     openai = [one for one in served if _is_openai(one)]
     if openai:
