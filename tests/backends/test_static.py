@@ -37,3 +37,16 @@ def test_an_id_that_the_table_does_not_have_is_refused(token: int) -> None:
 def test_what_is_no_table_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="shape"):
         StaticBackend(np.zeros(shape, np.float32))
+
+
+def test_a_token_may_share_its_row_with_others_and_weigh_more_or_less() -> None:
+    table = np.arange(6, dtype=np.float32).reshape(2, 3)
+    rows = np.array([1, 0, 1], np.int64)
+    weights = np.array([1, 2, -0.5], np.float32)
+    stream = StaticBackend(table, rows=rows, weights=weights).stream()
+    row = Row(np.array([0, 1, 2, 1], np.int32), np.array([3, 1], np.int32))
+    expected = [table[1], table[0] * 2, table[1] * -0.5, table[0] * 2]
+    np.testing.assert_array_equal(stream.run(row), expected)
+    np.testing.assert_array_equal(table, np.arange(6).reshape(2, 3))  # and never written
+    with pytest.raises(ValueError, match="not within 0…2"):
+        stream.run(Row(np.array([3], np.int32), np.array([1], np.int32)))
