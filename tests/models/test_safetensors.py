@@ -157,3 +157,29 @@ def test_the_digest_is_the_files_own_or_that_of_the_files_digests(tmp_path: Path
     assert digest([first]) == ones
     assert digest([first, second]) == hashlib.sha256((ones + twos).encode()).hexdigest()
     assert digest([first, second]) != digest([second, first])
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [("I8", "<i1"), ("U8", "<u1"), ("I16", "<i2"), ("I32", "<i4"), ("I64", "<i8"), ("U32", "<u4")],
+)
+def test_whole_numbers_are_read_as_they_are(kind: str, numbers: str, tmp_path: Path) -> None:
+    values = np.array([[1, 2, 3], [4, 5, 100]], numbers)
+    header = json.dumps(
+        {
+            "whole": {"dtype": kind, "shape": [2, 3], "data_offsets": [0, values.nbytes]},
+            "real": {
+                "dtype": "F32",
+                "shape": [1],
+                "data_offsets": [values.nbytes, values.nbytes + 4],
+            },
+        }
+    ).encode()
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + values.tobytes() + bytes(4))
+    weights = Weights([file])
+    assert (weights.is_whole("whole"), weights.is_whole("real")) == (True, False)
+    assert weights.whole("whole").dtype == values.dtype
+    np.testing.assert_array_equal(weights.whole("whole"), values)
+    with pytest.raises(ModelError, match="tensor real is F32, not whole numbers"):
+        weights.whole("real")
