@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from emblem.backends.runtime import openvino
+from emblem.backends.runtime import compiled, openvino
 from emblem.errors import ModelError
 from emblem.model import Graph
 from emblem.types import Row, Vectors
@@ -39,28 +39,16 @@ class GraphBackend:
             raise ValueError(f"{streams} streams on {threads} threads")
         self._graph = graph
         self._streams = streams
-        core = openvino.Core()
         try:
-            model = core.read_model(graph.file)
+            model = openvino.Core().read_model(graph.file)
         except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
             raise _unread(graph, error) from None
         self._inputs = _inputs(graph, model)
         self._output = _output(graph, model)
         self._alone = any(node.get_type_name() in _LOOKS_AT_ALL for node in model.get_ops())
         try:
-            self._compiled: openvino.CompiledModel | None = core.compile_model(
-                model,
-                "CPU",
-                {
-                    # Where a CPU has bfloat16 or float16 units the default is to use them.
-                    "INFERENCE_PRECISION_HINT": "f32",
-                    "EXECUTION_MODE_HINT": "ACCURACY",
-                    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-                    "NUM_STREAMS": streams,
-                    "INFERENCE_NUM_THREADS": threads,
-                    # Pinned, all containers of a host would sit on its first cores.
-                    "ENABLE_CPU_PINNING": False,
-                },
+            self._compiled: openvino.CompiledModel | None = compiled(
+                model, threads=threads, streams=streams
             )
         except Exception as error:  # noqa: BLE001
             raise _unread(graph, error) from None

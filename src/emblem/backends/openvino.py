@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from emblem.backends import graphs
-from emblem.backends.runtime import openvino
+from emblem.backends.runtime import compiled, openvino
 from emblem.model import Encoder
 from emblem.types import Row, Vectors
 
@@ -42,18 +42,8 @@ class OpenVINOBackend:
         self._inputs, self._vocabulary = built.inputs, built.vocabulary
         self._token_floats, self._square_floats = built.token_floats, built.square_floats
         self._streams = streams
-        self._compiled: openvino.CompiledModel | None = openvino.Core().compile_model(
-            built.graph,
-            "CPU",
-            {
-                # Where a CPU has bfloat16 or float16 units the default is to use them.
-                "INFERENCE_PRECISION_HINT": "f32",
-                "EXECUTION_MODE_HINT": "ACCURACY",
-                "NUM_STREAMS": streams,
-                "INFERENCE_NUM_THREADS": threads,
-                # Pinned, all containers of a host would sit on its first cores.
-                "ENABLE_CPU_PINNING": False,
-            },
+        self._compiled: openvino.CompiledModel | None = compiled(
+            built.graph, threads=threads, streams=streams
         )
 
     @property

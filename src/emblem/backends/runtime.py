@@ -22,4 +22,26 @@ else:
 from openvino import Node  # noqa: E402 - only after the above
 from openvino import opset13 as op  # noqa: E402
 
-__all__ = ["Node", "op", "openvino"]
+__all__ = ["Node", "compiled", "op", "openvino"]
+
+
+def compiled(model: openvino.Model, *, threads: int, streams: int) -> openvino.CompiledModel:
+    """Compile a graph for the CPU, in float32. ``threads`` are shared by ``streams``.
+
+    Raises whatever OpenVINO raises.
+    """
+    return openvino.Core().compile_model(
+        model,
+        "CPU",
+        {
+            # Where a CPU has bfloat16 or float16 units the default is to use them.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "EXECUTION_MODE_HINT": "ACCURACY",
+            # Activations beside weights of eight bits stay as they are unless the graph says so.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads,
+            # Pinned, all containers of a host would sit on its first cores.
+            "ENABLE_CPU_PINNING": False,
+        },
+    )
