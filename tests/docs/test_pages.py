@@ -16,6 +16,7 @@ from docs.settings_table import table
 from emblem import errors
 from emblem.api import problems
 from emblem.api.models import ModelItem
+from emblem.api.running import RunningItem
 from emblem.api.wire import EmbeddingsBody
 from emblem.cli.main import EXAMPLES, _app
 from emblem.config import AliasSettings, ModelSettings
@@ -23,6 +24,7 @@ from emblem.config import AliasSettings, ModelSettings
 API = ROOT / "docs" / "api.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 MODELS = ROOT / "docs" / "models.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 def prose(page: Path) -> str:
@@ -62,6 +64,11 @@ def test_the_table_of_request_fields_has_every_field() -> None:
 def test_the_table_of_model_fields_has_every_field() -> None:
     fields = {field.name for field in msgspec.structs.fields(ModelItem)}
     assert {row[0] for row in rows(between(API, "model fields"))} == fields
+
+
+def test_the_table_of_running_models_has_every_field() -> None:
+    fields = [field.name for field in msgspec.structs.fields(RunningItem)]
+    assert [row[0] for row in rows(between(OPERATIONS, "running fields"))] == fields
 
 
 def test_the_table_of_errors_is_what_errors_become() -> None:

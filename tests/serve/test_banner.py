@@ -169,3 +169,10 @@ def test_the_warning_stands_wherever_openais_names_are_served(
         said = server.until("Ready in")
         assert ("WARNING: they are not OpenAI's vectors" in said) == (not models)
         assert ("text-embedding-3-small" in said) == (not models)
+
+
+def test_models_that_nobody_asked_for_are_said_to_be_loaded_on_first_use(home: Path) -> None:
+    with started(home) as server:
+        said = server.until("Ready in")
+        assert "space all-MiniLM-L6-v2@53aa5117/384\n" in said
+        assert f"space {STATIC}@64b47a2d/256; loaded on first use\n" in said

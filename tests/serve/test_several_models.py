@@ -104,7 +104,7 @@ def test_emblem_ps_lists_what_a_server_holds(home: Path) -> None:
     with serving(home, 4096) as server:
         vectors(server, STATIC)
         url = ("--base-url", server.base_url)
-        listed = command(home, "ps", *url, env={"EMBLEM_API_KEY": server.key})
+        listed = command(home, "ps", *url, env={"OPENAI_API_KEY": server.key})
         assert (listed.returncode, "Loaded: 84.8 MB of 4.3 GB" in listed.stderr) == (0, True)
         (line,) = (line for line in listed.stdout.splitlines() if STATIC in line)
         assert line.split()[1] == "loaded"
@@ -115,7 +115,10 @@ def test_emblem_ps_lists_what_a_server_holds(home: Path) -> None:
         wrong = command(home, "ps", *url, env={"OPENAI_API_KEY": "sk-wrong"})
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert "refuses the key in OPENAI_API_KEY" in wrong.stderr
-        assert "wants a key: set EMBLEM_API_KEY" in command(home, "ps", *url).stderr
+        assert "wants a key: set EMBLEM_API_KEY or" in command(home, "ps", *port).stderr
+        # The key of one's own server goes to no other.
+        kept = command(home, "ps", *url, env={"EMBLEM_API_KEY": server.key})
+        assert "wants a key: set OPENAI_API_KEY;" in kept.stderr
         other = command(home, "ps", "--base-url", f"{server.root}/health")
         assert "wants a key" in other.stderr
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from emblem.config import Settings
 
 TIMEOUT_S = 10.0
-KEYS = ("EMBLEM_API_KEY", "OPENAI_API_KEY")
+OTHERS_KEYS = ("OPENAI_API_KEY",)
+OWN_KEYS = ("EMBLEM_API_KEY", *OTHERS_KEYS)  # the first opens one's own server, and no other
 
 PS_EPILOG = """
-The server's key is taken from EMBLEM_API_KEY or OPENAI_API_KEY, and from no flag.
+The server's key is taken from EMBLEM_API_KEY or OPENAI_API_KEY; with --base-url from OPENAI_API_KEY
+alone.
 
 [bold]Examples[/bold]
 
@@ -49,7 +51,7 @@ def ps(
     from emblem.cli.output import print_json
 
     settings = loaded(home, config, {"host": host, "port": port}).settings
-    found = _running(_address(base_url, settings), direct=base_url is None)
+    found = _running(_address(base_url, settings), own=base_url is None)
     if as_json:
         print_json(found)
     else:
@@ -64,16 +66,18 @@ def _address(base_url: str | None, settings: "Settings") -> str:
     return f"{url.removesuffix('/v1')}/ps"
 
 
-def _running(address: str, *, direct: bool) -> "RunningList":
-    """Ask the server; ``direct`` is without whatever proxy the environment names."""
+def _running(address: str, *, own: bool) -> "RunningList":
+    """Ask the server. One's own is asked without whatever proxy the environment names."""
     import httpx2
     import msgspec
 
     from emblem.api.running import RunningList
 
+    variable, key = _key(OWN_KEYS if own else OTHERS_KEYS)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx2.Client(timeout=TIMEOUT_S, trust_env=not direct) as client:
-            answer = client.get(address, headers=_headers())
+        with httpx2.Client(timeout=TIMEOUT_S, trust_env=not own) as client:
+            answer = client.get(address, headers=headers)
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
         raise ConfigError(
             f"--base-url is {address.removesuffix('/ps')!r}; it must be like "
@@ -85,7 +89,7 @@ def _running(address: str, *, direct: bool) -> "RunningList":
             "emblem serve, or name another with --base-url or --port"
         ) from None
     if answer.status_code == httpx2.codes.UNAUTHORIZED:
-        raise ConfigError(_refused(address))
+        raise ConfigError(_refused(address, variable, own=own))
     try:
         if answer.status_code == httpx2.codes.OK:
             return msgspec.json.decode(answer.content, type=RunningList)
@@ -96,26 +100,22 @@ def _running(address: str, *, direct: bool) -> "RunningList":
     )
 
 
-def _headers() -> dict[str, str]:
-    name, key = _key()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{name} has characters that no key has, such as a line break")
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _key() -> tuple[str, str]:
+def _key(names: tuple[str, ...]) -> tuple[str, str]:
     """Give the variable that a key is in, and the key; "" where there is none."""
     from emblem.config import environment
 
     variables = environment()
-    return next(((name, variables[name]) for name in KEYS if variables.get(name)), ("", ""))
+    name, key = next(((one, variables[one]) for one in names if variables.get(one)), ("", ""))
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{name} has characters that no key has, such as a line break")
+    return name, key
 
 
-def _refused(address: str) -> str:
-    name, _ = _key()
-    if not name:
-        return f"{address} wants a key: set {' or '.join(KEYS)}; emblem keys create NAME makes one"
-    return f"{address} refuses the key in {name}; emblem keys create NAME makes one"
+def _refused(address: str, variable: str, *, own: bool) -> str:
+    made = "emblem keys create NAME makes one"
+    if variable:
+        return f"{address} refuses the key in {variable}; {made}"
+    return f"{address} wants a key: set {' or '.join(OWN_KEYS if own else OTHERS_KEYS)}; {made}"
 
 
 def _show(found: "RunningList") -> None:
