@@ -45,7 +45,8 @@ class GraphBackend:
             raise _unread(graph, error) from None
         self._inputs = _inputs(graph, model)
         self._output = _output(graph, model)
-        self._alone = any(node.get_type_name() in _LOOKS_AT_ALL for node in model.get_ops())
+        kinds = [node.get_type_name() for node in model.get_ops()]
+        self._alone = not _LOOKS_AT_ALL.isdisjoint(kinds)
         try:
             self._compiled: openvino.CompiledModel | None = compiled(
                 model, threads=threads, streams=streams
@@ -83,9 +84,11 @@ class GraphBackend:
     def row_bytes(self, tokens: int) -> int:
         """Predicted bytes of working memory for a row of that many tokens.
 
-        A graph does not say how many heads and how wide a middle it has, so it is taken for one of
-        heads of 32 numbers and a middle of four times its width, and its attention for one that is
-        not computed in parts. That is more than was measured for such graphs.
+        A graph does not say how many heads and how wide a middle it has. Compared with the growth
+        of peak RSS (``VmHWM`` around one run, in a process of its own for each size, after runs of
+        1, 8 and 64 tokens, which repack the weights) for one sequence of 128…510 tokens: 1.1 times
+        that for an encoder of MPNet's size, 1.4…2.4 times for MiniLM, 1.2…5.9 times for MiniLM
+        quantised while running. For several sequences together it is more.
         """
         hidden = self._graph.hidden
         return 4 * tokens * (14 * hidden + 2 * tokens * max(1, hidden // 32))
