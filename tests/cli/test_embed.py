@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -326,3 +327,21 @@ def test_a_server_does_the_same(embed: Embed, model_home: Path, tmp_path: Path) 
     assert [row["overflow"] for row in one] == [row["overflow"] for row in other] == [False, True]
     for left, right in zip(one, other, strict=True):
         np.testing.assert_allclose(left["embedding"], right["embedding"], atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+@pytest.mark.parametrize("out", [["-o", "out.jsonl"], []])
+def test_what_can_be_read_only_once_is_read_whole(
+    embed: Embed, tmp_path: Path, out: list[str]
+) -> None:
+    for name, content in (("a", b"one\n"), ("b", b"two\nthree\n"), ("c.csv", b"text\nfour\n")):
+        os.mkfifo(tmp_path / name)
+        Thread(target=(tmp_path / name).write_bytes, args=(content,), daemon=True).start()
+    lines = embed("a", "b", *out)
+    assert lines.returncode == 0
+    written = (tmp_path / "out.jsonl").read_bytes() if out else lines.stdout
+    assert [row["text"] for row in rows_of(written)] == ["one", "two", "three"]
+    csv = embed("c.csv", *out, *(["--force"] if out else []))
+    assert csv.returncode == 0
+    written = (tmp_path / "out.jsonl").read_bytes() if out else csv.stdout
+    assert [row["text"] for row in rows_of(written)] == ["four"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -214,6 +215,24 @@ def test_an_input_that_changes_meanwhile_is_told(text: Path, tmp_path: Path) -> 
                 await jobs.run(made, engine, book, lambda progress: text.touch())
 
     with pytest.raises(InvalidRequest, match="the input was changed while it was read"):
+        asyncio.run(run())
+    assert not job.out.exists()
+
+
+def test_an_input_that_gives_fewer_rows_than_were_counted_makes_no_output(
+    text: Path, tmp_path: Path
+) -> None:
+    job = SmallJob(text, tmp_path / "out.jsonl")
+
+    async def run() -> None:
+        made = job.made()
+        more = replace(made, scan=replace(made.scan, rows=ROWS + 1))
+        with Journal(job.places.partial) as book:
+            jobs.claim(book, more, restart=False)
+            async with tiny_engine() as engine:
+                await jobs.run(more, engine, book, lambda _: None)
+
+    with pytest.raises(InvalidRequest, match="ended before row 30, and had 31 rows"):
         asyncio.run(run())
     assert not job.out.exists()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from emblem.config import Settings
 from emblem.errors import InvalidRequest
@@ -113,7 +113,8 @@ def names_files(inputs: tuple[str, ...]) -> bool:
 def find(asked: Asked, spool: Path) -> Given:
     """Find the files that the arguments mean; stdin becomes the file ``spool``.
 
-    Raises InvalidRequest where there is none, or they are of several formats.
+    What else can be read only once, a pipe that has a name, is copied beside it. Raises
+    InvalidRequest where there is none, or they are of several formats.
     """
     if asked.input_format is not None and asked.input_format not in FORMATS:
         raise InvalidRequest(f"--format is {asked.input_format!r}; it must be {', '.join(FORMATS)}")
@@ -123,7 +124,7 @@ def find(asked: Asked, spool: Path) -> Given:
             raise InvalidRequest(
                 "there is nothing to embed; give texts, a file, a folder or a pipe"
             )
-        _spool(spool)
+        _copy(sys.stdin.buffer, spool)
         return Given(asked.input_format or "txt", Files((spool,), ("standard input",)))
     for one in inputs:
         if not _exists(one):
@@ -135,12 +136,32 @@ def find(asked: Asked, spool: Path) -> Given:
     paths = tuple(map(Path, inputs))
     if folder := next((path for path in paths if path.is_dir()), None):
         raise InvalidRequest(f"{folder} is a folder; give one folder alone, or files")
-    return Given(_one_format(paths, asked.input_format), Files(paths, inputs))
+    format_name = _one_format(paths, asked.input_format)
+    kept = (
+        _spooled(path, spool.with_name(f"{spool.name}-{number}")) if once(path) else path
+        for number, path in enumerate(paths)
+    )
+    return Given(format_name, Files(tuple(kept), inputs))
 
 
-def _spool(spool: Path) -> None:
+def once(path: Path) -> bool:
+    """Tell whether a path can be read only once, as a pipe or what ``<(…)`` stands for."""
+    return not path.is_file() and not path.is_dir()
+
+
+def _spooled(path: Path, spool: Path) -> Path:
+    try:
+        pipe = path.open("rb")
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from None
+    with pipe:
+        _copy(pipe, spool)
+    return spool
+
+
+def _copy(pipe: BinaryIO, spool: Path) -> None:
     with spool.open("wb") as out:
-        shutil.copyfileobj(sys.stdin.buffer, out, 1 << 20)
+        shutil.copyfileobj(pipe, out, 1 << 20)
 
 
 def _folder(folder: Path, asked: str | None) -> Given:
@@ -186,6 +207,8 @@ def _one_format(paths: tuple[Path, ...], asked: str | None) -> str:
         name = SUFFIXES.get(path.suffix.lower(), "")
         if name not in SOURCES and path.suffix.lower() in DOCUMENTS:
             name = "documents"
+        if not path.suffix and once(path):  # as stdin
+            name = "txt"
         if name not in SOURCES:
             listed = ", ".join(one for one, name in SUFFIXES.items() if name in SOURCES)
             raise InvalidRequest(

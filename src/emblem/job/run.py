@@ -124,6 +124,11 @@ async def run(job: Job, embedder: Embedder, journal: Journal, report: Report) ->
             "the input was changed while it was read; when it is as it should be, run the same "
             "with --restart"
         )
+    if journal.next_row != stop:
+        raise InvalidRequest(
+            f"the input ended before row {journal.next_row}, and had {stop} rows when it was "
+            "counted; give it as a file, and run the same with --restart"
+        )
     return journal.done
 
 
