@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,7 +16,10 @@ WIDTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server sends. ``body`` is JSON, or bytes as they are; None drops the connection."""
+    """What the server sends. ``body`` is JSON, or bytes as they are; None drops the connection.
+
+    An iterator of bytes is sent piece by piece, until it ends or the client leaves.
+    """
 
     status: int = 200
     body: object = None
@@ -95,6 +98,14 @@ class Scripted:
                     self.end_headers()
                     self.wfile.write(b'{"data":')
                     self.close_connection = True
+                    return
+                if isinstance(answer.body, Iterator):
+                    self.send_response(answer.status)
+                    self.end_headers()
+                    self.close_connection = True
+                    with suppress(OSError):
+                        for piece in answer.body:
+                            self.wfile.write(piece)
                     return
                 content = (
                     answer.body

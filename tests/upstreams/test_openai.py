@@ -2,8 +2,12 @@
 
 import asyncio
 import base64
+import gzip
+import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, TypeVar
 
 import httpx2
@@ -22,6 +26,7 @@ from emblem.errors import (
 )
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
 from emblem.upstreams.openai import OpenAIUpstream, connect
+from emblem.upstreams.sending import most_bytes
 from emblem.upstreams.server import Endpoint, Server
 from emblem.wrappers.checked import Checked
 from server import free_port
@@ -193,6 +198,111 @@ def test_a_result_that_cannot_be_right_is_refused(
     with pytest.raises(InvalidResult) as caught:
         embedding(scripted, script)
     assert said in str(caught.value)
+
+
+def of_model(name: str | None) -> Script:
+    return lambda body: Answer(200, {"data": items(body), "model": name})
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "said"),
+    [
+        ("m-v1", "m-v2", "vectors of the model 'm-v2', and before of 'm-v1'"),
+        ("m-v1", None, "vectors of no model, and before of 'm-v1'"),
+    ],
+)
+def test_a_server_that_names_the_model_must_go_on_naming_it(
+    scripted: Scripted, before: str, later: str | None, said: str
+) -> None:
+    scripted.script = of_model(before)
+    with pytest.raises(InvalidResult, match=said) as caught:
+        embedding(scripted, of_model(later))
+    assert not caught.value.of_one_text
+
+
+def test_two_models_are_found_while_a_server_is_met(scripted: Scripted) -> None:
+    scripted.script = lambda body: of_model(body["encoding_format"])(body)
+    with pytest.raises(InvalidResult, match="vectors of the model 'base64', and before of 'float'"):
+        embedding(scripted)
+
+
+@pytest.mark.parametrize("name", ["what-it-is-called-there", "", None])
+def test_a_server_may_call_its_model_as_it_likes(scripted: Scripted, name: str | None) -> None:
+    scripted.script = of_model(name)
+    result = embedding(scripted, max_inputs=2)
+    np.testing.assert_array_equal(result.vectors, [vector(text) for text in TEXTS])
+
+
+def test_a_model_that_is_named_late_is_held_to_from_then_on(scripted: Scripted) -> None:
+    scripted.script = of_model(None)
+    names = iter(["one", "one", "other"])
+    with pytest.raises(InvalidResult, match="vectors of the model 'other', and before of 'one'"):
+        embedding(scripted, lambda body: of_model(next(names))(body), max_inputs=2)
+    assert len(scripted.bodies) == 3
+
+
+def test_an_answer_without_an_end_is_not_read_to_it(scripted: Scripted) -> None:
+    with pytest.raises(InvalidResult) as caught:
+        embedding(scripted, lambda body: Answer(200, repeat(b" " * 100_000)))
+    most = most_bytes(len(TEXTS), WIDTH)
+    assert f"an answer that does not end after {most:,} bytes" in str(caught.value)
+    assert len(scripted.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_first_answer_without_an_end_is_not_read_to_it(scripted: Scripted, status: int) -> None:
+    scripted.script = lambda body: Answer(status, repeat(b"[" * 100_000))
+    with pytest.raises(InvalidResult, match="does not end after 4,194,304 bytes"):
+        embedding(scripted)
+
+
+def test_little_that_unpacks_to_much_is_not_unpacked_to_its_end(scripted: Scripted) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    with pytest.raises(InvalidResult, match="does not end after"):
+        embedding(scripted, lambda body: Answer(200, bomb, {"content-encoding": "gzip"}))
+    scripted.script = right
+    with pytest.raises(InvalidResult, match="cannot be unpacked"):
+        embedding(scripted, lambda body: Answer(200, b"[]", {"content-encoding": "gzip"}))
+
+
+def test_the_longest_right_answer_is_shorter_than_what_is_read() -> None:
+    number = -1.2345678901234567e-300
+    item = {"object": "embedding", "index": 255, "embedding": [number] * 1536}
+    body = json.dumps({"object": "list", "data": [item] * 256}, indent=4)
+    assert len(body) < most_bytes(256, 1536)
+
+
+def test_an_answer_that_trickles_is_not_waited_for_beyond_its_time(scripted: Scripted) -> None:
+    left = threading.Event()
+
+    def drops() -> Iterator[bytes]:
+        while not left.wait(0.01):
+            yield b" "
+
+    time = Time()
+    try:
+        with pytest.raises(DeadlineExceeded, match="did not answer in time"):
+            embedding(
+                scripted, lambda body: Answer(200, drops()), time=time, timeout_s=0.2, retry_s=1.0
+            )
+    finally:
+        left.set()
+    assert len(scripted.bodies) >= 2
+    assert sum(time.waited) < 1
+
+
+def test_a_connection_that_is_lost_each_time_is_given_up(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = Time()
+    with pytest.raises(DeploymentFailed, match=r"127\.0\.0\.1:\d+: connection lost: peer closed"):
+        embedding(scripted, lambda body: Answer(200, None), time=time)
+    assert 100 <= sum(time.waited) <= 120
+    assert len(scripted.bodies) <= 20
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("emblem")]
+    assert len(said) == len(scripted.bodies) - 1
+    assert "connection lost" in said[0]
+    assert [one.rpartition("; ")[2] for one in said[:2]] == ["trying again (2)", "trying again (3)"]
 
 
 def test_another_width_in_a_later_part_is_refused(scripted: Scripted) -> None:

@@ -57,6 +57,19 @@ class Reply(msgspec.Struct):
 
     data: list[Item]
     usage: Usage | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """What a success gives: (texts, width) float32 in the order of the texts, and of which model.
+
+    ``tokens`` is what it cost, 0 where the server did not say; ``model`` is None where it names none.
+    """
+
+    vectors: Vectors
+    tokens: int
+    model: str | None
 
 
 class Detail(msgspec.Struct):
@@ -81,12 +94,8 @@ _INPUT = re.compile(
 )
 
 
-def vectors(body: bytes, texts: int, width: int | None) -> tuple[Vectors, int]:
-    """Read a success: (texts, width) float32 in the order of the texts, and the tokens it cost.
-
-    ``width`` is None where it is to be found out. The tokens are 0 where the server did not say.
-    Raises Malformed.
-    """
+def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
+    """Read a success. ``width`` is None where it is to be found out. Raises Malformed."""
     try:
         reply = _reply.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -109,7 +118,7 @@ def vectors(body: bytes, texts: int, width: int | None) -> tuple[Vectors, int]:
                 f"{len(row)} numbers in vector {index} where {width or 'some'} were due"
             )
     cost = reply.usage.prompt_tokens if reply.usage else None
-    return np.stack(found), max(0, cost or 0)
+    return Embeddings(np.stack(found), max(0, cost or 0), reply.model or None)
 
 
 def _row(item: Item) -> Vectors:

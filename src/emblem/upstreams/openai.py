@@ -1,20 +1,20 @@
 """OpenAIUpstream: an Embedder over any server with OpenAI's embeddings API, Emblem itself included.
 
 What a server gives is not taken on trust: vectors are put in the order of the texts by their index,
-counted and measured; a server that names its space must go on naming the same one.
+counted and measured; a server that names its space, or the model, must go on naming the same one.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx2
 import numpy as np
 
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, InvalidResult
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Overflow, Vectors
 from emblem.upstreams import answers
-from emblem.upstreams.answers import Malformed
+from emblem.upstreams.answers import Embeddings, Malformed
+from emblem.upstreams.sending import Answer
 from emblem.upstreams.server import Server, TooLarge
 
 CANARY = "A short text that every model must embed before it is trusted."
@@ -25,10 +25,14 @@ NAMED_INPUTS = 100  # so many long inputs are named by Emblem's header
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """What a server was found to understand: Emblem's own fields; vectors written as base64."""
+    """What a server was found to understand: Emblem's own fields; vectors written as base64.
+
+    ``model`` is what it calls the model in its answers, None where it has named none.
+    """
 
     emblem: bool = False
     base64: bool = True
+    model: str | None = None
 
 
 class OpenAIUpstream:
@@ -42,6 +46,7 @@ class OpenAIUpstream:
         self._space = space
         self._server = server
         self._manner = manner or Manner()
+        self._model = self._manner.model
 
     @property
     def space(self) -> Space:
@@ -104,7 +109,9 @@ class OpenAIUpstream:
     ) -> EmbedResult:
         """Embed some of the texts, in smaller parts where the server finds them too many."""
         try:
-            answer = await self._server.post(texts, self._options(request), until)
+            answer = await self._server.post(
+                texts, self._options(request), until, self._space.width
+            )
         except InvalidInput as error:
             raise InvalidInput([(start + at, why) for at, why in error.problems]) from None
         except TooLarge as error:
@@ -126,18 +133,19 @@ class OpenAIUpstream:
         return options
 
     def _result(
-        self, request: EmbedRequest, texts: tuple[str, ...], start: int, answer: httpx2.Response
+        self, request: EmbedRequest, texts: tuple[str, ...], start: int, answer: Answer
     ) -> EmbedResult:
         host = self._server.endpoint.host
         width = request.dimensions or self._space.width
         try:
-            vectors, tokens = answers.vectors(answer.content, len(texts), width)
+            found = answers.embeddings(answer.content, len(texts), width)
             if self._manner.emblem:
-                self._check_space(request, answers.space(answer.headers), vectors)
+                self._check_space(request, answers.space(answer.headers), found.vectors)
+            self._model = _same(self._model, found.model)
         except Malformed as error:
             raise InvalidResult(host, str(error)) from None
         long = tuple(start + at for at in answers.overflowed(answer.headers, len(texts)))
-        return EmbedResult(vectors, answers.spread(tokens, texts), long, host)
+        return EmbedResult(found.vectors, answers.spread(found.tokens, texts), long, host)
 
     def _check_space(
         self, request: EmbedRequest, named: answers.Named | None, vectors: Vectors
@@ -171,36 +179,52 @@ async def _found_out(server: Server) -> OpenAIUpstream:
     host = server.endpoint.host
     until = server.until(float("inf"))
     try:
-        answer = await server.post([CANARY], {"encoding_format": "float"}, until, patient=False)
+        answer = await server.post([CANARY], {"encoding_format": "float"}, until)
         try:
-            vectors, _ = answers.vectors(answer.content, 1, None)
+            found = answers.embeddings(answer.content, 1, None)
             named = answers.space(answer.headers)
+            base64 = await _agrees(server, found, until)
         except Malformed as error:
             raise InvalidResult(host, str(error)) from None
-        if named is not None and named.width != vectors.shape[1]:
-            raise InvalidResult(host, f"{vectors.shape[1]} numbers for the space {named}")
-        base64 = await _agrees(server, vectors, until)
+        if named is not None and named.width != found.vectors.shape[1]:
+            raise InvalidResult(host, f"{found.vectors.shape[1]} numbers for the space {named}")
     except TooLarge as error:
         raise DeploymentFailed(f"{host} refused a short text: {error.said}") from None
-    norm = float(np.linalg.norm(vectors.astype(np.float64)))
+    norm = float(np.linalg.norm(found.vectors.astype(np.float64)))
     space = Space.declared(
         named.name if named else f"{host}/{server.endpoint.model}",
-        vectors.shape[1],
+        found.vectors.shape[1],
         normalised=abs(norm - 1.0) <= UNIT,
         overflow=named.overflow if named else Overflow.MEAN,
     )
-    return OpenAIUpstream(space, server, Manner(emblem=named is not None, base64=base64))
+    return OpenAIUpstream(space, server, Manner(named is not None, base64, found.model))
 
 
-async def _agrees(server: Server, vectors: Vectors, until: float) -> bool:
-    """Tell whether the server gives the canary's vector as base64, too."""
+async def _agrees(server: Server, found: Embeddings, until: float) -> bool:
+    """Tell whether the server gives the canary's vector as base64, too.
+
+    Raises Malformed where that is another model's.
+    """
+    width = found.vectors.shape[1]
     try:
-        answer = await server.post([CANARY], {"encoding_format": "base64"}, until)
-        again, _ = answers.vectors(answer.content, 1, vectors.shape[1])
+        answer = await server.post([CANARY], {"encoding_format": "base64"}, until, width)
+        again = answers.embeddings(answer.content, 1, width)
     except (Malformed, InvalidRequest):
         return False
-    one, other = (each[0].astype(np.float64) for each in (vectors, again))
+    _same(found.model, again.model)
+    one, other = (each.vectors[0].astype(np.float64) for each in (found, again))
     return bool(one @ other >= SAME * np.linalg.norm(one) * np.linalg.norm(other) > 0.0)
+
+
+def _same(before: str | None, now: str | None) -> str | None:
+    """Give the model that answers, or raise Malformed where it is no longer the one it was.
+
+    A gateway that falls back to another model would mix vectors that cannot be compared.
+    """
+    if before is not None and now != before:
+        named = "no model" if now is None else f"the model {answers.short(now)!r}"
+        raise Malformed(f"vectors of {named}, and before of {answers.short(before)!r}")
+    return now
 
 
 def _joined(parts: list[EmbedResult]) -> EmbedResult:

@@ -4,6 +4,7 @@ Knows HTTP and OpenAI's errors; vectors and spaces are ``openai.py``'s.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,12 +22,15 @@ from emblem.errors import (
     EmblemError,
     InvalidInput,
     InvalidRequest,
+    InvalidResult,
     Overloaded,
 )
 from emblem.upstreams import answers, retry
 from emblem.upstreams.answers import Detail
+from emblem.upstreams.sending import Answer, Endless, Sent, most_bytes, send
 
-CONNECT_S = 10.0
+log = logging.getLogger(__name__)
+
 MAX_CONNECTIONS = 64
 
 _TOO_LARGE = ("max_tokens_per_request", "request_too_large")
@@ -128,16 +132,17 @@ class Server:
         texts: Sequence[str],
         options: Mapping[str, Any],
         until: float,
-        *,
-        patient: bool = True,
-    ) -> httpx2.Response:
+        width: int | None = None,
+    ) -> Answer:
         """Send texts until there is an answer of status 200, or none that time would change.
 
-        Without ``patient`` a server that cannot be reached is not tried again. Raises InvalidInput,
-        with indices of ``texts``, InvalidRequest, TooLarge, Overloaded, DeadlineExceeded or
-        DeploymentFailed.
+        ``width`` bounds the length of the answer. It is None for the first text that a server gets,
+        and then one that cannot be reached is not tried again. Raises InvalidInput, with indices of
+        ``texts``, InvalidRequest, TooLarge, Overloaded, DeadlineExceeded, DeploymentFailed, or
+        InvalidResult for an answer that is too long.
         """
         content = self._body(texts, options)
+        most = most_bytes(len(texts), width)
         attempt = 0
         while True:
             left = until - self._clock()
@@ -147,23 +152,24 @@ class Server:
                 raise DeadlineExceeded(f"{self.endpoint.host} did not answer in time")
             asked: float | None = None
             try:
-                answer = await self._send(content, min(self.endpoint.timeout_s, left))
-            except httpx2.RequestError as error:
+                answer = await self._send(content, most, min(self.endpoint.timeout_s, left))
+            except (httpx2.RequestError, TimeoutError) as error:
                 failure = self._unreached(error)
-                if not patient:
+                if width is None:
                     raise failure from None
             else:
-                if answer.status_code == httpx2.codes.OK:
+                if answer.status == httpx2.codes.OK:
                     return answer
                 detail = self._detail(answer)
                 self._refuse(answer, detail, len(texts))
                 asked = retry.asked_delay(answer.headers, datetime.now(UTC))
-                failure = self._failure(answer.status_code, detail, asked)
+                failure = self._failure(answer.status, detail, asked)
             wait = retry.delay(attempt, asked, random.random())  # noqa: S311 - dice, no secret
             if self._clock() + wait >= until:
                 raise failure
-            await self._pause(wait)
             attempt += 1
+            log.warning("%s; trying again (%d)", failure, attempt + 1)
+            await self._pause(wait)
 
     def _body(self, texts: Sequence[str], options: Mapping[str, Any]) -> bytes:
         try:
@@ -174,24 +180,25 @@ class Server:
                  if not _is_unicode(one)]
             ) from None  # fmt: skip
 
-    async def _send(self, content: bytes, timeout_s: float) -> httpx2.Response:
+    async def _send(self, content: bytes, most: int, timeout_s: float) -> Answer:
         headers = {"Content-Type": "application/json"}
         if self.endpoint.key:
             headers["Authorization"] = f"Bearer {self.endpoint.key}"
-        timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
-        return await self._client.post(
-            self.endpoint.url, content=content, headers=headers, timeout=timeout
-        )
+        try:
+            sent = Sent(self.endpoint.url, content, headers, most, timeout_s)
+            return await send(self._client, sent)
+        except Endless as error:
+            raise InvalidResult(self.endpoint.host, str(error)) from None
 
-    def _detail(self, answer: httpx2.Response) -> Detail:
-        detail = answers.refusal(answer.status_code, answer.content)
+    def _detail(self, answer: Answer) -> Detail:
+        detail = answers.refusal(answer.status, answer.content)
         if self.endpoint.key:  # some servers show it to whoever sent it
             detail.message = detail.message.replace(self.endpoint.key, "****")
         return detail
 
-    def _refuse(self, answer: httpx2.Response, detail: Detail, texts: int) -> None:
+    def _refuse(self, answer: Answer, detail: Detail, texts: int) -> None:
         """Raise what asking again would not change; return where it might."""
-        status, said, host = answer.status_code, answers.short(detail.message), self.endpoint.host
+        status, said, host = answer.status, answers.short(detail.message), self.endpoint.host
         if status in (401, 403):
             what = "refused the API key" if self.endpoint.key else "wants an API key"
             raise DeploymentFailed(f"{host} {what} ({status}): {said}")
@@ -220,11 +227,13 @@ class Server:
             return Overloaded(message, asked or 1.0)
         return DeploymentFailed(message)
 
-    def _unreached(self, error: httpx2.RequestError) -> EmblemError:
-        host = self.endpoint.host
-        if isinstance(error, httpx2.TimeoutException):
+    def _unreached(self, error: httpx2.RequestError | TimeoutError) -> EmblemError:
+        host, said = self.endpoint.host, str(error) or type(error).__name__
+        if isinstance(error, httpx2.TimeoutException | TimeoutError):
             return DeadlineExceeded(f"{host} did not answer in time ({type(error).__name__})")
-        return DeploymentFailed(f"{host} cannot be reached: {str(error) or type(error).__name__}")
+        if isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
+            return DeploymentFailed(f"{host}: connection lost: {said}")
+        return DeploymentFailed(f"{host} cannot be reached: {said}")
 
 
 def _named(detail: Detail, texts: int) -> InvalidInput | None:
