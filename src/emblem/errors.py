@@ -94,12 +94,16 @@ class DeadlineExceeded(EmblemError):
 
 
 class InvalidResult(EmblemError):
-    """A deployment answered with vectors that cannot be right."""
+    """A deployment answered with vectors that cannot be right.
 
-    def __init__(self, deployment: str, what: str) -> None:
+    ``of_one_text`` tells that a single text may have caused it, and that others may be well.
+    """
+
+    def __init__(self, deployment: str, what: str, *, of_one_text: bool = False) -> None:
         super().__init__(f"{deployment} returned an invalid result: {what}")
         self.deployment = deployment
         self.what = what
+        self.of_one_text = of_one_text
 
 
 class DeploymentFailed(EmblemError):

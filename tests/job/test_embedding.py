@@ -136,6 +136,21 @@ def test_a_server_that_fails_is_no_fault_of_a_text() -> None:
     assert len(server.requests) == 1
 
 
+def test_a_malformed_answer_is_not_asked_for_text_by_text() -> None:
+    error = InvalidResult("server", "2 numbers in vector 1 where 4 were due")
+    server = Server(lambda texts: error if len(texts) > 1 else None)
+    with pytest.raises(InvalidResult, match="2 numbers in vector 1"):
+        embed(server, chunk(16), manner=Manner(in_process=False))
+    assert len(server.requests) == 1
+
+
+def test_a_zero_vector_of_a_server_is_one_texts() -> None:
+    error = InvalidResult("server", "a zero vector at 3", of_one_text=True)
+    server = Server(lambda texts: error if "7" in texts else None)
+    embedded = embed(server, chunk(16), manner=Manner(in_process=False))
+    check(embedded, [at for at in range(16) if at != 7])
+
+
 def test_an_engine_that_fails_at_one_text_goes_on_with_the_rest() -> None:
     server = Server(lambda texts: DeploymentFailed("a panic") if "7" in texts else None)
     embedded = embed(server, chunk(16))

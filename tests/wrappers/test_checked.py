@@ -69,6 +69,24 @@ def test_no_lie_is_passed_on(lie: dict[str, object]) -> None:
     assert caught.value.deployment == "liar"
 
 
+@pytest.mark.parametrize(
+    ("vectors", "of_one_text"),
+    [
+        (RIGHT.vectors * np.float32(np.nan), True),
+        (RIGHT.vectors * 0, True),
+        (RIGHT.vectors * 2, False),
+        (np.zeros((2, 3), np.float32), False),
+        (np.zeros((2, 4, 1), np.float32), False),
+    ],
+)
+def test_only_what_a_text_may_cause_is_said_to_be_of_one(
+    vectors: np.ndarray, of_one_text: bool
+) -> None:
+    with pytest.raises(InvalidResult) as caught:
+        embed(replace(RIGHT, vectors=vectors))
+    assert caught.value.of_one_text is of_one_text
+
+
 def test_a_result_of_full_width_is_a_lie_where_fewer_dimensions_were_asked_for() -> None:
     with pytest.raises(InvalidResult, match="2 × 4 where 2 × 3 was asked for"):
         embed(RIGHT, replace(REQUEST, dimensions=3))

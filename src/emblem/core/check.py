@@ -1,9 +1,10 @@
 """What every result must be before anybody sees it."""
 
 import numpy as np
+import numpy.typing as npt
 
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult
+from emblem.types import EmbedRequest, EmbedResult, Vectors
 
 NORM_TOLERANCE = 1e-3
 
@@ -20,18 +21,34 @@ def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str |
         return f"{_shape(vectors.shape)} where {_shape(expected)} was asked for"
     if vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
         return f"numbers of type {vectors.dtype} where contiguous float32 was expected"
-    # One dot product per row finds NaN, infinities and zeros at once.
-    squared = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-    if not np.isfinite(squared).all():
-        return f"a number that is not finite in vector {int(np.argmin(np.isfinite(squared)))}"
-    if not squared.all():
-        return f"a zero vector at {int(np.argmin(squared))}"
+    squared = _squared_norms(vectors)
+    if what := _broken(squared):
+        return what
     if space.normalised:
         off = np.abs(np.sqrt(squared) - 1.0)
         worst = int(np.argmax(off)) if len(off) else 0
         if len(off) and off[worst] > NORM_TOLERANCE:
             return f"vector {worst} has norm {np.sqrt(squared[worst]):.4f}, not 1"
     return _miscounted(result, expected[0])
+
+
+def of_one_text(what: str, vectors: Vectors) -> bool:
+    """Tell whether a violation is one that a single text may cause: not finite numbers, or zeros."""
+    return vectors.ndim == 2 and what == _broken(_squared_norms(vectors))
+
+
+def _broken(squared: npt.NDArray[np.float64]) -> str | None:
+    if not np.isfinite(squared).all():
+        return f"a number that is not finite in vector {int(np.argmin(np.isfinite(squared)))}"
+    if not squared.all():
+        return f"a zero vector at {int(np.argmin(squared))}"
+    return None
+
+
+def _squared_norms(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """One dot product per row, (n,): it finds NaN, infinities and zeros at once."""
+    squared: npt.NDArray[np.float64] = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    return squared
 
 
 def _miscounted(result: EmbedResult, texts: int) -> str | None:

@@ -14,9 +14,6 @@ from emblem.types import EmbedRequest, EmbedResult, Lane
 # So many texts refused one by one, and none taken, mean that it is not the texts.
 HOPELESS = 8
 
-# What one text may cause, where the answer does not say which.
-OF_ONE_TEXT = (InvalidRequest, InvalidResult)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
@@ -29,12 +26,9 @@ class Embedded:
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """Results by the positions of their texts, and why others have none.
+    """Results by the positions of their texts, and why others have none."""
 
-    ``blamed`` are the errors that one text may cause.
-    """
-
-    blamed: tuple[type[EmblemError], ...]
+    manner: "Manner"
     results: list[tuple[list[int], EmbedResult]] = field(default_factory=list)
     wrong: dict[int, str] = field(default_factory=dict)
     refused: int = 0
@@ -45,11 +39,19 @@ class Manner:
     """What is known of an embedder.
 
     ``tells_overflow`` is false for a server that does not say which texts were too long.
-    ``in_process`` is true for an engine: when that fails, it may be for one text alone.
+    ``in_process`` is true for an engine: when that fails, it may be for one text alone. A server
+    that fails, or whose answer is not in the form that was asked for, is not asked text by text:
+    what it gives to each alone is no more to be trusted.
     """
 
     tells_overflow: bool = True
     in_process: bool = True
+
+    def may_blame_a_text(self, error: EmblemError) -> bool:
+        """Tell whether one text may have caused an error that does not say which."""
+        if isinstance(error, InvalidResult):
+            return self.in_process or error.of_one_text
+        return self.in_process or not isinstance(error, DeploymentFailed)
 
 
 async def embed_chunk(
@@ -61,8 +63,7 @@ async def embed_chunk(
     is at fault.
     """
     manner = manner or Manner()
-    blamed = (*OF_ONE_TEXT, DeploymentFailed) if manner.in_process else OF_ONE_TEXT
-    found = _Found(wrong=dict(chunk.problems), blamed=blamed)
+    found = _Found(manner, wrong=dict(chunk.problems))
     todo = [position for position, text in enumerate(chunk.texts) if text is not None]
     if todo:
         await _embed(embedder, chunk, choices, todo, found)
@@ -98,7 +99,9 @@ async def _embed(
                 raise
             found.wrong |= {todo[at]: why for at, why in named.items()}
             todo = [position for at, position in enumerate(todo) if at not in named]
-        except found.blamed as error:
+        except (InvalidRequest, InvalidResult, DeploymentFailed) as error:
+            if not found.manner.may_blame_a_text(error):
+                raise
             if isinstance(error, DeploymentFailed) and embedder.problem() is not None:
                 raise  # it has failed for good
             if len(todo) > 1:

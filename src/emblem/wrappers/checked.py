@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from emblem.core.check import violation
+from emblem.core.check import of_one_text, violation
 from emblem.errors import InvalidResult
 from emblem.ports import Embedder, Examining, Working
 from emblem.space import Space
@@ -27,7 +27,8 @@ class Checked:
         """Embed, and check; see ``ports.Embedder``."""
         result = await self._embedder.embed(request)
         if what := violation(request, result, self.space):
-            raise InvalidResult(result.served_by, what)
+            single = of_one_text(what, result.vectors)
+            raise InvalidResult(result.served_by, what, of_one_text=single)
         return result
 
     def problem(self) -> str | None:
