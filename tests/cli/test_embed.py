@@ -329,6 +329,46 @@ def test_a_server_does_the_same(embed: Embed, model_home: Path, tmp_path: Path) 
         np.testing.assert_allclose(left["embedding"], right["embedding"], atol=1e-5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--errors", "./out.npy"], "out.npy cannot be the output and name the rows that failed"),
+        (["--errors", "out.rows.npy"], "out.rows.npy cannot be out.rows.npy of the output and name the rows that failed"),
+        (["--errors", "out.npy.partial"], "out.npy.partial cannot be out.npy.partial of the output and name the rows that failed"),
+        (["--errors", "out-00001-of-00002.npy.shard.json", "--shard", "1/2"], "out-00001-of-00002.npy.shard.json cannot be out-00001-of-00002.npy.shard.json of the output and name the rows that failed"),
+        (["--errors", "in.txt"], "in.txt would be written over in.txt, which is read"),
+        (["--shard", "2/3"], "out-00002-of-00003.npy.shard.json is there already; --force puts another in its place"),
+        (["--shard", "3/3"], "out-00003-of-00003.rows.npy is there already; --force puts another in its place"),
+    ],
+)  # fmt: skip
+def test_no_file_is_written_for_two_things_or_over_another(
+    embed: Embed, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "in.txt").write_text("x\n")
+    (tmp_path / "out-00002-of-00003.npy.shard.json").write_text("mine")
+    (tmp_path / "out-00003-of-00003.rows.npy").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    done = embed("in.txt", "-o", "out.npy", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", f"emblem: {said}\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_rows_that_failed_are_named_after_a_merge_wherever_the_shards_named_them(
+    embed: Embed, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text("one\n\n")
+    embed("in.txt", "-o", "part.jsonl", "--shard", "1/2", "--errors", "one.txt")
+    embed("in.txt", "-o", "part.jsonl", "--shard", "2/2", "--errors", "two.txt")
+    shards = [f"part-{n:05}-of-00002.jsonl" for n in (1, 2)]
+    assert embed("merge", "out.jsonl", *shards).returncode == 3
+    errors = (tmp_path / "out.jsonl.errors.jsonl").read_bytes()
+    assert rows_of(errors) == [{"row": 1, "why": "is empty"}]
+    (tmp_path / shards[1]).write_text("garbage")
+    broken = embed("merge", "out.jsonl", *shards, "--force")
+    assert broken.returncode == 2
+    assert f"{shards[1]} is not what was written as shard 2/2" in broken.stderr.decode()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
 @pytest.mark.parametrize("out", [["-o", "out.jsonl"], []])
 def test_what_can_be_read_only_once_is_read_whole(

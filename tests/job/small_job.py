@@ -28,7 +28,10 @@ class SmallJob:
     @property
     def places(self) -> Places:
         out = self.out.with_name(f"{self.out.stem}{self.shard.suffix}{self.out.suffix}")
-        return Places(out, jobs.errors_of(out))
+        beside = formats.sink(out).beside(out)
+        if self.shard.of > 1:
+            beside = (*beside, jobs.sidecar_of(out))
+        return Places(out, jobs.errors_of(out), beside)
 
     def made(self) -> Job:
         files = Files((self.text,), (self.text.name,))

@@ -301,6 +301,128 @@ def test_shards_of_another_job_or_not_all_of_them_are_refused(text: Path, tmp_pa
     jobs.merge(out, [third, first, second], sink, force=True)
 
 
+@pytest.fixture
+def pair(text: Path, tmp_path: Path) -> list[Path]:
+    """Two shards as vectors alone, with their row numbers beside them."""
+    jobs_of_both = [SmallJob(text, tmp_path / "a.npy", shard=Shard(n, 2)) for n in (1, 2)]
+    for job in jobs_of_both:
+        asyncio.run(job.run())
+    return [job.places.out for job in jobs_of_both]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("a-00002-of-00002.npy", "is not what was written as shard 2/2: it has other content"),
+        ("a-00001-of-00002.rows.npy", "is not what was written as shard 1/2: it has other"),
+    ],
+)
+def test_a_shard_whose_content_is_another_is_named(
+    pair: list[Path], tmp_path: Path, changed: str, said: str
+) -> None:
+    content = bytearray((tmp_path / changed).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / changed).write_bytes(content)
+    with pytest.raises(InvalidRequest, match=f"{changed} {said}"):
+        jobs.merge(tmp_path / "out.npy", pair, sink, force=False)
+    (tmp_path / changed).write_bytes(content[:-4])
+    with pytest.raises(InvalidRequest, match=rf"{changed} .* has \d+ bytes, not \d+"):
+        jobs.merge(tmp_path / "out.npy", pair, sink, force=False)
+    (tmp_path / changed).unlink()
+    with pytest.raises(InvalidRequest, match=f"there is no .*{changed}"):
+        jobs.merge(tmp_path / "out.npy", pair, sink, force=False)
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_a_shard_that_was_renamed_with_what_is_beside_it_is_taken(
+    pair: list[Path], tmp_path: Path
+) -> None:
+    for ending in (".npy", ".rows.npy", ".npy.shard.json"):
+        (tmp_path / f"a-00001-of-00002{ending}").rename(tmp_path / f"first{ending}")
+    tally = jobs.merge(tmp_path / "out.npy", [tmp_path / "first.npy", pair[1]], sink, force=False)
+    assert tally.rows == ROWS
+
+
+def test_shards_may_not_be_written_over_by_what_is_made_of_them(
+    pair: list[Path], tmp_path: Path
+) -> None:
+    before = files_in(tmp_path)
+    for out in (pair[0], tmp_path / "." / ".." / tmp_path.name / pair[1].name):
+        with pytest.raises(InvalidRequest, match=r"would be written over .*, which is read"):
+            jobs.merge(out, pair, sink, force=True)
+    assert files_in(tmp_path) == before
+
+
+def test_rows_that_failed_are_known_to_the_shards_themselves(
+    pair: list[Path], tmp_path: Path
+) -> None:
+    for path in pair:
+        jobs.errors_of(path).unlink()
+    jobs.merge(tmp_path / "out.npy", pair, sink, force=False)
+    failed = lines_of(jobs.errors_of(tmp_path / "out.npy"))
+    assert failed == [{"row": n, "why": "is null"} for n in (3, 10, 17, 24)]
+    beside = jobs.sidecar_of(pair[0])
+    about = json.loads(beside.read_bytes())
+    beside.write_text(json.dumps({**about, "failures": about["failures"][1:]}))
+    with pytest.raises(InvalidRequest, match="is broken: it names 1 rows that failed, of 2"):
+        jobs.merge(tmp_path / "again.npy", pair, sink, force=False)
+
+
+def test_a_merge_that_died_at_any_step_is_done_again(pair: list[Path], tmp_path: Path) -> None:
+    jobs.merge(tmp_path / "whole.npy", pair, sink, force=False)
+    died, finished = 0, False
+    while not finished:
+        folder = tmp_path / f"killed-{died}"
+        folder.mkdir()
+        out = folder / "out.npy"
+        with pytest.MonkeyPatch.context() as patch:
+            Counted(patch, died)
+            try:
+                jobs.merge(out, pair, sink, force=False)
+                finished = True
+            except Died:
+                died += 1
+        if not out.exists() or (folder / "out.npy.partial" / "job.json").exists():
+            jobs.merge(out, pair, sink, force=False)
+        assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+        assert len(lines_of(jobs.errors_of(out))) == 4
+    assert died > 5
+
+
+def test_a_job_that_died_once_its_output_was_there_answers_as_it_would_have(
+    text: Path, tmp_path: Path
+) -> None:
+    job = SmallJob(text, tmp_path / "out.npy")
+
+    async def run(end: type[BaseException] | None) -> Tally:
+        made = job.made()
+        with Journal(job.places.partial) as book:
+            if not book.ending:
+                job.places.refuse_existing()
+            jobs.claim(book, made, restart=False)
+            async with tiny_engine() as engine:
+                tally = await jobs.run(made, engine, book, lambda _: None)
+            jobs.complete(made, book, job.places)
+            if end is not None:
+                raise end
+            return tally
+
+    for _ in range(2):
+        with pytest.raises(Died):
+            asyncio.run(run(Died))
+        assert job.out.exists()
+    job.out.rename(tmp_path / "moved.npy")
+    with pytest.raises(
+        InvalidRequest, match=r"out\.npy was written, and is gone; remove .*partial"
+    ):
+        asyncio.run(run(None))
+    (tmp_path / "moved.npy").rename(job.out)
+    assert asyncio.run(run(None)).rows == ROWS
+    assert not job.places.partial.exists()
+    with pytest.raises(InvalidRequest, match="is there already"):
+        asyncio.run(run(None))
+
+
 @pytest.mark.parametrize("total", [0, 1, 4, 5, 100, 101])
 @pytest.mark.parametrize("of", [1, 2, 3, 7])
 def test_shards_cover_every_row_once_in_whole_chunks(total: int, of: int) -> None:

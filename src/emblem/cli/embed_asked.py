@@ -100,7 +100,7 @@ def names_files(inputs: tuple[str, ...]) -> bool:
 
     Raises InvalidRequest where some are and others are not.
     """
-    there = [one == STDIN or _exists(one) for one in inputs]
+    there = [one == STDIN or exists(one) for one in inputs]
     if any(there) and not all(there):
         text, file = inputs[there.index(False)], inputs[there.index(True)]
         raise InvalidRequest(
@@ -127,7 +127,7 @@ def find(asked: Asked, spool: Path) -> Given:
         _copy(sys.stdin.buffer, spool)
         return Given(asked.input_format or "txt", Files((spool,), ("standard input",)))
     for one in inputs:
-        if not _exists(one):
+        if not exists(one):
             raise InvalidRequest(
                 f"there is no file or folder {_short(one)}; to embed a text itself, leave --output out"
             )
@@ -224,7 +224,8 @@ def _is_dataset(path: Path) -> bool:
     return path.suffix.lower() == ".lance"
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Tell whether an argument is the name of something that is there."""
     try:
         return path != "" and Path(path).exists()  # which is no name, and a text that fails
     except (OSError, ValueError):  # a text is too long for a name, or has what none may have

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from emblem import job as jobs
-from emblem.cli.embed_asked import Asked, Given, find, refuse_clash
+from emblem.cli.embed_asked import STDIN, Asked, Given, exists, find, refuse_clash
 from emblem.cli.embed_model import Opened, opened, overflow_rule
 from emblem.cli.embed_report import (
     Summary,
@@ -34,8 +34,9 @@ SOME_FAILED = 3
 def embed(asked: Asked) -> int:
     """Run the job that is asked for, or what is left of it. Gives the exit code."""
     shard = Shard.read(asked.shard) if asked.shard else Shard()
-    places = _places(asked, shard)
-    sink = formats.sink(places.out)
+    out = _out(asked, shard)
+    sink = formats.sink(out)
+    places = _places(asked, out, shard, sink.beside(out))
     with _explained(places), Journal(places.partial) as journal:
         if not asked.force and not journal.ending:
             places.refuse_existing()
@@ -71,7 +72,7 @@ def embed(asked: Asked) -> int:
                 return await _run(made, one, journal, places, asked)
 
         summary = asyncio.run(work())
-    _tell(summary, asked)
+        _tell(summary, asked)  # before the journal goes: whoever is killed here is told again
     return SOME_FAILED if summary.tally.failed else 0
 
 
@@ -127,17 +128,22 @@ def estimate(asked: Asked) -> int:
     return 0
 
 
-def _places(asked: Asked, shard: Shard) -> Places:
+def _out(asked: Asked, shard: Shard) -> Path:
     out = Path(asked.out or "")
-    out = out.with_name(f"{out.stem}{shard.suffix}{out.suffix}")
-    places = Places(out, Path(asked.errors) if asked.errors else jobs.errors_of(out))
+    return out.with_name(f"{out.stem}{shard.suffix}{out.suffix}")
+
+
+def _places(asked: Asked, out: Path, shard: Shard, beside: tuple[Path, ...]) -> Places:
+    if shard.of > 1:
+        beside = (*beside, jobs.sidecar_of(out))
+    places = Places(out, Path(asked.errors) if asked.errors else jobs.errors_of(out), beside)
     for path in (places.out, places.errors):
         if not path.absolute().parent.is_dir():
             raise InvalidRequest(f"{path} cannot be written: there is no folder {path.parent}")
-    if places.out.absolute() == places.errors.absolute():
-        raise InvalidRequest(f"{places.out} cannot be the output and name the rows that failed")
+    places.refuse_one_for_two()
     if places.out.is_dir() and places.out.suffix.lower() != ".lance":
         raise InvalidRequest(f"{places.out} is a folder")
+    places.refuse_reading(Path(one) for one in asked.inputs if one != STDIN and exists(one))
     return places
 
 
@@ -153,7 +159,7 @@ def _refuse_inside(places: Places, asked: Asked) -> None:
     """Raise InvalidRequest where the output would be read as input the next time."""
     for one in asked.inputs:
         folder = Path(one).resolve()
-        for path in (places.out, places.errors):
+        for path in places.written:
             if path.resolve() == folder or (folder.is_dir() and folder in path.resolve().parents):
                 raise InvalidRequest(f"{path} would be written into {one}, which is read")
 

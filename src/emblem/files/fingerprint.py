@@ -1,6 +1,7 @@
 """What tells one input from another: the bytes of its files, and nothing else about them."""
 
 import hashlib
+from pathlib import Path
 
 from emblem.errors import InvalidRequest
 from emblem.files.ports import Files
@@ -21,6 +22,19 @@ def of_files(files: Files) -> str:
         except OSError as error:
             raise InvalidRequest(f"{name} cannot be read: {error.strerror}") from None
     return whole.hexdigest()
+
+
+def of_output(path: Path) -> tuple[int, str]:
+    """Give the size in bytes and the SHA-256 in hex of a file, or of all files below a folder."""
+    if not path.is_dir():
+        with path.open("rb") as handle:
+            return path.stat().st_size, hashlib.file_digest(handle, "sha256").hexdigest()
+    size, whole = 0, hashlib.sha256()
+    for one in sorted(one for one in path.rglob("*") if one.is_file()):
+        length, digest = of_output(one)
+        size += length
+        whole.update(f"{one.relative_to(path).as_posix()}\n{digest}\n".encode())
+    return size, whole.hexdigest()
 
 
 def stamp(files: Files) -> tuple[tuple[int, int], ...]:

@@ -65,6 +65,11 @@ class JsonlSink:
         self._vector = orjson.dumps(layout.vector_column) + b":"
         self._overflow = b"," + orjson.dumps(layout.overflow_column) + b":"
 
+    @staticmethod
+    def beside(out: Path) -> tuple[Path, ...]:  # noqa: ARG004 - other formats need it
+        """Name what belongs to an output: it is one file, or one folder."""
+        return ()
+
     def write_part(self, path: Path, part: Part) -> None:
         """Write the rows of a part, one line each."""
         with path.open("xb") as out:

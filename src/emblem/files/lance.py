@@ -43,6 +43,11 @@ class LanceSink:
             with TemporaryDirectory() as folder:
                 _create(Path(folder), [], self._schema)
 
+    @staticmethod
+    def beside(out: Path) -> tuple[Path, ...]:  # noqa: ARG004 - other formats need it
+        """Name what belongs to an output: it is one file, or one folder."""
+        return ()
+
     def write_part(self, path: Path, part: Part) -> None:
         """Write the rows of a part with their vectors."""
         write_part(path, output_batch(part, self._layout, self._schema))

@@ -26,6 +26,11 @@ class NpySink:
         self._numbers = layout.numbers
         self._type = layout.number_type
 
+    @staticmethod
+    def beside(out: Path) -> tuple[Path, ...]:
+        """Name the file of row numbers."""
+        return (rows_of(out),)
+
     def write_part(self, path: Path, part: Part) -> None:
         """Write the row numbers and the vectors of a part."""
         with path.open("xb") as out:

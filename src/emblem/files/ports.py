@@ -137,6 +137,11 @@ class Sink(Protocol):
 
     typed: bool
 
+    @staticmethod
+    def beside(out: Path) -> tuple[Path, ...]:
+        """Name the files beside ``out`` that belong to it, and that ``join`` writes too."""
+        ...
+
     def write_part(self, path: Path, part: Part) -> None:
         """Write a part to a file that is not there yet; whoever calls syncs and renames it."""
         ...

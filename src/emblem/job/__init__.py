@@ -5,7 +5,7 @@ Knows files and embedders by their contracts; which ones they are is not decided
 
 from emblem.job.embedding import Manner, embed_chunk
 from emblem.job.estimate import Estimate, estimate
-from emblem.job.finish import Places, errors_of
+from emblem.job.finish import Places, errors_of, sidecar_of
 from emblem.job.journal import Journal
 from emblem.job.run import Job, claim, complete, identity, run
 from emblem.job.shards import merge
@@ -30,4 +30,5 @@ __all__ = [
     "identity",
     "merge",
     "run",
+    "sidecar_of",
 ]

@@ -48,6 +48,7 @@ class Journal:
         self.next_row = 0
         self.done = Tally()
         self._lines = folder / LINES
+        self._settled = False
         # The run ends in another thread than it begins in.
         self._lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
 
@@ -64,20 +65,26 @@ class Journal:
             raise InvalidRequest(f"another run was at work in {self.folder} a moment ago")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Let go of it. A folder in which no job was begun is removed."""
-        if not self._lock.is_locked:  # removed; what is there now is somebody else's
-            return
-        if (self.folder / JOB).exists():
-            self._lock.release()
-        else:
-            self.remove()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let go of it. The folder is removed where no job was begun, or one came to its end.
 
-    def remove(self) -> None:
-        """Remove everything; the last thing is the lock. Whoever holds it may do this."""
+        It stays where what was done after the job's end has failed.
+        """
+        if not (self.folder / JOB).exists() or (self._settled and kind is None):
+            self._remove()
+        else:
+            self._lock.release()
+
+    def settled(self) -> None:
+        """Note that the output is in its place. What it was made of is needed no more."""
         for path in self.folder.iterdir():
             if path.name not in (LOCK, JOB, MOVES, LINES):
                 remove(path)
+        self._settled = True
+
+    def _remove(self) -> None:
+        """Remove everything; the last thing is the lock."""
+        self.settled()
         for name in (JOB, MOVES, LINES):  # without the first there is no job any more
             remove(self.folder / name)
         if os.name == "nt":

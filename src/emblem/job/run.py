@@ -1,7 +1,7 @@
 """Running a job: chunk after chunk, while the next one is read and the last one is written."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from emblem.job.embedding import Embedded, Manner, embed_chunk
 from emblem.job.finish import Places, finish
 from emblem.job.journal import Entry, Journal
 from emblem.job.shards import sidecar
-from emblem.job.values import Choices, Identity, Progress, Shard, Tally
+from emblem.job.values import Choices, Failure, Identity, Progress, Shard, Tally
 from emblem.ports import Embedder
 
 # Counted up when the same job would give other bytes.
@@ -146,8 +146,11 @@ async def _write(sink: Sink, journal: Journal, chunk: Chunk, embedded: Embedded)
 
 def complete(job: Job, journal: Journal, places: Places) -> None:
     """Make the output of all that is done; see ``finish``."""
-    failures = (failure for entry in journal.entries() for failure in entry.failed)
-    about = b""
-    if job.shard.of > 1:
-        about = sidecar(job.identity, job.shard, job.layout, journal.done)
-    finish(journal, places, job.sink.join, failures, about)
+
+    def failures() -> Iterator[Failure]:
+        return (failure for entry in journal.entries() for failure in entry.failed)
+
+    def describe(files: Sequence[Path]) -> bytes:
+        return sidecar(job.identity, job.shard, job.layout, journal.done, (files, failures()))
+
+    finish(journal, places, job.sink.join, failures(), describe if job.shard.of > 1 else None)

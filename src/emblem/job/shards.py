@@ -4,14 +4,15 @@ Beside a shard stands a small file that says which job it belongs to. Outputs ar
 these say that they are all the parts of one job.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from emblem.errors import InvalidRequest
+from emblem.files.fingerprint import of_output
 from emblem.files.ports import Layout, Sink
-from emblem.job.finish import Places, errors_of, prepare, settle, sidecar_of
+from emblem.job.finish import Join, Places, errors_of, prepare, settle, sidecar_of
 from emblem.job.journal import Journal
 from emblem.job.values import Failure, Identity, NumberFormat, Shard, Tally
 
@@ -21,8 +22,19 @@ BESIDE = (".errors.jsonl", ".shard.json", ".rows.npy")
 OWN = "shard"  # the one word of an identity in which the shards of a job differ
 
 
+class Written(msgspec.Struct, frozen=True):
+    """A file of a shard. ``ending`` is what its name has behind the stem of the shard's."""
+
+    ending: str
+    size: int
+    sha256: str
+
+
 class About(msgspec.Struct, frozen=True):
-    """What is beside a shard. ``numbers`` is how many a vector has; ``about`` is the layout's."""
+    """What is beside a shard. ``numbers`` is how many a vector has; ``about`` is the layout's.
+
+    ``files`` are the shard and what belongs to it; ``failures`` are its rows without a vector.
+    """
 
     job: dict[str, str | int | None]
     number: int
@@ -30,11 +42,31 @@ class About(msgspec.Struct, frozen=True):
     tally: Tally
     numbers: int
     about: dict[str, str]
+    files: tuple[Written, ...]
+    failures: tuple[Failure, ...]
 
 
-def sidecar(job: Identity, shard: Shard, layout: Layout, tally: Tally) -> bytes:
-    """Write what stands beside a shard."""
-    beside = About(dict(job), shard.number, shard.of, tally, layout.numbers, dict(layout.about))
+def sidecar(
+    job: Identity,
+    shard: Shard,
+    layout: Layout,
+    tally: Tally,
+    came: tuple[Sequence[Path], Iterable[Failure]],
+) -> bytes:
+    """Write what stands beside a shard. ``came`` are its files, it being the first, and failures."""
+    paths, failures = came
+    stem = paths[0].stem
+    files = tuple(Written(path.name.removeprefix(stem), *of_output(path)) for path in paths)
+    beside = About(
+        job=dict(job),
+        number=shard.number,
+        of=shard.of,
+        tally=tally,
+        numbers=layout.numbers,
+        about=dict(layout.about),
+        files=files,
+        failures=tuple(failures),
+    )
     return msgspec.json.format(msgspec.json.encode(beside)) + b"\n"
 
 
@@ -44,7 +76,7 @@ def merge(
     """Make one output of all shards of a job, in their order, whatever order they are given in.
 
     What else has the name of a shard, as a pattern of the shell finds it, is left out. Raises
-    InvalidRequest where a shard is missing, or is of another job.
+    InvalidRequest where a shard is missing, is of another job, or is not as it was written.
     """
     wanted = [path for path in shards if not path.name.endswith(BESIDE)]
     found = sorted(((_about(path), path) for path in wanted), key=lambda one: one[0].number)
@@ -54,17 +86,44 @@ def merge(
     first = found[0][0]
     if out.suffix.lower() != first.job["format"]:
         raise InvalidRequest(f"the shards are {first.job['format']}, so {out.name} must be too")
-    places = Places(out, errors_of(out))
+    sink = open_sink(out, _layout(first))
+    places = Places(out, errors_of(out), sink.beside(out))
     paths = [path for _, path in found]
+    places.refuse_reading(
+        one for path in paths for one in (path, *sink.beside(path), sidecar_of(path))
+    )
     with Journal(places.partial) as journal:
-        if journal.begun() is not None:
-            raise InvalidRequest(f"{journal.folder} has a job that is not finished")
+        _join(journal, places, found, sink.merge, force=force)
+    return sum((about.tally for about, _ in found), Tally())
+
+
+def _join(
+    journal: Journal,
+    places: Places,
+    found: Sequence[tuple[About, Path]],
+    merged: Join,
+    *,
+    force: bool,
+) -> None:
+    """Write the shards as one, or put in its place what a run that was killed has written."""
+    whole = {**found[0][0].job, OWN: "all of them"}
+    begun = journal.begun()
+    if begun not in (None, whole):
+        raise InvalidRequest(f"{journal.folder} has a job that is not finished")
+    if not journal.ending:
         if not force:
             places.refuse_existing()
-        sink = open_sink(out, _layout(first))
-        prepare(journal, places, lambda ready: sink.merge(iter(paths), ready), _failures(paths))
-        settle(journal, places)
-    return sum((about.tally for about, _ in found), Tally())
+        for about, path in found:
+            _check_files(about, path)
+
+        def write(ready: Path) -> tuple[Path, ...]:
+            files = merged((path for _, path in found), ready)
+            journal.begin(whole)  # before that nothing is worth keeping
+            return files
+
+        failures = (failure for about, _ in found for failure in about.failures)
+        prepare(journal, places, write, failures)
+    settle(journal, places)
 
 
 def _about(path: Path) -> About:
@@ -72,13 +131,34 @@ def _about(path: Path) -> About:
     if not path.exists():
         raise InvalidRequest(f"there is no {path}")
     try:
-        return msgspec.json.decode(beside.read_bytes(), type=About)
+        about = msgspec.json.decode(beside.read_bytes(), type=About)
     except FileNotFoundError:
         raise InvalidRequest(
             f"{path} has no {beside.name} beside it, which says what it is a shard of"
         ) from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"{beside} is broken: {error}") from None
+    if len(about.failures) != about.tally.failed:
+        raise InvalidRequest(
+            f"{beside} is broken: it names {len(about.failures)} rows that failed, of "
+            f"{about.tally.failed}"
+        )
+    return about
+
+
+def _check_files(about: About, shard: Path) -> None:
+    """Raise InvalidRequest where a file of a shard is not the one that was written."""
+    for one in about.files:
+        path = shard.with_name(f"{shard.stem}{one.ending}")
+        if not path.exists():
+            raise InvalidRequest(f"there is no {path}, which belongs to {shard}")
+        size, digest = of_output(path)
+        if (size, digest) != (one.size, one.sha256):
+            what = f"has {size} bytes, not {one.size}" if size != one.size else "has other content"
+            raise InvalidRequest(
+                f"{path} is not what was written as shard {about.number}/{about.of}: it {what}; "
+                "make that shard again"
+            )
 
 
 def _check(found: Sequence[tuple[About, Path]]) -> None:
@@ -110,14 +190,3 @@ def _layout(about: About) -> Layout:
         overflow_column=str(about.job["overflow column"]),
         about=about.about,
     )
-
-
-def _failures(shards: Sequence[Path]) -> Iterator[Failure]:
-    """Read what the shards' own files say of rows that failed."""
-    for path in shards:
-        try:
-            with errors_of(path).open("rb") as lines:
-                for line in lines:
-                    yield msgspec.json.decode(line, type=Failure)
-        except FileNotFoundError:
-            continue
