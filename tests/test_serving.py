@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from emblem.config import ModelSettings, Settings
+from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged, UnknownModel
 from emblem.ledger.sqlite import SqliteLedger
 from emblem.model import Prompts
@@ -213,9 +214,8 @@ def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_la
     with pytest.raises(ConfigError) as refused:
         plan(settings(home, **both))
     for words in (
-        f"{2 * needed} bytes",
-        f"allows {2 * needed - 1}",
-        "max_model_bytes",
+        f"about {size(2 * needed)} of memory (tiny {size(needed)}, other {size(needed)})",
+        f"(max_model_bytes = {2 * needed - 1}; {2 * needed} would do)",
         'load = "use"',
     ):
         assert words in str(refused.value)
@@ -225,7 +225,7 @@ def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_la
     assert "will not be loaded" not in caplog.text
     with caplog.at_level(logging.WARNING):
         plan(settings(home, models=later, max_model_bytes=needed - 1))
-    assert f"other takes about {needed} bytes of memory and will not be loaded" in caplog.text
+    assert f"other will not be loaded: other takes about {size(needed)}" in caplog.text
 
 
 def test_a_model_whose_files_changed_since_the_start_is_not_loaded(

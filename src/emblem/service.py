@@ -109,7 +109,7 @@ class Service:
         limits: Limits,
         cl100k: Cl100k | None = None,
         clock: Callable[[], float] = time.monotonic,
-        running: Callable[[], Occupancy] = lambda: Occupancy((), 0, None),
+        running: Callable[[], Occupancy] = lambda: Occupancy((), 0),
     ) -> None:
         self.names = names
         self._embedders = embedders

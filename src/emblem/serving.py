@@ -3,12 +3,14 @@
 import difflib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emblem.backends import memory
 from emblem.backends.footprint import predicted_bytes
 from emblem.config import ModelSettings, Settings, name_problem
+from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
 from emblem.model import Model, Prompts
 from emblem.models import catalog, layout, recommended, sizes
@@ -20,8 +22,11 @@ from emblem.models.reference import LATEST
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Ledger
 from emblem.roster import Configured, roster
+from emblem.wrappers.residency import too_large
 
 log = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[str, int, int, int, int], ...]  # path, size, times of change, inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +118,18 @@ def check_room(deployed: Sequence[Deployed], budget: int) -> None:
     first = [one for one in deployed if one.at_start]
     needed = sum(one.predicted_bytes for one in first)
     if needed > budget:
-        each = ", ".join(f"{one.model.name} {one.predicted_bytes}" for one in first)
+        each = ", ".join(f"{one.model.name} {size(one.predicted_bytes)}" for one in first)
         raise ConfigError(
-            f"the models to be loaded at the start take about {needed} bytes of memory ({each}), "
-            f"and max_model_bytes allows {budget}; raise it, serve fewer models, or give some of "
-            'them [models.NAME] load = "use"'
+            f"the models to be loaded at the start take about {size(needed)} of memory ({each}), "
+            f"and {size(budget)} is allowed (max_model_bytes = {budget}; {needed} would do); raise "
+            'it, serve fewer models, or give some of them [models.NAME] load = "use"'
         )
     for one in deployed:
         if one.predicted_bytes > budget:
             log.warning(
-                "%s takes about %d bytes of memory and will not be loaded: max_model_bytes allows %d",
+                "%s will not be loaded: %s",
                 one.model.name,
-                one.predicted_bytes,
-                budget,
+                too_large(one.model.name, one.predicted_bytes, budget),
             )
 
 
@@ -206,6 +210,16 @@ def read_again(one: Deployed, settings: Settings) -> Model:
             f"{now.space} now; start the server again to serve it as it is"
         )
     return now
+
+
+def stamp(folder: Path) -> Stamp:
+    """Give what tells that no file of a folder was changed, without reading any."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with suppress(OSError):  # one that is gone meanwhile
+            seen = path.stat()
+            found.append((str(path), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino))
+    return tuple(found)
 
 
 def _deployed(folder: Path, wanted: _Wanted, settings: Settings) -> Deployed:

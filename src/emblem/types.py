@@ -155,15 +155,16 @@ class Residence:
 class Occupancy:
     """Every served model, and the memory of the process that serves them.
 
-    ``max_model_bytes`` bounds the predicted bytes of those that are loaded; ``resident_bytes`` is
-    what the whole process takes, None where the system does not say.
+    ``loaded_bytes`` are the predicted bytes of the models that are loaded, and of the one that is
+    being loaded. They and ``beyond_bytes``, what the process takes beyond them and beyond
+    ``base_bytes``, count against ``max_model_bytes``. ``resident_bytes`` is what the whole process
+    takes, ``base_bytes`` what it took before any model was loaded; None where the system does not
+    say, or before the first one is loaded.
     """
 
     models: tuple[Residence, ...]
     max_model_bytes: int
-    resident_bytes: int | None
-
-    @property
-    def loaded_bytes(self) -> int:
-        """The predicted bytes of the models that are loaded."""
-        return sum(one.predicted_bytes for one in self.models if one.state is State.LOADED)
+    loaded_bytes: int = 0
+    beyond_bytes: int = 0
+    resident_bytes: int | None = None
+    base_bytes: int | None = None

@@ -28,7 +28,7 @@ from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
 from emblem.service import Limits, Service
-from emblem.serving import Deployed, Plan, hint, read_again
+from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
 from emblem.types import EmbedRequest, Kind, Lane
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.on_demand import Closed, OnDemand
@@ -138,6 +138,7 @@ class _Opening:
         self._settings = settings
         self._limits = limits
         self._just_read = deployed.at_start
+        self._checked: Stamp = ()  # what the files were when they were last read in full
 
     async def __call__(self) -> Embedder:
         """Give the model once it has answered. Raises EmblemError."""
@@ -149,12 +150,23 @@ class _Opening:
             raise
         return embedder
 
+    async def check(self) -> None:
+        """Look whether its files give the vectors that they gave before. Raises ModelError."""
+        if not self._just_read:
+            await asyncio.to_thread(self._check)
+
+    def _check(self) -> None:
+        seen = stamp(self._deployed.folder)
+        if seen != self._checked:
+            read_again(self._deployed, self._settings)
+            self._checked = seen
+
     def _open(self) -> Embedder:
-        model = self._deployed.model
-        if not self._just_read:  # since then its files may have changed, and so its vectors
-            model = read_again(self._deployed, self._settings)
+        if not self._just_read:
+            self._check()  # once more, for there may have been a wait
         self._just_read = False
-        return open_engine(model, self._settings, self._limits)
+        self._checked = ()
+        return open_engine(self._deployed.model, self._settings, self._limits)
 
 
 def _on_demand(
@@ -172,6 +184,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     the start.
     """
     settings = plan.settings
+    memory.keep_little()
     residency = Residency(plan.max_model_bytes, memory.resident_bytes, memory.give_back)
     limits = _limits(settings, plan.max_queue_bytes)
     embedders = {

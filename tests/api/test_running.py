@@ -28,7 +28,7 @@ AWAY = replace(
 @pytest.fixture
 def small() -> Small:
     made = Small()
-    occupancy = Occupancy((BUSY, AWAY), max_model_bytes=5000, resident_bytes=7000)
+    occupancy = Occupancy((BUSY, AWAY), 5000, 1000, 2500, resident_bytes=7000, base_bytes=3500)
     made.service = Service(made.service.names, {}, made.service.limits, running=lambda: occupancy)
     made.app = create_app(made.service, OneKey())
     return made
@@ -69,7 +69,9 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
             },
         ],
         "loaded_bytes": 1000,
+        "beyond_bytes": 2500,
         "max_model_bytes": 5000,
+        "base_bytes": 3500,
         "resident_bytes": 7000,
     }
 

@@ -66,3 +66,8 @@ def test_the_process_says_what_it_takes() -> None:
     held = memory.resident_bytes()
     assert held is not None
     assert 1 << 20 < held < memory.available_memory()
+
+
+def test_memory_is_given_back_wherever_the_c_library_can() -> None:
+    memory.keep_little()
+    memory.give_back()

@@ -96,7 +96,7 @@ def test_a_model_that_fits_nowhere_says_how_much_it_takes(home: Path) -> None:
     with serving(home, 100) as server:
         answer = server.post({"model": MINILM, "input": TEXTS})
         assert answer.status_code == 503
-        assert "max_model_bytes allows 104857600" in answer.json()["error"]["message"]
+        assert "(max_model_bytes = 104857600)" in answer.json()["error"]["message"]
         assert vectors(server, STATIC).shape == (2, 256)
 
 

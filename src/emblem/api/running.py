@@ -30,11 +30,13 @@ class RunningItem(msgspec.Struct, frozen=True):
 
 
 class RunningList(msgspec.Struct, frozen=True):
-    """Every served model, and the memory of the process that serves them."""
+    """Every served model, and the memory of the process; see ``types.Occupancy``."""
 
     models: list[RunningItem]
     loaded_bytes: int
+    beyond_bytes: int
     max_model_bytes: int
+    base_bytes: int | None
     resident_bytes: int | None
 
 
@@ -44,7 +46,9 @@ def running(occupancy: Occupancy) -> bytes:
         RunningList(
             models=[_item(one) for one in occupancy.models],
             loaded_bytes=occupancy.loaded_bytes,
+            beyond_bytes=occupancy.beyond_bytes,
             max_model_bytes=occupancy.max_model_bytes,
+            base_bytes=occupancy.base_bytes,
             resident_bytes=occupancy.resident_bytes,
         )
     )

@@ -11,6 +11,7 @@ _PAGES = Path("/proc/self/statm")
 MODEL_SHARE = 0.6  # of the memory, for loaded models; the rest is for work, and for the program
 QUEUE_SHARE = 0.25  # of what the models leave, for the work that waits in each of the two lanes
 LEAST_QUEUE = 16 << 20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's malloc.h
 
 
 def available_memory() -> int | None:
@@ -27,16 +28,33 @@ def resident_bytes() -> int | None:
         return None
 
 
+def keep_little() -> None:
+    """Have glibc give large blocks back as soon as they are freed.
+
+    It has an arena for each of many threads, learns to keep ever larger blocks in them, and trims
+    the end of none but the first. Measured with five models that make room for one another under
+    twelve clients: 390 MiB were left when all were closed, and 176 after this, of which OpenVINO's
+    libraries take about 50. Embedding took no longer that could be told from chance.
+    """
+    _glibc("mallopt", _MMAP_THRESHOLD, 4 << 20)
+    _glibc("mallopt", _TRIM_THRESHOLD, 8 << 20)
+
+
 def give_back() -> None:
     """Give freed memory back to the system, which glibc keeps for the next time.
 
     Measured with WordLlama, whose table is one large array: 75 MiB of 75 stayed after it was let
     go of, and 22 after this.
     """
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(name: str, *numbers: int) -> None:
+    """Call a function of glibc; other C libraries do not have it, and then nothing is done."""
     import ctypes
 
-    with suppress(OSError, AttributeError):  # there is no such function but in glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError, AttributeError, TypeError):  # on Windows None is no library
+        getattr(ctypes.CDLL(None), name)(*numbers)
 
 
 def model_budget(memory: int | None, asked: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
+from emblem.core.amount import size as size
 
 
 def print_json(value: object) -> None:
@@ -40,15 +40,6 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     for name, value in facts:
         for number, line in enumerate(value.splitlines()):
             typer.echo(f"{'' if number else name:<{width}}  {line}")
-
-
-def size(count: float) -> str:
-    """Write bytes as people read them, in powers of a thousand."""
-    for unit in UNITS[:-1]:
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} {UNITS[-1]}"
 
 
 def moment(seconds: float) -> str:

@@ -119,7 +119,7 @@ def _refused(address: str, variable: str, *, own: bool) -> str:
 
 
 def _show(found: "RunningList") -> None:
-    from emblem.cli.output import print_table, size
+    from emblem.cli.output import print_table
 
     head = ("name", "state", "memory", "requests", "waiting", "tokens", "tokens/s", "used")
     rows = [_row(one) for one in found.models]
@@ -127,11 +127,21 @@ def _show(found: "RunningList") -> None:
     for one in found.models:
         if one.problem:
             typer.echo(f"{one.name}: {one.problem}", err=True)
-    resident = (
-        "" if found.resident_bytes is None else f"; the server takes {size(found.resident_bytes)}"
-    )
+    typer.echo(_memory(found), err=True)
+
+
+def _memory(found: "RunningList") -> str:
+    from emblem.cli.output import size
+
     bound = size(found.max_model_bytes) if found.max_model_bytes < 1 << 60 else "any amount"
-    typer.echo(f"Loaded: {size(found.loaded_bytes)} of {bound}{resident}.", err=True)
+    said = f"Loaded: {size(found.loaded_bytes)} of {bound}"
+    if found.beyond_bytes:
+        said += f", and {size(found.beyond_bytes)} beyond what they account for, which counts, too"
+    if found.resident_bytes is not None:
+        said += f"; the server takes {size(found.resident_bytes)}"
+    if found.base_bytes is not None:
+        said += f", {size(found.base_bytes)} of it without any model"
+    return f"{said}."
 
 
 def _row(one: "RunningItem") -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Protocol
 
 from emblem.core.room import Held
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, MissingExtra, Overloaded
@@ -16,10 +17,42 @@ from emblem.wrappers.residency import Residency
 
 log = logging.getLogger(__name__)
 
-# After a load that failed, so that a model that cannot be loaded is not read for every request.
+# After loads that failed, so that a model that cannot be loaded is not read for every request, and
+# that others don't leave for it each time. The pause doubles with every failure.
 BACK_OFF_S = 1.0
+MAX_BACK_OFF_S = 60.0
 
-Open = Callable[[], Awaitable[Embedder]]
+
+class Open(Protocol):
+    """How a model is opened."""
+
+    async def check(self) -> None:
+        """Raise what would keep it from being opened, as far as that shows beforehand."""
+        ...
+
+    async def __call__(self) -> Embedder:
+        """Give the model once it has embedded a text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A load that failed: when, what callers are told, what it was, and how many did in a row."""
+
+    at: float
+    told: EmblemError
+    reason: str
+    count: int
+
+    @property
+    def until(self) -> float:
+        """When it may be tried again."""
+        return self.at + back_off_s(self.count)
+
+
+def back_off_s(failures: int) -> float:
+    """Give how long to wait after so many failures in a row, at least one."""
+    return min(MAX_BACK_OFF_S, BACK_OFF_S * 2.0 ** min(failures - 1, 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +68,13 @@ class OnDemand:
     """Embeds with a model that is in memory only while there is room for it.
 
     ``open_model`` gives an embedder that has embedded a text already; it is called again after the
-    model had to make room for another. Used on one event loop. ``clock`` is the monotonic clock,
-    in seconds.
+    model had to make room for another, and its ``check`` before any other makes room. Used on one
+    event loop. ``clock`` is the monotonic clock, in seconds.
 
     All who ask while it is loaded wait for the one load, which goes on when they leave. Where it
-    fails they get DeploymentFailed, and so does whoever asks within a second; then it is tried
-    again. It is never closed while somebody uses it, except by ``aclose``.
+    fails they get DeploymentFailed, and so does whoever asks in the pause after it, which is longer
+    after each failure; then it is tried again. It is never closed while somebody uses it, except by
+    ``aclose``.
     """
 
     def __init__(
@@ -58,7 +92,7 @@ class OnDemand:
         self._loading: asyncio.Task[Embedder | EmblemError] | None = None
         self._users = 0
         self._loaded_at = self._used_at = -inf
-        self._failed: tuple[float, EmblemError] | None = None  # when, and how
+        self._failed: _Failure | None = None
         self._done = Work({})  # before it was last closed
         self._closing = False
         residency.join(self)
@@ -129,7 +163,7 @@ class OnDemand:
         now = self._clock()
         loaded = self._embedder is not None
         loading = State.LOADING if self._loading else State.UNLOADED
-        failed = f"could not be loaded: {self._failed[1]}" if self._failed else None
+        failed = f"could not be loaded: {self._failed.reason}" if self._failed else None
         return Residence(
             name=self.name,
             state=State.LOADED if loaded else loading,
@@ -161,8 +195,8 @@ class OnDemand:
         if self._closing:
             raise DeploymentFailed(f"{self.name} is shutting down")
         if self._loading is None:
-            if self._failed and self._clock() < self._failed[0] + BACK_OFF_S:
-                raise self._failed[1]
+            if self._failed and self._clock() < self._failed.until:
+                raise self._failed.told
             self._loading = asyncio.create_task(self._load())
         left = None if deadline == inf else deadline - self._clock()
         done, _ = await asyncio.wait([self._loading], timeout=left)
@@ -180,10 +214,11 @@ class OnDemand:
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a library's panic is no Exception
-            failure = self._failure(error)
-            if not isinstance(failure, Overloaded):
-                self._failed = (self._clock(), failure)
-            return failure
+            told = self._told(error)
+            if not isinstance(told, Overloaded):
+                before = self._failed.count if self._failed else 0
+                self._failed = _Failure(self._clock(), told, _reason(error), before + 1)
+            return told
         else:
             self._failed = None
             return opened
@@ -192,6 +227,7 @@ class OnDemand:
 
     async def _open_in_turn(self) -> Embedder:
         started = self._clock()
+        await self._open.check()
         async with self._residency.room(self):
             if self._closing:
                 raise DeploymentFailed(f"{self.name} is shutting down")
@@ -200,7 +236,7 @@ class OnDemand:
         log.info("%s: loaded in %.1f s", self.name, self._loaded_at - started)
         return opened
 
-    def _failure(self, error: BaseException) -> EmblemError:
+    def _told(self, error: BaseException) -> EmblemError:
         """Say why it could not be loaded: to the log all, to callers what is theirs to know."""
         if isinstance(error, (Overloaded, DeploymentFailed)):
             return error
@@ -221,3 +257,9 @@ class OnDemand:
             tokens=self._done.tokens + now.tokens,
             seconds_per_token=now.seconds_per_token or self._done.seconds_per_token,
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a line what the log says, to whoever may see it."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, EmblemError) else f"{type(error).__name__}: {said}"

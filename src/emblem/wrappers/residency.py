@@ -1,4 +1,7 @@
-"""Residency: which models are in memory, within a budget of predicted bytes.
+"""Residency: which models are in memory, within a budget of bytes.
+
+What a model takes is predicted before it is loaded, and what the process was found to take beyond
+its predictions counts, too.
 
 Used on one event loop. Models are loaded one at a time: what loading takes on top for a while is
 taken once, and nothing that was promised to one is given to another.
@@ -10,7 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from emblem.core.room import Held, to_close
+from emblem.core.amount import size
+from emblem.core.room import Held, excess, to_close
 from emblem.errors import DeploymentFailed, Overloaded
 from emblem.ports import Embedder
 from emblem.types import Occupancy, Residence
@@ -53,7 +57,7 @@ class Residency:
     """Makes room for a model before it is loaded, by closing idle ones, least recently used first.
 
     ``measure`` gives the bytes that the process takes, None where the system does not say, and
-    ``give_back``, called in a thread of its own after models were closed, frees what they left.
+    ``give_back``, called in a thread of its own before it is asked, frees what closed models left.
     ``patience_s`` is how long a load waits for busy models to fall idle.
     """
 
@@ -69,6 +73,8 @@ class Residency:
         self._give_back = give_back
         self._patience_s = patience_s
         self._residents: list[Resident] = []
+        self._base: int | None = None  # what the process takes without any model
+        self._coming: Resident | None = None  # what is being loaded
         self._turn = asyncio.Lock()
         self._fell_idle = asyncio.Event()
         self._closing = False
@@ -79,8 +85,17 @@ class Residency:
 
     def report(self) -> Occupancy:
         """Say how every model stands, and what they take."""
-        reports = tuple(one.report() for one in self._residents)
-        return Occupancy(reports, self.max_bytes, self._measure())
+        coming = self._coming.predicted_bytes if self._coming else 0
+        loaded = self._held() + coming
+        resident = self._measure()
+        return Occupancy(
+            models=tuple(one.report() for one in self._residents),
+            max_model_bytes=self.max_bytes,
+            loaded_bytes=loaded,
+            beyond_bytes=excess(resident, self._base, loaded),
+            resident_bytes=resident,
+            base_bytes=self._base,
+        )
 
     def idle(self) -> None:
         """Hear that a model has nothing to do any more."""
@@ -103,29 +118,45 @@ class Residency:
         async with self._turn:
             if self._closing:
                 raise DeploymentFailed(f"{resident.name} is shutting down")
+            while leaving := await self._leaving(resident, await self._beyond()):
+                await self._close(leaving)  # and see how much that gave back
+            self._coming = resident
             try:
-                async with asyncio.timeout(self._patience_s):
-                    leaving = await self._leaving(needed)
-            except TimeoutError:
-                raise Overloaded(
-                    f"{resident.name} is not loaded, and there is no memory for it while other "
-                    "models are busy. Please try again later.",
-                    RETRY_AFTER_S,
-                ) from None
-            if leaving:
-                await self._close(leaving)
-                await asyncio.to_thread(self._give_back)
-            yield
+                yield
+            finally:
+                self._coming = None
 
-    async def _leaving(self, needed: int) -> list[Resident]:
+    async def _beyond(self) -> int:
+        """Give back what is free, and say what is taken then beyond the models that are loaded."""
+        await asyncio.to_thread(self._give_back)
+        resident = self._measure()
+        if self._base is None:
+            self._base = resident  # nothing was loaded yet
+        return excess(resident, self._base, self._held())
+
+    async def _leaving(self, resident: Resident, beyond: int) -> list[Resident]:
         """Wait until idle models can make room and give those that have to leave."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._idle_enough(resident.predicted_bytes, beyond)
+        except TimeoutError:
+            raise Overloaded(
+                f"{resident.name} is not loaded, and there is no memory for it while other "
+                "models are busy. Please try again later.",
+                RETRY_AFTER_S,
+            ) from None
+
+    async def _idle_enough(self, needed: int, beyond: int) -> list[Resident]:
         while True:
             loaded = [(one, held) for one in self._residents if (held := one.held)]
-            places = to_close([held for _, held in loaded], needed, self.max_bytes)
+            places = to_close([held for _, held in loaded], needed, self.max_bytes, beyond)
             if places is not None:
                 return [loaded[place][0] for place in places]
             self._fell_idle.clear()
             await self._fell_idle.wait()
+
+    def _held(self) -> int:
+        return sum(held.bytes for one in self._residents if (held := one.held))
 
     async def _close(self, leaving: list[Resident]) -> None:
         """Close idle models. None of them is used meanwhile, for all are let go of at once."""
@@ -139,6 +170,6 @@ class Residency:
 def too_large(name: str, needed: int, max_bytes: int) -> str:
     """Say that a model fits into no budget of that size."""
     return (
-        f"{name} takes about {needed} bytes of memory once it is loaded, and max_model_bytes allows "
-        f"{max_bytes}"
+        f"{name} takes about {size(needed)} of memory once it is loaded, and no more than "
+        f"{size(max_bytes)} is allowed (max_model_bytes = {max_bytes})"
     )
