@@ -23,7 +23,7 @@ Nothing here knows HTTP; ``api/problems.py`` is the one place that turns these i
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class EmblemError(Exception):
@@ -39,15 +39,25 @@ class InvalidRequest(EmblemError):
 
 
 class InvalidInput(InvalidRequest):
-    """Some of the texts cannot be embedded; ``problems`` has (index, why) for each of them."""
+    """Some of the texts cannot be embedded; ``problems`` has (index, why) for each of them.
+
+    ``called`` says what the text of an index is called where it came in no HTTP request.
+    """
 
     MAX_SHOWN = 20
 
-    def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
-        shown = "; ".join(f"$.input[{index}] {why}" for index, why in problems[: self.MAX_SHOWN])
+    def __init__(
+        self,
+        problems: Sequence[tuple[int, str]],
+        *,
+        called: Callable[[int], str] | None = None,
+    ) -> None:
+        name = called or "$.input[{}]".format
+        shown = "; ".join(f"{name(index)} {why}" for index, why in problems[: self.MAX_SHOWN])
         rest = len(problems) - self.MAX_SHOWN
         more = f"; and {rest} more" if rest > 0 else ""
-        super().__init__(f"'$.input' is invalid: {shown}{more}.", param="input")
+        message = f"{shown}{more}" if called else f"'$.input' is invalid: {shown}{more}."
+        super().__init__(message, param="input")
         self.problems = tuple(problems)
 
 

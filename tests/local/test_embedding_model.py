@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 import weakref
+from collections import UserList, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -68,7 +69,15 @@ def test_no_texts_give_no_rows(tiny: EmbeddingModel) -> None:
 
 
 def test_texts_may_come_from_anything_that_holds_strings(tiny: EmbeddingModel) -> None:
-    for texts in (tuple(TEXTS), iter(TEXTS), np.array(TEXTS), dict.fromkeys(TEXTS)):
+    for texts in (
+        tuple(TEXTS),
+        iter(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, object),
+        UserList(TEXTS),
+        deque(TEXTS),
+        dict.fromkeys(TEXTS).keys(),
+    ):
         np.testing.assert_allclose(tiny.embed(texts), DUE, **NEAR)
 
 
@@ -90,10 +99,9 @@ def test_kind_dimensions_and_overflow_are_what_was_asked_for(tiny: EmbeddingMode
         ({"overflow": Overflow.MEAN}, vector_of(long)),
     ):
         np.testing.assert_allclose(tiny.embed(long, **given), due, **NEAR)
-    short = tiny.embed(long, dimensions=4)
-    np.testing.assert_allclose(
-        short, vector_of(long)[:4] / np.linalg.norm(vector_of(long)[:4]), **NEAR
-    )
+    due = vector_of(long)[:4] / np.linalg.norm(vector_of(long)[:4])
+    for four in (4, np.int64(4), np.uint8(4)):
+        np.testing.assert_allclose(tiny.embed(long, dimensions=four), due, **NEAR)
 
 
 def test_numbers_may_be_written_otherwise(tiny: EmbeddingModel) -> None:
@@ -118,6 +126,7 @@ def test_every_text_that_is_none_is_named(
     with pytest.raises(InvalidInput) as caught:
         tiny.embed(texts)
     assert caught.value.problems == wrong
+    assert str(caught.value) == "; ".join(f"text {at} {why}" for at, why in wrong)
 
 
 def test_a_text_that_is_too_long_is_named_as_the_call_has_it(
@@ -127,6 +136,8 @@ def test_a_text_that_is_too_long_is_named_as_the_call_has_it(
     with pytest.raises(InvalidInput) as caught:
         tiny.embed([*TEXTS[:7], words(*range(30)), *TEXTS], overflow="error")
     assert [at for at, _ in caught.value.problems] == [7]
+    assert str(caught.value).startswith("text 7 ")
+    assert "$.input" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +145,15 @@ def test_a_text_that_is_too_long_is_named_as_the_call_has_it(
     [
         ({"texts": b"w1"}, "texts must be strings, and bytes holds none"),
         ({"texts": 7}, "texts must be strings, and int holds none"),
+        ({"texts": np.array("w1")}, "a str for one text, and this ndarray has 0"),
+        ({"texts": np.array([["w1", "w2"]])}, "in one dimension, or a str"),
+        ({"texts": {"w1", "w2"}}, "texts must be in an order, and set has none"),
+        ({"texts": {"w1": 1}}, "texts must be in an order, and dict has none"),
+        ({"texts": [np.array(["w1", "w2"])]}, "text 0 must be a string and is ndarray"),
+        ({"dimensions": np.True_}, "dimensions is np.True_"),
+        ({"dimensions": np.float32(4)}, "dimensions is np.float32(4.0)"),
+        ({"dimensions": "4"}, "dimensions is '4'"),
+        ({"dimensions": np.int64(WIDTH + 1)}, "it must be a whole number from 1 to 8"),
         ({"kind": "question"}, "kind is 'question'; it must be one of query, document, or None"),
         ({"overflow": "cut"}, "overflow is 'cut'; it must be one of mean, truncate, error"),
         ({"dtype": "float64"}, "dtype is 'float64'; it must be one of float32"),
@@ -258,6 +278,41 @@ def test_closing_reaches_whoever_awaits(backend: FakeBackend) -> None:
             await waiting
 
     asyncio.run(run())
+
+
+class Elsewhere:
+    """An embedder that refuses what it is asked for in the words of an HTTP API."""
+
+    space = model().space
+
+    def __init__(self, error: InvalidRequest) -> None:
+        self._error = error
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        raise self._error
+
+    def problem(self) -> str | None:
+        return None
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InvalidRequest("Leave input_type out.", param="input_type"), "Leave kind out."),
+        (InvalidInput([(0, "is long")]), "text 0 is long"),
+        (InvalidRequest("no such dimensions", param="dimensions"), "no such dimensions"),
+    ],
+)
+def test_a_server_refuses_in_the_words_of_python(error: InvalidRequest, said: str) -> None:
+    with (
+        EmbeddingModel("there", Elsewhere(error), Loop("there")) as there,
+        pytest.raises(InvalidRequest) as caught,
+    ):
+        there.embed("w1", kind="query")
+    assert str(caught.value) == said
 
 
 class Stuck:

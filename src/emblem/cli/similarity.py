@@ -10,7 +10,7 @@ import typer
 
 from emblem.cli.embed import BaseUrlOption, KindOption, ModelOption
 from emblem.cli.options import ConfigOption, HomeOption, JsonOption, loaded
-from emblem.errors import InvalidRequest
+from emblem.errors import InvalidInput, InvalidRequest
 
 if TYPE_CHECKING:
     from emblem.config import Settings
@@ -64,7 +64,7 @@ def similarity(
             f"similarity compares 2 to {MAX_TEXTS} texts, and was given {len(compared)}"
         )
     with closing(_model(model, base_url, settings)) as opened:
-        vectors = opened.embed(compared, kind=_kind(kind))
+        vectors = _embedded(opened, compared, _kind(kind))
         cosines, space = opened.similarity(vectors), str(opened.space)
     if draw is not None:
         draw(cosines, compared, f"cosines in {space}")
@@ -87,6 +87,24 @@ def _model(reference: str | None, base_url: str | None, settings: "Settings") ->
         return connect(name, base_url)
     with bars() as report:
         return opened(name, settings, report)
+
+
+def _embedded(model: "EmbeddingModel", texts: list[str], kind: "Kind | None") -> "Vectors":
+    """Embed the texts; what is wrong is called as this command calls it.
+
+    Its tables count texts from 1.
+    """
+    try:
+        return model.embed(texts, kind=kind)
+    except InvalidInput as error:
+        raise InvalidInput(
+            error.problems, called=lambda at: f"text {at + 1} of {len(texts)}"
+        ) from None
+    except InvalidRequest as error:
+        if error.param != "kind":
+            raise
+        said = str(error).replace("Leave kind out", "Leave --kind out")
+        raise InvalidRequest(said, param="kind") from None
 
 
 def _kind(given: str | None) -> "Kind | None":

@@ -2,10 +2,12 @@
 
 import asyncio
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from operator import index
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +118,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: Literal["float32"] = "float32",
     ) -> Vectors: ...
@@ -127,7 +129,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: OtherType,
     ) -> Array: ...
@@ -137,7 +139,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: NumberType = "float32",
     ) -> Array:
@@ -161,7 +163,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: Literal["float32"] = "float32",
     ) -> Vectors: ...
@@ -172,7 +174,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: OtherType,
     ) -> Array: ...
@@ -182,7 +184,7 @@ class EmbeddingModel:
         texts: str | Iterable[str],
         *,
         kind: Kind | Literal["query", "document"] | None = None,
-        dimensions: int | None = None,
+        dimensions: SupportsIndex | None = None,
         overflow: Overflow | Literal["mean", "truncate", "error"] | None = None,
         dtype: NumberType = "float32",
     ) -> Array:
@@ -253,8 +255,12 @@ class EmbeddingModel:
                 try:
                     found[part] = (await self._embedder.embed(request)).vectors
                 except InvalidInput as error:
-                    wrong = [(part.start + at, why) for at, why in error.problems]
-                    raise InvalidInput(wrong) from None
+                    raise _invalid((part.start + at, why) for at, why in error.problems) from None
+                except InvalidRequest as error:
+                    if error.param != "input_type":
+                        raise
+                    said = str(error).replace("input_type", "kind")
+                    raise InvalidRequest(said, param="kind") from None
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -275,7 +281,7 @@ class EmbeddingModel:
         self,
         texts: str | Iterable[str],
         kind: str | None,
-        dimensions: int | None,
+        dimensions: SupportsIndex | None,
         overflow: str | None,
         dtype: NumberType,
     ) -> _Asked:
@@ -283,14 +289,15 @@ class EmbeddingModel:
         self._check_texts(given)
         if dtype not in _OUTPUTS:
             raise InvalidRequest(f"dtype is {dtype!r}; it must be one of {', '.join(_OUTPUTS)}")
-        self._check_width(dimensions, _OUTPUTS[dtype])
+        width = self._width(dimensions, _OUTPUTS[dtype])
         asked_kind = _chosen(Kind, "kind", kind)
         if asked_kind is not None and self._abilities.prompts is False:
             raise InvalidRequest(
-                f"{self._name} embeds queries and documents alike: it has no prompts. Leave kind out"
+                f"{self._name} embeds queries and documents alike: it has no prompts. Leave kind out",
+                param="kind",
             )
         request = EmbedRequest(
-            tuple(given), asked_kind, dimensions, _chosen(Overflow, "overflow", overflow)
+            tuple(given), asked_kind, width, _chosen(Overflow, "overflow", overflow)
         )
         small = estimated_tokens(request) <= INTERACTIVE_TOKENS
         request = replace(request, lane=Lane.INTERACTIVE if small else Lane.BULK)
@@ -303,18 +310,23 @@ class EmbeddingModel:
             if not isinstance(one, str)
         ]
         if not self._abilities.empty_texts:
-            wrong += [(at, "is an empty string") for at, one in enumerate(texts) if one == ""]
+            wrong += [
+                (at, "is an empty string")
+                for at, one in enumerate(texts)
+                if isinstance(one, str) and not one
+            ]
         if wrong:
-            raise InvalidInput(sorted(wrong))
+            raise _invalid(sorted(wrong))
 
-    def _check_width(self, dimensions: int | None, output: OutputType) -> None:
-        whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
-        if dimensions is not None and not (whole and 1 <= dimensions <= self.width):
+    def _width(self, dimensions: SupportsIndex | None, output: OutputType) -> int | None:
+        """Give the width that is asked for as a plain number; None is the model's own."""
+        asked = None if dimensions is None else _whole(dimensions)
+        if dimensions is not None and (asked is None or not 1 <= asked <= self.width):
             raise InvalidRequest(
                 f"dimensions is {dimensions!r}; {self._name} gives vectors of {self.width} numbers, "
                 f"so it must be a whole number from 1 to {self.width}"
             )
-        width = dimensions or self.width
+        width = asked or self.width
         if output in (OutputType.BINARY, OutputType.UBINARY) and width % 8:
             raise InvalidRequest(
                 f"{output} packs eight numbers into a byte, and {width} is no multiple of 8"
@@ -324,6 +336,7 @@ class EmbeddingModel:
                 f"{self._name} does not give unit vectors, so {output}, whose scale is fixed, would "
                 "cut them off"
             )
+        return asked
 
     def _vectors(self, given: str | Iterable[str] | Array) -> Array:
         if not isinstance(given, np.ndarray) or given.dtype.kind in "OUST":
@@ -340,9 +353,33 @@ class EmbeddingModel:
 def _listed(texts: str | Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         return [texts]
+    name = type(texts).__name__
+    if (dimensions := getattr(texts, "ndim", 1)) != 1:
+        raise InvalidRequest(
+            f"texts must be in one dimension, or a str for one text, and this {name} has {dimensions}"
+        )
     if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
-        raise InvalidRequest(f"texts must be strings, and {type(texts).__name__} holds none")
+        raise InvalidRequest(f"texts must be strings, and {name} holds none")
+    if isinstance(texts, Mapping | AbstractSet) and not isinstance(texts, KeysView):
+        raise InvalidRequest(
+            f"texts must be in an order, and {name} has none; give its texts as a list"
+        )
     return list(texts)
+
+
+def _invalid(problems: Iterable[tuple[int, str]]) -> InvalidInput:
+    """Name texts by their index, counted from 0 as Python counts."""
+    return InvalidInput(list(problems), called="text {}".format)
+
+
+def _whole(number: SupportsIndex) -> int | None:
+    """Read a whole number of Python's or numpy's; None for anything else, such as True."""
+    if isinstance(number, bool | np.bool_):
+        return None
+    try:
+        return index(number)
+    except TypeError:
+        return None
 
 
 def _chosen(choices: type[E], name: str, given: str | None) -> E | None:
