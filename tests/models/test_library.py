@@ -531,9 +531,10 @@ def test_a_repository_that_is_cached_in_part_is_not_taken_from_the_cache(tmp_pat
         library.fetch("org/open")
     missing = repository / ".no_exist" / COMMIT
     missing.mkdir(parents=True)
-    for name in ("tokenizer_config.json", "sentence_bert_config.json"):
-        (missing / name).touch()
-    (missing / "config_sentence_transformers.json").touch()
+    for kind in ("tokenizer_config", "sentence_bert_config", "config_sentence_transformers"):
+        (missing / f"{kind}.json").touch()
+    for kind in ("special_tokens_map", "added_tokens"):
+        (missing / f"{kind}.json").touch()
     assert (library.fetch("org/open") / "model.safetensors").read_bytes() == WEIGHTS
     assert not (tmp_path / "home" / "models" / "org--open" / "modeling.py").exists()
 

@@ -230,7 +230,8 @@ def test_a_part_of_a_repository_in_the_cache_gives_the_variant_that_was_asked_fo
     (cached / "refs" / "main").write_text(COMMIT)
     missing = cached / ".no_exist" / COMMIT
     missing.mkdir(parents=True)
-    (missing / "config_sentence_transformers.json").touch()
+    for kind in ("config_sentence_transformers", "special_tokens_map", "added_tokens"):
+        (missing / f"{kind}.json").touch()
     library = Library(tmp_path / "home", ("cache",))
     folder = library.fetch("org/open:quantized")
     assert (folder / "onnx" / "model_quantized.onnx").is_file()

@@ -42,7 +42,7 @@ def _bert(**changes: Any) -> dict[str, Any]:
          _bert(lowercase=False)),
         ({"tokenizer_class": "gone"}, _bert()),
         ({"tokenizer_class": "DistilBertTokenizerFast"}, _bert()),
-        ({"tokenizer_class": "MPNetTokenizer"}, _bert()),
+        ({"tokenizer_class": "MPNetTokenizer", "bos_token": None, "eos_token": None}, _bert()),
     ],
 )  # fmt: skip
 def test_a_bert_tokenizer_that_agrees_with_itself_is_read(
@@ -216,3 +216,96 @@ def test_a_sentencepiece_tokenizer_with_a_step_of_its_own_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=why):
         layout.read(_folder(tmp_path, "xlm-roberta", {}, tokenizer), "m")
+
+
+ALWAYS = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, METASPACE]}
+
+
+@pytest.mark.parametrize(
+    ("config", "pre_tokenizer", "why"),
+    [
+        ({"add_prefix_space": False}, ALWAYS, "add_prefix_space: is false, and only true"),
+        ({"add_prefix_space": None}, ALWAYS, "add_prefix_space: is null"),
+        ({}, METASPACE | {"replacement": "_"}, 'replacement: is "_", and only "▁"'),
+        ({}, METASPACE | {"prepend_scheme": "first"}, 'prepend_scheme: is "first", and only "alw'),
+        ({}, METASPACE | {"split": False}, "split: is false, and only true"),
+        ({}, None, "pre_tokenizer: is absent, and that of the tokenizer_class, XLMRobertaToken"),
+        ({}, {"type": "WhitespaceSplit"}, "pre_tokenizer: is WhitespaceSplit, and that of"),
+    ],
+)
+def test_a_sentencepiece_tokenizer_that_begins_words_otherwise_is_refused(
+    config: dict[str, Any], pre_tokenizer: Any, why: str, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path, "xlm-roberta", config, {"pre_tokenizer": pre_tokenizer})
+    with pytest.raises(ModelError, match=why):
+        layout.read(folder, "m")
+
+
+def test_metaspace_as_older_files_have_it_is_read(tmp_path: Path) -> None:
+    older = {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True}
+    folder = _folder(tmp_path, "xlm-roberta", {}, {"pre_tokenizer": older})
+    assert layout.read(folder, "m")
+
+
+def _with_model(tmp_path: Path, family: str, config: dict[str, Any], **changes: Any) -> Path:
+    folder = _folder(tmp_path, family, config, {})
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    tokenizer["model"] |= changes
+    file.write_text(json.dumps(tokenizer))
+    return folder
+
+
+CAMEMBERT = {"tokenizer_class": "CamembertTokenizer"}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "changes", "why"),
+    [
+        ("bert", {}, {"unk_token": "[MASK]"}, r'unk_token: is "\[MASK\]", and the .* "\[UNK\]"'),
+        (
+            "bert",
+            {"unk_token": "[PAD]"},
+            {},
+            r'unk_token: is "\[UNK\]", and the .* takes "\[PAD\]"',
+        ),
+        ("xlm-roberta", {}, {"unk_id": 2}, "unk_id: is 2, and the tokenizer_class, XLM.* takes 3"),
+        ("xlm-roberta", CAMEMBERT | {"unk_token": "<pad>"}, {}, "unk_id: is 3, .*Cam.* takes 1"),
+        ("xlm-roberta", {}, {"byte_fallback": True}, "byte_fallback: is true, and only false"),
+        ("roberta", {}, {"ignore_merges": True}, "ignore_merges: is true, and only false"),
+        ("roberta", {}, {"end_of_word_suffix": "</w>"}, 'end_of_word_suffix: is "</w>"'),
+        ("roberta", {}, {"continuing_subword_prefix": "##"}, "continuing_subword_prefix: is"),
+    ],
+)
+def test_a_vocabulary_that_its_class_would_read_otherwise_is_refused(
+    family: str, config: dict[str, Any], changes: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    folder = _with_model(tmp_path, family, config, **changes)
+    with pytest.raises(ModelError, match=rf"tokenizer\.json: model\.{why}"):
+        layout.read(folder, "m")
+
+
+def test_what_is_unknown_matters_only_where_a_byte_is_no_token(tmp_path: Path) -> None:
+    folder = _with_model(tmp_path, "roberta", {}, unk_token="<unk>")
+    assert layout.read(folder, "m")
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    tokenizer["model"]["vocab"].pop("Ã")
+    file.write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match='unk_token: is "<unk>", and only absent is understood'):
+        layout.read(folder, "m")
+
+
+def test_bytes_that_are_cut_without_a_pattern_are_refused(tmp_path: Path) -> None:
+    cut = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    with pytest.raises(ModelError, match=r"pre_tokenizer\.use_regex: is false, and only true"):
+        layout.read(_folder(tmp_path, "roberta", {}, {"pre_tokenizer": cut}), "m")
+
+
+def test_the_class_that_config_json_names_is_read_where_no_other_is(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, "bert", {"tokenizer_class": "gone"}, {})
+    config = json.loads((folder / "config.json").read_text())
+    named = config | {"tokenizer_class": "XLMRobertaTokenizer"}
+    (folder / "config.json").write_text(json.dumps(named))
+    with pytest.raises(ModelError, match="is not a step that XLMRobertaTokenizer takes"):
+        layout.read(folder, "m")

@@ -19,6 +19,8 @@ _NEEDED = ("modules.json", "config.json", "tokenizer.json")
 _UNDESCRIBED = ("Normalize", "StaticEmbedding")  # the modules without a config.json
 _OPTIONAL = (
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
 )

@@ -38,7 +38,7 @@ class Document:
         if value is None or type(value) in kinds or (type(value) is int and float in kinds):
             return value
         expected = " or ".join(_NAMES[kind] for kind in kinds)
-        raise self.error(name, f"is {_shown(value)}, not {expected}")
+        raise self.error(name, f"is {shown(value)}, not {expected}")
 
     def need(self, name: str, *kinds: type) -> Any:
         """Give a field; raise where it is absent, null or of another kind."""
@@ -46,6 +46,11 @@ class Document:
         if value is None:
             raise self.error(name, "is missing")
         return value
+
+    def not_null(self, name: str) -> None:
+        """Refuse null for a field whose absence transformers has a value for, and null has none."""
+        if name in self.fields and self.fields[name] is None:
+            raise self.error(name, "is null; a value is to be there, or no such field")
 
     def positive(self, name: str) -> int:
         """Give a whole number above zero."""
@@ -64,8 +69,8 @@ class Document:
         self.seen.add(name)
         value = self.fields.get(name)
         if value is not None and value not in allowed:
-            wanted = " or ".join(map(_shown, allowed)) or "absent"
-            raise self.error(name, f"is {_shown(value)}, and only {wanted} is understood")
+            wanted = " or ".join(map(shown, allowed)) or "absent"
+            raise self.error(name, f"is {shown(value)}, and only {wanted} is understood")
 
     def no_more(self, *ignored: str) -> None:
         """Refuse fields that nobody asked for, less those known to change no vector."""
@@ -89,7 +94,7 @@ def read_list(file: Path) -> list[Document]:
     items = _decoded(file, list)
     for number, item in enumerate(items):
         if type(item) is not dict:
-            raise ModelError(f"{file}: [{number}]: is {_shown(item)}, not an object")
+            raise ModelError(f"{file}: [{number}]: is {shown(item)}, not an object")
     return [Document(file, item, f"[{number}].") for number, item in enumerate(items)]
 
 
@@ -105,10 +110,11 @@ def _decoded(file: Path, kind: type) -> Any:
     except RecursionError:
         raise ModelError(f"{file}: is nested too deeply") from None
     if type(value) is not kind:
-        raise ModelError(f"{file}: is {_shown(value)}, not {_NAMES[kind]}")
+        raise ModelError(f"{file}: is {shown(value)}, not {_NAMES[kind]}")
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Give a value as JSON, short enough for a message."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 60 else text[:57] + "…"

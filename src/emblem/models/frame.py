@@ -5,17 +5,16 @@ Those do not look at the file's ``post_processor``, so one that says otherwise i
 
 from typing import Any
 
+from emblem.models import named_tokens
 from emblem.models.document import Document
 
 # For each class, the settings that name the token before a text and the one after it.
-_CLS_SEP = (("cls_token", "[CLS]"), ("sep_token", "[SEP]"))
-_S_CLS_SEP = (("cls_token", "<s>"), ("sep_token", "</s>"))
-_BOS_EOS = (("bos_token", "<s>"), ("eos_token", "</s>"))
+_CLS_SEP, _BOS_EOS = ("cls_token", "sep_token"), ("bos_token", "eos_token")
 _ENDS = {
     "BertTokenizer": _CLS_SEP,
     "DistilBertTokenizer": _CLS_SEP,
-    "MPNetTokenizer": _S_CLS_SEP,
-    "RobertaTokenizer": _S_CLS_SEP,
+    "MPNetTokenizer": _CLS_SEP,
+    "RobertaTokenizer": _CLS_SEP,
     "XLMRobertaTokenizer": _BOS_EOS,
     "CamembertTokenizer": _BOS_EOS,
 }
@@ -30,13 +29,30 @@ def check(name: str, config: Document, tokenizer: Document) -> None:
     _check_flags(config, tokenizer)
     if name not in _ENDS:
         return
-    before, after = (_token(config, *end) for end in _ENDS[name])
+    before, after = (named_tokens.usual(name, config, end) for end in _ENDS[name])
     if not _frames(tokenizer, before, after):
         raise tokenizer.error(
             "post_processor",
             f"does not put {before} before a text and {after} after it, as the tokenizer_class, "
             f"{name}, does",
         )
+
+
+def special(tokenizer: Document) -> int:
+    """Count the tokens that a post_processor puts around a text, as far as it says so."""
+    written = tokenizer.inner("post_processor")
+    return 0 if written is None else _added(written)
+
+
+def _added(step: Document) -> int:
+    kind = step.fields.get("type")
+    if kind in ("BertProcessing", "RobertaProcessing"):
+        return 2
+    if kind == "TemplateProcessing":
+        parts = step.need("single", list)
+        return sum(isinstance(part, dict) and "SpecialToken" in part for part in parts)
+    inside = (step.get("processors", list) or []) if kind == "Sequence" else []
+    return sum(_added(Document(step.file, one)) for one in inside if isinstance(one, dict))
 
 
 def _check_flags(config: Document, tokenizer: Document) -> None:
@@ -48,7 +64,7 @@ def _check_flags(config: Document, tokenizer: Document) -> None:
     if all(flag not in config.fields for flag in flags):
         return
     before, after = (
-        _token(config, flag.removeprefix("add_"), "") if config.get(flag, bool) else ""
+        named_tokens.content(config, flag.removeprefix("add_")) if config.get(flag, bool) else ""
         for flag in flags
     )
     if not _frames(tokenizer, before, after):
@@ -57,14 +73,6 @@ def _check_flags(config: Document, tokenizer: Document) -> None:
             f"put {before or 'nothing'} before a text and {after or 'nothing'} after it, and the "
             f"post_processor in {tokenizer.file.name} says otherwise",
         )
-
-
-def _token(config: Document, name: str, usual: str) -> str:
-    """Give a special token, which is a text or an object with its content."""
-    if isinstance(config.fields.get(name), dict):
-        inner = config.inner(name)
-        return usual if inner is None else str(inner.need("content", str))
-    return config.get(name, str) or usual
 
 
 def _frames(tokenizer: Document, before: str, after: str) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emblem.model import Tokenization
-from emblem.models import charsmap, document, frame, outline, tokenizer_class
+from emblem.models import charsmap, document, frame, named_tokens, outline, tokenizer_class
 from emblem.models.document import Document
 
 # Where sentence-transformers has kept the settings of its Transformer module.
@@ -28,16 +28,19 @@ def read(
     any.
     """
     settings = _settings(folder)
-    config = document.read_if_there(folder / "tokenizer_config.json")
+    config = named_tokens.settings(folder)
     path = file(folder, outline.vocabulary(model))
     tokenizer = document.read(path)
-    max_length = _max_length(settings, config, longest)
+    max_length = _max_length(settings, config, longest, frame.special(tokenizer))
     lowercase = bool(settings.get("do_lower_case", bool))
+    _check_cut(config, tokenizer)
     if compared:
+        named_tokens.check(folder, config, tokenizer)
         return Tokenization(path, max_length, strip=False, lowercase=lowercase)
-    kind = tokenizer_class.named(config, model.need("model_type", str))
+    kind = tokenizer_class.named(config, model)
     tokenizer_class.check(kind, config, tokenizer)
     frame.check(kind, config, tokenizer)
+    named_tokens.check(folder, config, tokenizer, kind)
     return Tokenization(
         file=path,
         max_length=max_length,
@@ -54,6 +57,7 @@ def file(folder: Path, rows: int) -> Path:
     model = tokenizer.inner("model")
     if model is None:
         raise tokenizer.error("model", "is missing")
+    model.only("dropout", 0)
     vocab = model.need("vocab", dict, list)
     numbers = list(vocab.values()) if isinstance(vocab, dict) else [len(vocab) - 1]
     added = tokenizer.get("added_tokens", list) or []
@@ -87,8 +91,19 @@ def _settings(folder: Path) -> Document:
     return settings
 
 
-def _max_length(settings: Document, config: Document, room: int | None) -> int:
-    """Give the length in tokens that sentence-transformers cuts at, within what there is room for."""
+def _check_cut(config: Document, tokenizer: Document) -> None:
+    """Refuse to cut a text at its beginning, and to read special tokens as any other text."""
+    config.only("truncation_side", "right")
+    config.only("split_special_tokens", False)
+    if (cut := tokenizer.inner("truncation")) is not None:
+        cut.only("direction", "Right")
+
+
+def _max_length(settings: Document, config: Document, room: int | None, special: int) -> int:
+    """Give the length in tokens that sentence-transformers cuts at, within what there is room for.
+
+    ``special`` is how many of them the model adds.
+    """
     wanted = settings.get("max_seq_length", int)
     source, name = settings, "max_seq_length"
     if wanted is None:
@@ -96,6 +111,12 @@ def _max_length(settings: Document, config: Document, room: int | None) -> int:
         wanted = config.get(name, int, float)
     if wanted is not None and wanted < 1:
         raise source.error(name, f"is {wanted}, which leaves no room for a text")
+    if wanted is not None and wanted <= special:
+        raise source.error(
+            name,
+            f"is {wanted}, which leaves no room for a text beside {special} special tokens; it has "
+            f"to be {special + 1} at least",
+        )
     if wanted is not None and wanted >= _NO_LIMIT:
         wanted = None
     if room is None and wanted is None:

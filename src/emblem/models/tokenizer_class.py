@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from emblem.errors import ModelError
+from emblem.models import document, named_tokens
 from emblem.models.document import Document
 
 # For a config that names no class, by its model_type.
@@ -32,15 +33,18 @@ _BERT = {
 }
 
 
-def named(config: Document, model_type: str) -> str:
+def named(config: Document, model: Document) -> str:
     """Give the class that reads a tokenizer, without the ``Fast`` that some names end in.
 
-    transformers reads a ModernBERT's file as it is written, whatever class the folder names.
+    It is named in tokenizer_config.json, else in config.json (``model``). transformers reads a
+    ModernBERT's file as it is written, whatever class the folder names.
     """
+    model_type = model.need("model_type", str)
     if model_type == "modernbert":
         config.get("tokenizer_class", str)
         return "TokenizersBackend"
-    given = config.get("tokenizer_class", str) or _USUAL.get(model_type)
+    named = config.get("tokenizer_class", str) or model.get("tokenizer_class", str)
+    given = named or _USUAL.get(model_type)
     if given is None:
         raise config.error("tokenizer_class", f'is missing, and "{model_type}" has no usual one')
     name = str(given).removesuffix("Fast")
@@ -56,14 +60,18 @@ def check(name: str, config: Document, tokenizer: Document) -> None:
     bert = next((step for step in normalizers if step.fields.get("type") == "BertNormalizer"), None)
     if name in _WORD_PIECE:
         _check_word_piece(name, tokenizer, normalizers)
+        _check_unknown(name, config, tokenizer)
     if name == "RobertaTokenizer" and normalizers:
         raise tokenizer.error("normalizer", f"is there, and the tokenizer_class, {name}, has none")
     if name in _SENTENCEPIECE:
         _check_sentencepiece(name, tokenizer, normalizers)
+        _check_metaspace(name, config, tokenizer)
+        _check_unigram(name, config, tokenizer)
     if bert is not None:
         _check_bert(config, bert, strict=name in _WORD_PIECE)
     if name == "RobertaTokenizer":
         _check_byte_level(config, tokenizer)
+        _check_byte_pairs(tokenizer)
 
 
 def drops_outer_space(name: str, tokenizer: Document) -> bool:
@@ -137,6 +145,7 @@ def _check_byte_level(config: Document, tokenizer: Document) -> None:
             "pre_tokenizer",
             "is not ByteLevel, and that of the tokenizer_class, RobertaTokenizer, is",
         )
+    steps[0].only("use_regex", True)
     says = steps[0].get("add_prefix_space", bool) is not False
     said = bool(config.get("add_prefix_space", bool))
     if says != said:
@@ -144,6 +153,74 @@ def _check_byte_level(config: Document, tokenizer: Document) -> None:
             f"{config.file}: add_prefix_space: is {_json(said)}, and the pre_tokenizer in "
             f"{tokenizer.file.name} says {_json(says)}"
         )
+
+
+def _check_byte_pairs(tokenizer: Document) -> None:
+    """Refuse byte pairs that RobertaTokenizer, which takes words and merges alone, makes others of."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    model = tokenizer.inner("model")
+    if model is None:
+        return
+    model.only("type", "BPE")
+    model.only("ignore_merges", False)
+    model.only("continuing_subword_prefix", "")
+    model.only("end_of_word_suffix", "")
+    words = model.need("vocab", dict, list)
+    lacking = [byte for byte in sorted(ByteLevel.alphabet()) if byte not in words]
+    if lacking:  # else nothing is unknown, and what is said of that is never looked at
+        model.only("unk_token")
+        model.only("byte_fallback", False)
+
+
+def _check_unknown(name: str, config: Document, tokenizer: Document) -> None:
+    """Compare what stands for an unknown word; the class takes it from tokenizer_config.json."""
+    model = tokenizer.inner("model")
+    token = named_tokens.usual(name, config, "unk_token")
+    if model is not None and model.get("unk_token", str) != token:
+        raise model.error(
+            "unk_token",
+            f"is {document.shown(model.fields.get('unk_token'))}, and the tokenizer_class, {name}, "
+            f"takes {document.shown(token)}, the unk_token of {config.file.name}",
+        )
+
+
+def _check_unigram(name: str, config: Document, tokenizer: Document) -> None:
+    """Compare the place of what stands for an unknown piece: XLM-R's is 3, CamemBERT's is found."""
+    model = tokenizer.inner("model")
+    if model is None:
+        return
+    model.only("type", "Unigram")
+    model.only("byte_fallback", False)
+    place = 3
+    if name == "CamembertTokenizer":
+        token = named_tokens.usual(name, config, "unk_token")
+        pieces = enumerate(model.need("vocab", list))
+        place = next((n for n, one in pieces if isinstance(one, list) and one[:1] == [token]), 0)
+    if model.get("unk_id", int) != place:
+        raise model.error(
+            "unk_id",
+            f"is {document.shown(model.fields.get('unk_id'))}, and the tokenizer_class, {name}, "
+            f"takes {place}",
+        )
+
+
+def _check_metaspace(name: str, config: Document, tokenizer: Document) -> None:
+    """Refuse words that begin otherwise than the class lets them begin."""
+    config.not_null("add_prefix_space")
+    config.only("add_prefix_space", True)
+    steps = _steps(tokenizer, "pre_tokenizer", "pretokenizers")
+    kinds = [step.fields["type"] for step in steps]
+    if kinds not in (["Metaspace"], ["WhitespaceSplit", "Metaspace"]):
+        raise tokenizer.error(
+            "pre_tokenizer",
+            f"is {', '.join(kinds) or 'absent'}, and that of the tokenizer_class, {name}, is "
+            "WhitespaceSplit, Metaspace",
+        )
+    steps[-1].only("replacement", "▁")
+    steps[-1].only("prepend_scheme", "always")
+    steps[-1].only("add_prefix_space", True)
+    steps[-1].only("split", True)
 
 
 def _check_sentencepiece(name: str, tokenizer: Document, normalizers: list[Document]) -> None:
