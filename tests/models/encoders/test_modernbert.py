@@ -72,6 +72,12 @@ def test_the_rotation_of_each_kind_of_layer_is_where_either_version_puts_it(
     assert (found.local_theta, found.global_theta) == (near, far)
 
 
+def test_null_for_a_name_that_another_goes_before_matters_to_nobody() -> None:
+    found = read(rope_parameters=BOTH, local_rope_theta=None, global_rope_theta=None)
+    assert found == read(rope_parameters=BOTH)
+    assert read(layer_types=None, attention_bias=None, rope_parameters=None) == read()
+
+
 def test_an_odd_window_reaches_half_of_it_to_each_side() -> None:
     assert read(local_attention=7).reach == 3
 
@@ -104,6 +110,22 @@ def test_an_odd_window_reaches_half_of_it_to_each_side() -> None:
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling: is"),
         ({"quantization_config": {"bits": 4}}, "quantization_config: is"),
         ({"auto_map": {"AutoModel": "x.Y"}}, "auto_map: the model needs code of its own"),
+        ({"is_causal": True}, "is_causal: is true, and only false"),
+        *(
+            ({name: None}, f"{name}: is null")
+            for name in (
+                "local_rope_theta",
+                "global_rope_theta",
+                "global_attn_every_n_layers",
+                "local_attention",
+                "norm_eps",
+                "hidden_activation",
+            )
+        ),
+        (
+            {"rope_parameters": {"full_attention": {"rope_theta": None}}},
+            r"rope_parameters\.full_attention\.rope_theta: is null",
+        ),
         ({"mlp_bias": 1}, "mlp_bias: is 1, not true or false"),
     ],
 )

@@ -82,6 +82,11 @@ def test_code_of_the_family_is_passed_over_and_never_run() -> None:
         (NEW, {"head_dim": 16}, "head_dim: is 16"),
         (NEW, {"rope_parameters": {"rope_type": "dynamic"}}, "rope_parameters.rope_type: is"),
         (NEW, {"rope_scaling": {"type": "dynamic"}}, "rope_scaling: is"),
+        (NEW, {"is_causal": True}, "is_causal: is true"),
+        (NEW, {"layer_norm_eps": None}, "layer_norm_eps: is null"),
+        (NEW, {"rotary_emb_base": 1000.0}, "rotary_emb_base: goes with n_embd, which is missing"),
+        (NEW, {"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon: goes with n_embd, which is mi"),
+        (NEW, {"n_layer": 2}, "n_layer: goes with n_embd, which is missing; num_hidden_layers"),
         (NEW, {"max_position_embeddings": "gone"}, "max_position_embeddings: is missing"),
     ],
 )

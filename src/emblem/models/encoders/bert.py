@@ -37,6 +37,7 @@ def _offset(config: Document, family: str, positions: int) -> int:
     """Give the position of a sequence's first token; RoBERTa starts behind its padding index."""
     if family == "bert":
         return 0
+    config.not_null("pad_token_id")
     padding: int | None = config.get("pad_token_id", int)
     if padding is None:
         padding = 1

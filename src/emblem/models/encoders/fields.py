@@ -18,6 +18,7 @@ BERT_ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 def activation(config: Document, name: str, usual: str, allowed: Sequence[str] = ()) -> str:
     """Give an activation under Emblem's own name for it; ``usual`` is what absence stands for."""
+    config.not_null(name)
     given = config.get(name, str) or usual
     known = allowed or tuple(_ACTIVATIONS)
     if given not in known:
@@ -52,6 +53,7 @@ def positive(config: Document | None, name: str) -> float | None:
 
 def epsilon(config: Document, name: str) -> float | None:
     """Give what a layer norm adds to the variance; None where the field is absent."""
+    config.not_null(name)
     given: float | None = config.get(name, float)
     if given is not None and not 0 <= given < inf:
         raise config.error(name, f"is {given}, not a number from zero upwards")
@@ -64,6 +66,7 @@ def theta(parameters: Document | None) -> float | None:
         return None
     parameters.only("rope_type", "default")
     parameters.only("partial_rotary_factor", 1.0)
+    parameters.not_null("rope_theta")
     base = positive(parameters, "rope_theta")
     parameters.no_more()
     return base
@@ -78,6 +81,7 @@ def refuse_foreign_code(config: Document) -> None:
 def refuse_decoders(config: Document) -> None:
     """Refuse what makes any encoder compute something else."""
     config.only("is_decoder", False)
+    config.only("is_causal", False)
     config.only("is_encoder_decoder", False)
     config.only("add_cross_attention", False)
     config.only("pruned_heads", {})

@@ -37,6 +37,7 @@ def _local(config: Document) -> tuple[bool, ...]:
     layers = config.positive("num_hidden_layers")
     kinds = config.get("layer_types", list)
     if kinds is None:
+        config.not_null("global_attn_every_n_layers")
         absent = config.get("global_attn_every_n_layers", int) is None
         every = 3 if absent else config.positive("global_attn_every_n_layers")
         return tuple(layer % every != 0 for layer in range(layers))
@@ -49,6 +50,7 @@ def _local(config: Document) -> tuple[bool, ...]:
 
 def _reach(config: Document) -> int:
     """Give how many places away a token of a local layer sees; the file gives both sides."""
+    config.not_null("local_attention")
     both = 128 if config.get("local_attention", int) is None else config.positive("local_attention")
     config.only("sliding_window", both // 2)
     return both // 2
@@ -63,6 +65,12 @@ def _thetas(config: Document) -> tuple[float, float]:
         far = fields.theta(both.inner("full_attention"))
         both.no_more()
     return (
-        near or fields.positive(config, "local_rope_theta") or _LOCAL_THETA,
-        far or fields.positive(config, "global_rope_theta") or _GLOBAL_THETA,
+        near or _theta(config, "local_rope_theta", _LOCAL_THETA),
+        far or _theta(config, "global_rope_theta", _GLOBAL_THETA),
     )
+
+
+def _theta(config: Document, name: str, usual: float) -> float:
+    """Give the base that an old name has; transformers 5 fails on null."""
+    config.not_null(name)
+    return fields.positive(config, name) or usual

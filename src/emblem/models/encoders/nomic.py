@@ -35,6 +35,15 @@ _AS_BUILT: dict[str, tuple[Any, ...]] = {
     "position_embedding_type": ("absolute",),  # left over from BERT, and never looked at
 }
 
+_OLD_NAMES = {
+    "n_head": "num_attention_heads",
+    "n_layer": "num_hidden_layers",
+    "n_inner": "intermediate_size",
+    "n_positions": "max_position_embeddings",
+    "rotary_emb_base": "rope_parameters.rope_theta",
+    "layer_norm_epsilon": "layer_norm_eps",
+}
+
 
 def read(config: Document) -> NomicBert:
     """Understand the encoder, or raise ModelError."""
@@ -43,6 +52,8 @@ def read(config: Document) -> NomicBert:
     for name, allowed in _AS_BUILT.items():
         config.only(name, *allowed)
     gpt = config.get("n_embd", int) is not None
+    if not gpt:
+        _refuse_old_names(config)
     names = ("n_embd", "n_head") if gpt else ("hidden_size", "num_attention_heads")
     hidden, heads = fields.rotary_attention(config, *names)
     config.only("hidden_size", hidden)
@@ -64,6 +75,13 @@ def _refuse_other_code(config: Document) -> None:
     for name, code in (config.get("auto_map", dict) or {}).items():
         if not isinstance(code, str) or not code.rpartition(".")[2].startswith("NomicBert"):
             raise config.error(f"auto_map.{name}", "is not NomicBERT's, and Emblem runs no code")
+
+
+def _refuse_old_names(config: Document) -> None:
+    """Refuse names that transformers passes over in a config without ``n_embd``."""
+    for name, new in _OLD_NAMES.items():
+        if config.fields.get(name) is not None:
+            raise config.error(name, f"goes with n_embd, which is missing; {new} says it")
 
 
 def _one(config: Document, gpt: str, own: str) -> int:
