@@ -24,8 +24,13 @@ _USUAL = "torch.nn.modules.activation.Tanh"  # of a config that names none
 
 
 def beyond(config: Document) -> str:
-    """Say why a layer is not computed here, though sentence-transformers can; "" where it is."""
+    """Say why a layer is not computed here, though sentence-transformers can; "" where it is.
+
+    Raises ModelError for an activation that nobody has.
+    """
     bend = _bend(config)
+    if not bend.startswith("torch.nn."):
+        raise config.error("activation_function", f"is {bend}, which is none of torch.nn")
     if bend not in _ACTIVATIONS:
         known = ", ".join(name.rpartition(".")[2] for name in _ACTIVATIONS)
         why = f"is {bend}; {known} are computed here; for others: pip install 'emblem[torch]'"
