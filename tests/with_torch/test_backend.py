@@ -13,7 +13,7 @@ import pytest
 from emblem.errors import ConfigError, ModelError
 from emblem.types import Row
 from tiny_models import write_safetensors
-from with_torch.opening import backend, row
+from with_torch.opening import backend, row, understood
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
@@ -63,7 +63,8 @@ def test_a_pooler_that_is_missing_matters_to_no_vector(folders: dict[str, Path])
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"activation_function": "somebody.elses.Activation"}, "activation_function"),
+        ({"activation_function": "somebody.elses.Activation"}, "activation_function: .*torch.nn"),
+        ({"activation_function": "torch.hub.list"}, "activation_function: .*torch.nn"),
         ({"gate": True}, "gate"),
     ],
 )
@@ -84,6 +85,49 @@ def test_a_tokenizer_that_the_library_reads_otherwise_is_refused(
     lower = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "NFKC"}]}
     rewritten(folder / "tokenizer.json", lambda file: file.update(normalizer=lower))
     with pytest.raises(ModelError, match=r"tokenizer\.json: gives '.*' other token ids than"):
+        backend(folder)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma3", "mpnet", "distilbert", "t5"])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"additional_special_tokens": ["query"]}, 'additional_special_tokens: "query" is not amo'),
+        ({"mask_token": {"content": "query"}}, 'mask_token: "query" is not among'),
+        ({"truncation_side": "left"}, 'truncation_side: is "left"'),
+        ({"split_special_tokens": True}, "split_special_tokens: is true"),
+    ],
+)
+def test_what_would_find_other_tokens_in_a_text_is_refused(
+    name: str, change: dict[str, Any], why: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = copied(folders[name], tmp_path)
+    rewritten(folder / "tokenizer_config.json", lambda config: config.update(change))
+    with pytest.raises(ModelError, match=rf"tokenizer_config\.json: {why}"):
+        understood(folder)
+
+
+def test_a_token_that_only_the_library_or_only_the_file_has_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """No probe holds the word. The class has a mask of its own, and none of what is not listed."""
+    folder = copied(folders["mpnet"], tmp_path)
+    file = folder / "tokenizer.json"
+    tokens = json.loads(file.read_text())["added_tokens"]
+    rewritten(file, lambda tokenizer: tokenizer.update(added_tokens=tokens[:-1]))
+    rewritten(folder / "tokenizer_config.json", lambda config: config.pop("mask_token"))
+    with pytest.raises(ModelError, match=r"added_tokens: the id \d+ is no added token there, and"):
+        backend(folder)
+    listed = {str(token["id"]): {k: v for k, v in token.items() if k != "id"} for token in tokens}
+    word = tokens[-1] | {
+        "content": "query",
+        "id": json.loads(file.read_text())["model"]["vocab"]["query"],
+    }
+    rewritten(file, lambda tokenizer: tokenizer.update(added_tokens=[*tokens, word]))
+    rewritten(
+        folder / "tokenizer_config.json", lambda config: config.update(added_tokens_decoder=listed)
+    )
+    with pytest.raises(ModelError, match=r'is {"content": "query".* makes no added token of it'):
         backend(folder)
 
 

@@ -14,7 +14,7 @@ from emblem.models import layout
 from emblem.types import EmbedRequest, Kind, Overflow, Vectors
 from emblem.wiring import open_engine
 from golden_texts import few
-from tiny_models import TINY_MODELS, WORDS, TinyModel
+from tiny_models import ROTARY_MODELS, TINY_MODELS, WORDS, TinyModel
 from tiny_models import write as write_tiny
 from with_torch.families import FAMILIES, Family
 from with_torch.opening import theirs, understood
@@ -74,6 +74,35 @@ def embed_with_torch(folder: Path, texts: list[str], kind: Kind | None) -> list[
             await embedder.aclose()
 
     return asyncio.run(work())
+
+
+AS_TRANSFORMERS_5 = [
+    model
+    for model in (*TINY_MODELS, *ROTARY_MODELS)
+    # It has no NomicBERT under old names, and puts a lowercase of its own into what it saves.
+    if (model.family != "nomic_bert" or model.new_names) and not model.lowercase
+]
+
+
+@pytest.mark.parametrize(
+    "model", [*AS_TRANSFORMERS_5, *FAMILIES], ids=lambda model: f"{model.name}"
+)
+def test_a_folder_that_the_library_saved_is_opened(
+    model: TinyModel | Family, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    if isinstance(model, TinyModel):
+        first = write_tiny(model, tmp_path / "first")
+    else:
+        first = folders[model.name]
+    saved = tmp_path / "saved"
+    SentenceTransformer(str(first), device="cpu", local_files_only=True).save(
+        str(saved), create_model_card=False
+    )
+    texts = ["a river and the garden", "<mask> [MASK] </s> [SEP] query"]
+    (before,), (after,) = embed(first, texts), embed(saved, texts)
+    assert disagreements(after, before, texts) == []
 
 
 @by_family

@@ -8,7 +8,7 @@ a ModelError.
 import inspect
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
+from tokenizers import AddedToken
 
 from emblem.core.tokenize import TextTokenizer, cut
 from emblem.errors import ConfigError, ModelError
@@ -127,6 +128,7 @@ def inputs_of(
     if features.get("modality", "text") != "text":
         raise ModelError(f"{folder}: puts a text into a chat's messages, which Emblem does not")
     _check_length(library, tokenizer, modules)
+    _check_added(library, tokenizer, folder / "tokenizer.json")
     for prompt in ("", *{prompts.of(kind): None for kind in Kind}):
         _compare(library, tokenizer, prompt, folder, excludes=excludes)
     table = library.transformers_model.get_input_embeddings()
@@ -174,6 +176,28 @@ def _check_length(library: SentenceTransformer, tokenizer: TextTokenizer, module
             f"{modules.folder}: Emblem would read {ours or 'any number of'} tokens at once, and "
             f"sentence-transformers reads {theirs}"
         )
+
+
+def _check_added(library: SentenceTransformer, tokenizer: TextTokenizer, file: Path) -> None:
+    """Raise ModelError where the library cuts other tokens out of a text than our tokenizer does."""
+    theirs = _matched(library.tokenizer.added_tokens_decoder)
+    ours = _matched(tokenizer.added)
+    for number in sorted(theirs.keys() | ours.keys()):
+        if ours.get(number) != theirs.get(number):
+            raise ModelError(
+                f"{file}: added_tokens: the id {number} is {_said(ours.get(number))} there, and "
+                f"transformers makes {_said(theirs.get(number))} of it"
+            )
+
+
+def _matched(added: Mapping[int, AddedToken]) -> dict[int, dict[str, Any]]:
+    """Give each token with all that decides where in a text it is found."""
+    flags = ("content", "lstrip", "rstrip", "single_word", "normalized")
+    return {number: {flag: getattr(one, flag) for flag in flags} for number, one in added.items()}
+
+
+def _said(token: dict[str, Any] | None) -> str:
+    return "no added token" if token is None else json.dumps(token, ensure_ascii=False)
 
 
 def _compare(
@@ -291,8 +315,8 @@ def _check_dense(file: Path) -> None:
     if unknown := sorted(name for name in config if name not in understood):
         raise ModelError(f"{file}: {', '.join(unknown)}: not understood by sentence-transformers")
     activation = config.get("activation_function", "torch.")
-    if not str(activation).startswith("torch."):
-        raise ModelError(f"{file}: activation_function: {activation!r} is not one of torch's own")
+    if not str(activation).startswith("torch.nn."):
+        raise ModelError(f"{file}: activation_function: {activation!r} is none of torch.nn")
 
 
 def _line(error: BaseException) -> str:

@@ -109,8 +109,8 @@ class TextTokenizer:
         self._strip = strip
         prefix, suffix = added_tokens(tokenizer) if special_tokens else ((), ())
         self.frame = Frame(prefix, suffix, max_length)
-        added = tokenizer.get_added_tokens_decoder().items()
-        special = {token for token, one in added if one.special}
+        self.added = tokenizer.get_added_tokens_decoder()  # tokens that are found in a text as such
+        special = {token for token, one in self.added.items() if one.special}
         self._not_content = special.difference(_ids(tokenizer, UNLIKELY))
         self.vocabulary = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
