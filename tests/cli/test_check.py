@@ -93,6 +93,22 @@ def test_vectors_that_cannot_be_right_are_a_failed_check_too(
     ]
 
 
+def test_another_library_is_asked_for_a_text_that_is_too_long_too(
+    emblem: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def nothing(_: Path, texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.zeros((len(texts), 384), np.float32) + np.float32(1)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(module, "_theirs", nothing)
+    code, said = emblem("check", "all-MiniLM-L6-v2", "--json")
+    assert (code, max(len(text.split()) for text in asked) > 512) == (1, True)
+    assert json.loads(said)["checks"][-1]["said"].startswith("the smallest cosine of 15 texts is")
+
+
 def test_a_model_that_is_none_is_wrong_input(emblem: Run) -> None:
     assert emblem("check", "no-such-model") == (2, "")
 
@@ -139,6 +155,17 @@ def test_another_librarys_vectors_must_point_the_same_way_unless_quantised() -> 
     assert canaries.agreement(ours, theirs, exact=True).ok is False
     assert canaries.agreement(ours, theirs, exact=False).ok is None
     assert canaries.agreement(ours, vectors([1, 0, 0]), exact=True).ok is False
+
+
+@pytest.mark.parametrize("longest", [8, 37, 512, 8192])
+def test_a_text_is_longer_than_what_is_read_and_ends_otherwise_than_it_begins(longest: int) -> None:
+    (text,) = canaries.overlong(longest)
+    words = text.split()
+    assert not set(words[:longest]) & set(words[-longest:]) - {"the", "The", "a", "A", "room."}
+
+
+def test_no_text_is_longer_than_one_model_reads_or_another_could_be_compared_by() -> None:
+    assert canaries.overlong(None) == canaries.overlong(32_768) == ()
 
 
 def test_the_folder_that_another_library_reads_is_found_from_the_weights(

@@ -29,11 +29,25 @@ SHORT = (
 )
 LONG = " ".join([SENTENCE, UNRELATED] * 12)
 
+# A model that reads more at once is compared by shorter texts: attention costs the square of that.
+_LONGEST = 10_000
+
 # Over what float32 arithmetic in another order does, and far under what a mistake does.
 SAME = 1e-5
 UNIT = 1e-4
 # The same weights through another library: well under one millionth of a turn as a rule.
 AGREED = 0.9999
+
+
+def overlong(max_length: int | None) -> tuple[str, ...]:
+    """Give a text of more tokens than a model reads at once, which says another thing in the end.
+
+    None where the model reads any length, or more than can be compared in good time.
+    """
+    if max_length is None or max_length > _LONGEST:
+        return ()
+    times = max_length // len(SENTENCE.split()) + 1  # a word is a token at least
+    return (" ".join([SENTENCE] * times + [UNRELATED] * times),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ async def _compared(model: Model, embedder: Embedder) -> Check:
         return canaries.Check(name, None, "is not installed here, so nothing was compared")
     if folder is None:
         return canaries.Check(name, None, "does not read this layout, so nothing was compared")
-    texts = list(canaries.SHORT)
+    texts = [*canaries.SHORT, *canaries.overlong(model.tokenization.max_length)]
     try:
         theirs = await asyncio.to_thread(_theirs, folder, texts)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library raises is its answer
@@ -190,9 +190,16 @@ async def _compared(model: Model, embedder: Embedder) -> Check:
 
 
 def _theirs(folder: Path, texts: list[str]) -> Any:
+    import torch
     from sentence_transformers import SentenceTransformer
 
-    other = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    # In float32, whatever its files hold: that is what is computed with here.
+    other = SentenceTransformer(
+        str(folder),
+        device="cpu",
+        local_files_only=True,
+        model_kwargs={"dtype": torch.float32},
+    )
     return other.encode(texts, prompt="", show_progress_bar=False, convert_to_numpy=True)
 
 
