@@ -175,8 +175,10 @@ def with_numbers(numbers: list[object]) -> Script:
         (with_item(index=5), "a vector with index 5 for 5 texts"),
         (with_item(index=-1), "a vector with index -1"),
         (with_item(index=None), "Expected `int`, got `null` - at `$.data"),
-        (with_numbers(["0.5"] * WIDTH), "Expected `float`, got `str`"),
-        (with_numbers([None] * WIDTH), "Expected `float`, got `null`"),
+        (with_numbers(["0.5"] * WIDTH), "Expected `float | null`, got `str`"),
+        (with_numbers([None] * WIDTH), "not finite in vector 4"),
+        (with_numbers([0.5, float("nan"), 0.5, 0.5]), "not finite in vector 4"),
+        (with_numbers([0.5, float("-inf"), 0.5, 0.5]), "not finite in vector 4"),
         (with_numbers([0.5] * 3), "3 numbers in vector 4 where 4 were due"),
         (with_numbers([]), "0 numbers in vector 4 where 4 were due"),
         (with_numbers([0.0] * WIDTH), "a zero vector at 4"),
@@ -186,7 +188,8 @@ def with_numbers(numbers: list[object]) -> Script:
         (with_item(embedding="no base64!"), "vector 4 is not base64"),
         (with_item(embedding="AAAA"), "3 bytes in vector 4, which are no float32"),
         (lambda body: reply(items(body, 8)), "8 numbers in vector 0 where 4 were due"),
-        (lambda body: Answer(200, b'{"data":[{"index":0,"embedding":[NaN]}]}'), "no embeddings in"),
+        (lambda body: Answer(200, b'{"data":[{"index":0,"embedding":[NaN]}]}'), "1 vectors for 5"),
+        (lambda body: Answer(200, b'{"data":[{"index":0,"embedding":[NaN'), "no embeddings in"),
         (lambda body: Answer(200, b"<html>Welcome</html>"), "no embeddings in OpenAI's form"),
         (lambda body: Answer(200, b"[]"), "no embeddings in OpenAI's form"),
         (lambda body: Answer(200, b""), "no embeddings in OpenAI's form"),
@@ -198,6 +201,7 @@ def test_a_result_that_cannot_be_right_is_refused(
     with pytest.raises(InvalidResult) as caught:
         embedding(scripted, script)
     assert said in str(caught.value)
+    assert caught.value.of_one_text == ("not finite" in said or "zero vector" in said)
 
 
 def of_model(name: str | None) -> Script:

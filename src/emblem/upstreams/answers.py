@@ -3,6 +3,7 @@
 Nothing is mended but the order of the vectors: whatever else is not as asked is refused.
 """
 
+import json
 import re
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
@@ -40,10 +41,10 @@ class Named:
 
 
 class Item(msgspec.Struct):
-    """One vector: numbers, or their bytes as base64."""
+    """One vector: numbers, or their bytes as base64. Many servers write null for what is no number."""
 
     index: int
-    embedding: str | list[float]
+    embedding: str | list[float | None]
 
 
 class Usage(msgspec.Struct):
@@ -97,7 +98,7 @@ _INPUT = re.compile(
 def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
     """Read a success. ``width`` is None where it is to be found out. Raises Malformed."""
     try:
-        reply = _reply.decode(body)
+        reply = _decoded(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"no embeddings in OpenAI's form ({error})") from None
     rows: list[Vectors | None] = [None] * texts
@@ -119,6 +120,19 @@ def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
             )
     cost = reply.usage.prompt_tokens if reply.usage else None
     return Embeddings(np.stack(found), max(0, cost or 0), reply.model or None)
+
+
+def _decoded(body: bytes) -> Reply:
+    """Read JSON, that of servers too which write NaN: one vector is to blame then, not the form."""
+    try:
+        return _reply.decode(body)
+    except msgspec.DecodeError:
+        if b"NaN" not in body and b"Infinity" not in body:
+            raise
+    try:
+        return msgspec.convert(json.loads(body), Reply)
+    except json.JSONDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def _row(item: Item) -> Vectors:
