@@ -229,7 +229,9 @@ class Server:
 
     def _unreached(self, error: httpx2.RequestError | TimeoutError) -> EmblemError:
         host, said = self.endpoint.host, str(error) or type(error).__name__
-        if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        if isinstance(error, TimeoutError):
+            return DeadlineExceeded(f"{host} did not answer in time")
+        if isinstance(error, httpx2.TimeoutException):
             return DeadlineExceeded(f"{host} did not answer in time ({type(error).__name__})")
         if isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
             return DeploymentFailed(f"{host}: connection lost: {said}")
