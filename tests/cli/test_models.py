@@ -125,7 +125,13 @@ def test_show_reads_a_folder_of_ones_own(emblem: Emblem, tmp_path: Path) -> None
     facts = json.loads(emblem("show", "./mine", "--json").stdout)
     assert (facts["name"], facts["family"], facts["installed"]) == ("mine", "bert", True)
     assert facts["space"].startswith("mine@")
-    assert (facts["source"], facts["files"], facts["page"]) == ("", [], "")
+    assert (facts["source"], facts["page"]) == ("", "")
+    assert "model.safetensors" in [one["name"] for one in facts["files"]]
+    assert facts["bytes"] == sum(one["size"] for one in facts["files"])
+    assert (facts["pooling"], facts["dense"], facts["normalised"]) == (["mean"], [], True)
+    shown = emblem("show", "mine").stdout
+    assert "emblem serve ./mine\n" in shown
+    assert "yes: unit vectors" in shown
 
 
 def test_show_knows_the_names_of_the_configuration(
@@ -164,7 +170,7 @@ def test_rm_removes_a_model_and_says_what_that_frees(emblem: Emblem, own_home: P
     assert done.stdout == (
         f"Removed {STATIC} from {own_home}/models/{STATIC}, which frees 18.2 MB.\n"
     )
-    assert done.stderr == "A server that runs keeps what it has loaded until it stops.\n"
+    assert "but cannot load it again" in done.stderr
     left = [path.name for path in (own_home / "models").iterdir() if path.suffix != ".lock"]
     assert left == []
     assert "not here, so nothing was removed" in one_line(emblem("rm", STATIC))
@@ -245,6 +251,26 @@ def test_pull_of_a_gated_model_says_how_to_get_it(emblem: Emblem, own_home: Path
     assert "set HF_TOKEN" in said
 
 
+def test_pull_of_a_folder_says_that_it_needs_none(emblem: Emblem, tmp_path: Path) -> None:
+    write(TinyModel("mine", "bert"), tmp_path / "mine")
+    done = emblem("pull", "./mine", EMBLEM_OFFLINE="true")
+    assert "./mine is a folder of yours, which needs no pull: emblem serve ./mine" in done.stdout
+    (tmp_path / "none").mkdir()
+    assert "none" in one_line(emblem("pull", "./none"))
+
+
+def test_pull_of_a_missing_variant_says_so(emblem: Emblem, own_home: Path) -> None:
+    said = one_line(emblem("pull", f"{MINILM}:nope", EMBLEM_SOURCES="index"))
+    assert "no package is known to carry its variant nope" in said
+
+
+def test_a_home_that_is_a_file_is_one_line(emblem: Emblem, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for command in (("list",), ("show", MINILM), ("pull", MINILM)):
+        said = one_line(emblem(*command, "--home", str(tmp_path / "file")))
+        assert "is a file, and must be a folder" in said
+
+
 # -- run -----------------------------------------------------------------------------------------
 
 
@@ -254,6 +280,7 @@ def test_run_says_kindly_what_to_type_instead(emblem: Emblem) -> None:
     assert "it doesn't chat" in done.stdout
     assert "emblem embed --model nomic-embed-text 'why is it so?'" in done.stdout
     assert "emblem similarity --model nomic-embed-text" in done.stdout
+    assert "  emblem pull nomic-embed-text\n" in done.stdout
     assert "http://127.0.0.1:8080/v1/embeddings" in done.stdout
 
 

@@ -102,6 +102,7 @@ def test_the_table_says_what_was_measured_and_what_was_estimated(emblem: Run, qu
     assert lines[1].split()[0] == "bge-m3"
     assert "multilingual-e5-small" in shown
     assert "bge-small-en-v1.5" not in shown
+    assert "more than 100" in lines[1]
     assert "estimated, with torch" in shown
     assert "Scores of different benchmarks cannot be compared" in shown
     assert f"estimated: from what was measured of {speed.RANDOM}, by operations" in shown
@@ -117,6 +118,12 @@ def test_the_best_of_each_benchmark_comes_first_and_what_has_no_score_last() -> 
         row.name for row in recommend.fitting("de")
     ]
     assert all("de" in row.languages for row in recommend.fitting("de"))
+
+
+def test_models_that_claim_more_than_they_list_are_not_left_out_in_silence() -> None:
+    polish = recommend.fitting("pl")
+    assert recommend.left_out(polish) == ("bge-m3", "embeddinggemma-300m")
+    assert recommend.left_out(recommend.fitting(None)) == ()
 
 
 def test_a_language_that_no_model_lists_is_said_with_those_that_are() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file that was fetched. ``size`` is in bytes."""
+    """One file of a model. ``size`` is in bytes."""
 
     name: str
     sha256: str
@@ -26,11 +26,14 @@ class File:
 class Facts:
     """All that is known of one model; None, "" or () where it is not.
 
-    ``problem`` says why a model that is here cannot be served. ``fetched`` is seconds of the epoch,
+    ``reference`` is what a command line calls it, where that is not its name: a folder's path.
+    ``pooling`` has the ways in which token states become one vector, laid side by side; ``dense``
+    the layers after that. ``problem`` says why a model that is here cannot be served. ``fetched`` is seconds of the epoch,
     ``bytes`` what its files take, ``download_bytes`` about what its weights take as published.
     """
 
     name: str
+    reference: str = ""
     other_names: tuple[str, ...] = ()
     installed: bool = False
     space: str = ""
@@ -42,6 +45,9 @@ class Facts:
     max_length: int | None = None
     any_length: bool = False
     overflow: str = ""
+    pooling: tuple[str, ...] = ()
+    dense: tuple[str, ...] = ()
+    normalised: bool | None = None
     query_prompt: str = ""
     document_prompt: str = ""
     prompts_needed: bool = False
@@ -114,7 +120,11 @@ def of_folder(
     facts = replace(facts, name=name, installed=True, folder=str(folder), download_bytes=None)
     if installed is not None:
         facts = _fetched(facts, installed)
+    elif not own:
+        facts = replace(facts, reference=_path(reference))
     try:
+        if installed is None:
+            facts = _of_own_files(facts, folder)
         return _understood(facts, understand(folder, reference, settings))
     except EmblemError as error:
         return replace(facts, problem=str(error))
@@ -135,6 +145,26 @@ def _fetched(facts: Facts, installed: Installed) -> Facts:
     )
 
 
+def _path(reference: str) -> str:
+    """Write the path of a folder so that no name can be meant."""
+    return reference if reference.startswith((".", "/", "~")) else f"./{reference}"
+
+
+def _of_own_files(facts: Facts, folder: Path) -> Facts:
+    """Add the files of a folder that was not fetched. Raises ModelError."""
+    from dataclasses import replace
+
+    from emblem.errors import ModelError
+    from emblem.models.shelf import seals
+
+    try:
+        found = seals(folder)
+    except OSError as error:
+        raise ModelError(f"{error.filename}: {error.strerror}") from error
+    files = tuple(File(name, seal.sha256, seal.size) for name, seal in found.items())
+    return replace(facts, files=files, bytes=sum(file.size for file in files))
+
+
 def _understood(facts: Facts, model: Model) -> Facts:
     from dataclasses import replace
 
@@ -146,12 +176,28 @@ def _understood(facts: Facts, model: Model) -> Facts:
         width=model.width,
         max_length=model.tokenization.max_length,
         any_length=model.tokenization.max_length is None,
+        pooling=_pooling(model),
+        dense=tuple(
+            f"{one.inputs} to {one.outputs}{', with a bias' * one.bias}, {one.activation}"
+            for one in model.dense
+        ),
+        normalised=model.space.normalised,
         overflow=str(model.space.overflow) if model.tokenization.max_length else "",
         query_prompt=model.prompts.query or "",
         document_prompt=model.prompts.document or "",
         languages=model.languages,
         licence=model.licence,
     )
+
+
+def _pooling(model: Model) -> tuple[str, ...]:
+    """Say how token states become a vector; a model that is run whole pools by itself."""
+    from emblem.model import Modules
+
+    if isinstance(model.encoder, Modules):
+        return ()
+    without = "" if model.pooling.include_prompt else ", without the prompt"
+    return tuple(f"{mode}{without}" for mode in model.pooling.modes)
 
 
 def _download(row: Row) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ def remove(
 ) -> None:
     """Remove models that were pulled. Folders of your own are left alone.
 
-    A server that runs keeps the copy that it has loaded until it stops.
+    A server that runs keeps what it has loaded and goes on to list it, but cannot load it again.
     """
     from emblem.cli.output import print_json, size
     from emblem.serving import open_library
@@ -111,7 +112,11 @@ def remove(
         return
     for one in removed:
         typer.echo(f"Removed {one.name} from {one.folder}, which frees {size(one.bytes)}.")
-    typer.echo("A server that runs keeps what it has loaded until it stops.", err=True)
+    typer.echo(
+        "A server that runs keeps what it has loaded and goes on to list it, but cannot load it "
+        "again.",
+        err=True,
+    )
 
 
 def facts_of(reference: str, settings: Settings) -> Facts:
@@ -189,6 +194,9 @@ def _print_facts(facts: Facts, settings: Settings) -> None:
             ("numbers", _numbers(facts)),
             ("reads at once", _length(facts)),
             ("longer texts", _overflow(facts)),
+            ("pooling", ", ".join(facts.pooling)),
+            ("dense layers", "\n".join(facts.dense)),
+            ("normalised", _normalised(facts)),
             ("query prompt", _quoted(facts.query_prompt)),
             ("document prompt", _quoted(facts.document_prompt)),
             ("prompts", _when(facts)),
@@ -208,6 +216,12 @@ def _print_facts(facts: Facts, settings: Settings) -> None:
             ("try", _example(facts, settings)),
         ]
     )
+
+
+def _normalised(facts: Facts) -> str:
+    if facts.normalised is None:
+        return ""
+    return "yes: unit vectors" if facts.normalised else "no: vectors of any length"
 
 
 def _numbers(facts: Facts) -> str:
@@ -282,7 +296,7 @@ def _example(facts: Facts, settings: Settings) -> str:
         body["input_type"] = "query"
     sent = json.dumps(body)
     return (
-        f"emblem serve {facts.name}\n"
+        f"emblem serve {shlex.quote(facts.reference or facts.name)}\n"
         f"curl {base_url(settings.host, settings.port)}/embeddings "
         '-H "Authorization: Bearer $OPENAI_API_KEY" '
         f"-H \"Content-Type: application/json\" -d '{sent}'"

@@ -32,7 +32,13 @@ def loaded(home: str | None, config: str | None, flags: Mapping[str, Flag] | Non
     """Read the settings as this command line asks for them; raises ConfigError."""
     from emblem.config import load
 
-    return load(flags={"home": home, **(flags or {})}, config_file=Path(config) if config else None)
+    found = load(
+        flags={"home": home, **(flags or {})}, config_file=Path(config) if config else None
+    )
+    folder = Path(found.settings.home)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"the home {folder} is a file, and must be a folder")
+    return found
 
 
 def home_folder(settings: Settings) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,6 +66,14 @@ def pull(
     settings = loaded(home, config).settings
     done = []
     for reference in references:
+        if (own := _own_folder(reference, revision, settings)) is not None:
+            done.append(own)
+            if not as_json:
+                typer.echo(
+                    f"{reference} is a folder of yours, which needs no pull: "
+                    f"emblem serve {quote(reference)}"
+                )
+            continue
         with _library(settings) as library:
             new = library.find(reference, revision) is None
             one = _pulled(library, reference, library.fetch(reference, revision), new)
@@ -77,6 +86,23 @@ def pull(
         library.cl100k(fetch=True)
     if as_json:
         print_json(done)
+
+
+def _own_folder(reference: str, revision: str | None, settings: "Settings") -> Pulled | None:
+    """Give a model folder that lies where it is; None where a pull is meant.
+
+    Raises ModelError for a folder that is no model.
+    """
+    from emblem.models.identity import identify
+    from emblem.models.library import Library
+    from emblem.serving import understand
+
+    folder = identify(reference, revision).folder
+    if folder is None:
+        return None
+    found = Library(home_folder(settings), settings.sources).fetch(reference)
+    model = understand(found, reference, settings)
+    return Pulled(reference, model.name, str(folder), _bytes_below(folder), False, "", None)
 
 
 def _pulled(library: "Library", reference: str, folder: Path, new: bool) -> Pulled:

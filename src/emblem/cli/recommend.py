@@ -45,6 +45,7 @@ class Pick:
     width: int
     max_length: int | None
     languages: tuple[str, ...]
+    languages_claimed: str
     licence: str
     gated: bool
     needs_torch: bool
@@ -58,12 +59,16 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What was asked, on which machine, and every model that fits."""
+    """What was asked, on which machine, and every model that fits.
+
+    ``left_out`` names those that do not list the language and claim more than they list.
+    """
 
     language: str | None
     tokens: int | None
     machine: Machine
     models: tuple[Pick, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def recommend(
@@ -86,7 +91,7 @@ def recommend(
     home_folder(settings)
     speeds = _speeds(settings, again)
     picks = tuple(_pick(row, speeds, wanted) for row in rows)
-    found = Recommendation(language, wanted, speeds.kept.machine, picks)
+    found = Recommendation(language, wanted, speeds.kept.machine, picks, left_out(rows))
     if as_json:
         print_json(found)
     else:
@@ -125,6 +130,13 @@ def fitting(language: str | None) -> list[Row]:
             -row.score.value if row.score else 0.0,
         ),
     )
+
+
+def left_out(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Name the rows that are not among these, though they claim more languages than they list."""
+    from emblem.models import catalog
+
+    return tuple(row.name for row in catalog.ROWS if row.claims and row not in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +213,7 @@ def _pick(row: Row, speeds: _Speeds, tokens: int | None) -> Pick:
         width=row.width,
         max_length=row.max_length,
         languages=row.languages,
+        languages_claimed=row.claims,
         licence=row.licence,
         gated=row.gated,
         needs_torch=row.needs_torch,
@@ -235,7 +248,7 @@ def _cells(one: Pick, order: Sequence[str]) -> list[str]:
         one.name,
         str(one.width),
         str(one.max_length or "any"),
-        one.languages[0] if len(one.languages) == 1 else str(len(one.languages)),
+        _languages(one),
         licence,
         where,
         "" if one.tokens_per_s is None else f"{_rounded(one.tokens_per_s):,}",
@@ -243,11 +256,24 @@ def _cells(one: Pick, order: Sequence[str]) -> list[str]:
     ]
 
 
+def _languages(one: Pick) -> str:
+    """Say what its makers claim, or else how many are listed, or which one."""
+    if one.languages_claimed:
+        return one.languages_claimed
+    return one.languages[0] if len(one.languages) == 1 else str(len(one.languages))
+
+
 def _notes(found: Recommendation, order: Sequence[str], speeds: _Speeds) -> Iterator[str]:
     for number, benchmark in enumerate(order, 1):
         yield f"[{number}] {benchmark}: nDCG@10 in percent, as published (emblem show has the source)"
     if len(order) > 1:
         yield "Scores of different benchmarks cannot be compared with one another."
+    if found.left_out:
+        yield (
+            f"Not above: {', '.join(found.left_out)}. Their makers claim more languages than those "
+            f"that they were evaluated in, and {found.language} is none of the latter (emblem show "
+            "has them)."
+        )
     sources = sorted({one.estimated_from for one in found.models if one.estimated_from})
     machine = found.machine
     yield (

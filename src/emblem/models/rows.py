@@ -161,7 +161,7 @@ _BGE_EN = (
         prompts=_SEARCH,
         score=Score(_ENGLISH, 54.29, _BGE),
         size=Size(all=335_000_000, embedding=31_254_528, mib=1242),
-        short_names=("bge-large",),
+        short_names=("bge-large", "bge-large:335m"),
     ),
 )
 

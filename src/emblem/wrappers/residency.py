@@ -85,8 +85,10 @@ class Residency:
 
     def report(self) -> Occupancy:
         """Say how every model stands, and what they take."""
-        coming = self._coming.predicted_bytes if self._coming else 0
-        loaded = self._held() + coming
+        coming = self._coming
+        loaded = self._held()
+        if coming is not None and coming.held is None:
+            loaded += coming.predicted_bytes
         resident = self._measure()
         return Occupancy(
             models=tuple(one.report() for one in self._residents),
