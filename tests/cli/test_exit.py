@@ -1,6 +1,7 @@
 """How a command line ends, and what it hands to the server."""
 
 import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -128,3 +129,31 @@ def test_what_is_wrong_is_one_line_and_2(
     assert err.startswith("emblem: ")
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "completion bash", "keys list --json", "config show --json"]
+)
+def test_an_output_that_cannot_be_written_is_one_line(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    done = in_shell(alone, f"{arguments} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == ("emblem: standard output cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_reason_to_fail(alone: Path, closed: str) -> None:
+    done = in_shell(alone, f"completion bash {closed}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def in_shell(folder: Path, command: str) -> "subprocess.CompletedProcess[str]":
+    script = f"exec {sys.executable} -m emblem {command}"
+    return subprocess.run(
+        ["sh", "-c", script], cwd=folder, capture_output=True, encoding="utf-8", timeout=60
+    )

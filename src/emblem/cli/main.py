@@ -5,14 +5,14 @@ but some rows failed, 130 interrupted. Every module that takes long to import is
 command that needs it, so that ``--version`` and ``--help`` answer at once.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
-from io import TextIOWrapper
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
+from emblem.cli import streams
 from emblem.cli.check import CHECK_EPILOG, check
 from emblem.cli.completion import COMPLETION_EPILOG, completion
 from emblem.cli.embed import EMBED_EPILOG, embed
@@ -68,16 +68,16 @@ SERVE_HELP = "Serve embeddings over HTTP until interrupted."
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run one command line (that of this process) and exit. The console script calls this."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a name in Chinese must not fail in a C locale
-            stream.reconfigure(errors="backslashreplace")
+    streams.prepare()
     code = _attempt(given)
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever was reading has left. Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.flush()
+    except BrokenPipeError:  # whoever was reading has left
         code = 1
+    except EmblemError as error:
+        if code != 2:  # else it has been said
+            _complain(str(error))
+        code = 2
     sys.exit(code)
 
 
@@ -103,7 +103,8 @@ def _attempt(given: list[str]) -> int:
 
 
 def _complain(message: str) -> None:
-    typer.echo(f"emblem: {' '.join(message.split())}", err=True)
+    with suppress(OSError):
+        typer.echo(f"emblem: {' '.join(message.split())}", err=True)
 
 
 def _said(error: EmblemError | typer.TyperException) -> str:
