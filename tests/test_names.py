@@ -40,6 +40,15 @@ def test_an_unknown_name_is_answered_with_the_hint(name: str) -> None:
     assert f"Pull {name}." in str(caught.value)
 
 
+def test_vectors_that_may_not_be_shortened_are_given_whole_or_not_at_all() -> None:
+    whole = Served("whole", replace(MODEL, shortening=False), 0)
+    check_options(whole, Options(dimensions=24))
+    check_options(whole, Options())
+    with pytest.raises(InvalidRequest, match="a layer norm before they shorten") as refused:
+        check_options(whole, Options(dimensions=16))
+    assert refused.value.param == "dimensions"
+
+
 def test_a_name_is_found_with_the_tag_that_ollamas_clients_put_behind_it() -> None:
     assert NAMES.resolve("tiny:latest") is TINY
     assert NAMES.resolve("org/plain:latest") is PLAIN

@@ -17,7 +17,7 @@ from emblem.models import catalog
 from emblem.models.catalog import Asset, Repository
 from emblem.models.shelf import Manifest, seals
 from emblem.names import Names
-from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan, read_again
+from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan, read_again, stamp
 from emblem.types import Kind, Overflow
 from models.small_source import row as small_row
 from server import linked_home
@@ -226,6 +226,20 @@ def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_la
     with caplog.at_level(logging.WARNING):
         plan(settings(home, models=later, max_model_bytes=needed - 1))
     assert f"other will not be loaded: other takes about {size(needed)}" in caplog.text
+
+
+def test_the_stamp_of_a_folder_tells_whether_anything_in_it_was_touched(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    before = stamp(folder)
+    assert before == stamp(folder)
+    pooling = next(folder.rglob("1_Pooling/config.json"))
+    content = pooling.read_bytes()
+    pooling.write_bytes(content)
+    touched = stamp(folder)
+    assert touched != before
+    (folder / "more").write_bytes(b"")
+    assert stamp(folder) not in (before, touched)
+    assert stamp(tmp_path / "nowhere") == ()
 
 
 def test_a_model_whose_files_changed_since_the_start_is_not_loaded(

@@ -196,7 +196,8 @@ class Model:
     """One model on disk, understood in full. ``encoder`` is None for a static table.
 
     After the encoder come the pooling, the ``dense`` layers in their order, and, where the model
-    gives unit vectors, the normalisation. ``weights`` are the encoder's files.
+    gives unit vectors, the normalisation. ``weights`` are the encoder's files. ``shortening`` is
+    false where the first numbers of a vector are not what its makers shorten it to.
     """
 
     name: str
@@ -210,11 +211,22 @@ class Model:
     languages: tuple[str, ...]
     licence: str
     dense: tuple[Dense, ...] = ()
+    shortening: bool = True
 
     @property
     def width(self) -> int:
         """Numbers in a vector."""
         return self.space.width
+
+    def shortening_problem(self, dimensions: int | None) -> str | None:
+        """Say why its vectors cannot have so many numbers, fewer than they have; None if they can."""
+        if self.shortening or dimensions is None or dimensions >= self.width:
+            return None
+        return (
+            f"`{self.name}` gives vectors of {self.width} numbers, and fewer would be wrong: its "
+            "makers apply a layer norm before they shorten them, which Emblem does not. Leave "
+            "dimensions out."
+        )
 
     def written(
         self, *, dimensions: int | None, overflow: Overflow | None, output: OutputType

@@ -127,6 +127,8 @@ def check_options(served: Served, options: Options) -> None:
     width = model.width
     if options.dimensions is not None and options.dimensions > width:
         raise InvalidRequest(_too_wide(served, options.dimensions), param="dimensions")
+    if (problem := model.shortening_problem(options.dimensions)) is not None:
+        raise InvalidRequest(problem, param="dimensions")
     if options.kind is not None and not model.prompts:
         raise InvalidRequest(
             f"`{model.name}` embeds queries and documents alike: it has no prompts. "

@@ -243,7 +243,9 @@ def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Mo
         variant=named.variant,
         backend=own.backend,
     )
-    return replace(read, languages=row.languages, licence=row.licence) if row else read
+    if row is None:
+        return read
+    return replace(read, languages=row.languages, licence=row.licence, shortening=row.shortening)
 
 
 def _vocabulary(library: Library) -> Path | None:

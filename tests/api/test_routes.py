@@ -1,11 +1,13 @@
 """Addresses: models in the path, what is listed, and what is not there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api.asking import ask, get, post
 from api.small_app import CREATED, DIGEST, SERVED, Small
+from emblem.api import models
 
 NAMES = [one.name for one in SERVED]
 
@@ -86,6 +88,11 @@ def test_every_name_is_listed_in_the_order_of_the_configuration(small: Small, pa
     assert reply.json["object"] == "list"
     assert [one["id"] for one in reply.json["data"]] == NAMES
     assert reply.json["data"][0] == item("tiny", None)
+
+
+def test_a_model_that_may_not_be_shortened_says_so() -> None:
+    whole = replace(SERVED[0], model=replace(SERVED[0].model, shortening=False))
+    assert models.item(whole).allowed_dimensions == models.AllowedDimensions(8, 8)
 
 
 def test_an_alias_says_what_it_fixes(small: Small) -> None:

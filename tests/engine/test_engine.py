@@ -609,3 +609,16 @@ async def test_what_is_wrong_already_is_named_with_what_reading_shows() -> None:
     assert [index for index, _ in refused.value.problems] == [0, 2, 3]
     assert dict(refused.value.problems)[0] == "is an empty string"
     assert not backend.rows
+
+
+async def test_vectors_that_may_not_be_shortened_are_given_whole_or_not_at_all() -> None:
+    described = replace(model(), shortening=False)
+    reader = TextTokenizer(tokenizer(), max_length=MAX_LENGTH)
+    engine = Engine(described, reader, FakeBackend(WIDTH))
+    try:
+        whole = await engine.embed(EmbedRequest((words(1),), dimensions=WIDTH))
+        assert whole.vectors.shape == (1, WIDTH)
+        with pytest.raises(InvalidRequest, match="Leave dimensions out"):
+            await engine.embed(EmbedRequest((words(1),), dimensions=WIDTH - 1))
+    finally:
+        await engine.aclose()

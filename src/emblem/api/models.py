@@ -41,13 +41,14 @@ def item(served: Served) -> ModelItem:
     """Describe a name."""
     model, fixed = served.model, served.fixed
     width = fixed.dimensions or model.width
+    least = 1 if model.shortening and not fixed.dimensions else width
     overflow = fixed.overflow or model.space.overflow
     prompts = {"query": model.prompts.query or "", "document": model.prompts.document or ""}
     return ModelItem(
         id=served.name,
         created=served.created,
         dimensions=width,
-        allowed_dimensions=AllowedDimensions(width if fixed.dimensions else 1, width),
+        allowed_dimensions=AllowedDimensions(least, width),
         max_model_len=model.tokenization.max_length,
         overflow=overflow,
         space=served.space_written,

@@ -29,7 +29,7 @@ from emblem.core.plan import (
 from emblem.core.pool import unit
 from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
-from emblem.errors import DeploymentFailed, InvalidInput, ModelError, TooManyTokens
+from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelError, TooManyTokens
 from emblem.model import Model, Modules
 from emblem.ports import Backend, Stream
 from emblem.space import Space
@@ -91,6 +91,8 @@ class Engine:
         """Embed every text of the request; see ``ports.Embedder``."""
         if problem := self.problem():
             raise DeploymentFailed(f"{self._model.name} {problem}")
+        if wrong := self._model.shortening_problem(request.dimensions):
+            raise InvalidRequest(wrong, param="dimensions")
         unread = refuse_unread(request)
         if not unread:  # or it is read only to say all that is wrong with it
             self._queue.admit(request.lane, estimated_tokens(request))

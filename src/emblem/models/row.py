@@ -109,7 +109,8 @@ class Row:
 
     ``max_length`` is the length in tokens that the model's makers give, with special tokens; None
     means that any length is read. ``widths`` are the shorter widths that it was trained for;
-    ``min_width`` is set instead where every width from there on is. ``prompts`` apply where the
+    ``min_width`` is set instead where every width from there on is, and ``shortening`` is false
+    where a shorter one needs more than to keep the first numbers. ``prompts`` apply where the
     model's own files name none; with ``prompts_needed`` every text should come with a kind.
     ``short_names`` are what other programs call it. ``languages`` are ISO 639-1 codes where there
     is one; ``claims`` is what the makers say of languages that nobody lists. ``known_recipe`` is
@@ -125,6 +126,7 @@ class Row:
     family: str = "bert"
     widths: tuple[int, ...] = ()
     min_width: int | None = None
+    shortening: bool = True
     prompts: Prompts = NO_PROMPTS
     prompts_needed: bool = False
     score: Score | None = None

@@ -321,7 +321,7 @@ _NOMIC = Row(
     width=768,
     max_length=8192,
     family="nomic_bert",
-    widths=(512, 256, 128, 64),
+    shortening=False,
     prompts=Prompts(query="search_query: ", document="search_document: "),
     prompts_needed=True,
     # The page has two tables, and 53.25 in the other one; this is the lower of the two.
@@ -329,6 +329,8 @@ _NOMIC = Row(
     # The token table is counted from its shape, 30,528 × 768.
     size=Size(all=136_731_648, embedding=23_445_504, mib=522),
     short_names=("nomic-embed-text", "nomic-embed-text:v1.5"),
+    note="whole vectors only: its makers apply a layer norm before they shorten them, which is not "
+    "done here",
 )
 
 _EMBEDDINGGEMMA = Row(
