@@ -99,6 +99,42 @@ def test_json_is_what_an_openai_server_answers(embed: Embed) -> None:
     assert answer["usage"]["prompt_tokens"] > 0
 
 
+def test_json_counts_the_texts_that_were_given_and_names_those_that_failed(embed: Embed) -> None:
+    done = embed("a", "", "b", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert [one["index"] for one in answer["data"]] == [0, 2]
+    assert answer["errors"] == [{"index": 1, "message": "is empty"}]
+
+
+@pytest.mark.parametrize(
+    ("separator", "right"), [(";", "--delimiter ';'"), ("\t", "--format tsv"), ("|", "--delimiter '|'")]
+)  # fmt: skip
+def test_fields_that_are_separated_by_something_else_are_told(
+    embed: Embed, tmp_path: Path, separator: str, right: str
+) -> None:
+    (tmp_path / "in.csv").write_text(f"id{separator}body text\n7{separator}one, or two\n")
+    column = ["--column", "body text"]
+    for more in ([], column):
+        done = embed("in.csv", *more)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode() == (
+            f"emblem: in.csv has one column, {f'id{separator}body text'!r}; its fields seem to be "
+            f"separated by {separator!r}: add {right}\n"
+        )
+    (row,) = rows_of(embed("in.csv", *column, *right.replace("'", "").split()).stdout)
+    assert (row["id"], row["body text"]) == ("7", "one, or two")
+
+
+def test_a_column_that_nobody_chose_is_named(embed: Embed, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "body": "one"}\n')
+    done = embed("in.jsonl", "-o", "out.npy")
+    assert done.stderr.startswith(b"the column 'body' is embedded; --column names another\n")
+    again = embed("in.jsonl", "--quiet")
+    assert (again.returncode, again.stderr) == (0, b"")
+    assert embed("in.jsonl", "--column", "body").stderr == b""
+
+
 def test_a_pipe_is_read_line_by_line_and_a_line_that_fails_is_named(embed: Embed) -> None:
     done = embed(stdin=b"one\n\ntwo\n")
     assert done.returncode == 3
@@ -200,6 +236,12 @@ def test_several_files_of_one_format_are_one_input(embed: Embed, tmp_path: Path)
         (["in.csv", "gone"], "'in.csv' is there as a file or folder, and 'gone' is not; give either texts or files"),
         (["in.csv", "--format", "xml", "-o", "out.jsonl"], "--format is 'xml'; it must be txt, jsonl, csv, tsv, parquet"),
         (["in.bin", "-o", "out.jsonl"], "in.bin has none of the suffixes .txt, .jsonl, .ndjson, .csv, .tsv, .parquet; say what it is with --format"),
+        (["gone.CSV"], "there is no file 'gone.CSV'; to embed these words as a text, give them through a pipe: echo gone.CSV | emblem embed"),
+        (["gone.md", "lost it.txt"], "there is no file 'gone.md'; to embed these words as a text, give them through a pipe: echo gone.md | emblem embed"),
+        (["-", "in.csv"], "'-' is standard input, and must stand alone"),
+        (["-", "in.csv", "-o", "out.jsonl"], "'-' is standard input, and must stand alone"),
+        (["in.csv", "--delimiter", ";;"], "--delimiter is ';;'; it must be one character"),
+        (["in.csv", "--delimiter", ";", "--format", "jsonl"], "--delimiter is for csv and tsv, not jsonl"),
         (["text", "--shard", "1/2"], "--shard is for a file that is written; add --output OUT"),
     ],
 )  # fmt: skip

@@ -226,6 +226,11 @@ def test_bash_completes_commands_flags_and_models(model_home: Path) -> None:
         "emblem keys ",
         "emblem completion ",
         "emblem embed --model multilingual-e5-s",
+        "emblem embed --dtype u",
+        "emblem similarity --kind ",
+        "emblem embed --format ",
+        "emblem embed --overflow ",
+        "emblem serve --overflow ",
     )
     assert found == [
         ["similarity"],
@@ -235,6 +240,11 @@ def test_bash_completes_commands_flags_and_models(model_home: Path) -> None:
         ["create", "list", "revoke"],
         ["bash", "zsh", "fish"],
         ["multilingual-e5-small"],
+        ["uint8", "ubinary"],
+        ["query", "document"],
+        ["txt", "jsonl", "csv", "tsv", "parquet"],
+        ["mean", "truncate", "error"],
+        ["mean", "truncate", "error"],
     ]
 
 

@@ -67,7 +67,8 @@ def test_what_is_no_object_with_a_text_is_a_row_that_fails(tmp_path: Path) -> No
     assert found[1] == "is null"
     assert found[2] == "has no 'text'"
     assert found[3] == "is JSON, but not an object"
-    assert [found[row].partition(":")[0] for row in (4, 5, 6)] == ["is not JSON"] * 3
+    assert [found[row].partition(":")[0] for row in (4, 5)] == ["is not JSON"] * 2
+    assert found[6] == "is not UTF-8 at byte 10"
     assert found[7] == "is a number, not a text"
     assert found[8] == "is empty"
     assert found[9] == "is true or false, not a text"
@@ -88,7 +89,7 @@ def test_csv_keeps_line_breaks_and_quotes_and_tells_ragged_rows(tmp_path: Path) 
     table = source(tmp_path / "a.csv", content)
     assert texts_of(table)[0] == 'a\nb "c"'
     assert problems_of(table) == {
-        1: "has 1 fields, and the header 2",
+        1: "has 1 field, and the header 2",
         2: "is not UTF-8",
         3: "is empty",
         4: "has 3 fields, and the header 2",

@@ -45,6 +45,7 @@ class SmallJob:
         sink: Sink = sink_class(layout)
         identity = jobs.identity(
             input_digest=source.fingerprint(),
+            read_as=kind,
             column=scan.text_column,
             space="tiny",
             choices=self.choices,

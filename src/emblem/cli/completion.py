@@ -3,6 +3,7 @@
 The scripts ask ``emblem`` itself at every Tab, in typer's way: through ``_EMBLEM_COMPLETE``.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -79,6 +80,15 @@ def completion(shell: ShellArgument) -> None:
     if shell not in SCRIPTS:
         raise InvalidRequest(f"there is no completion for {shell!r}; there is for bash, zsh, fish")
     typer.echo(SCRIPTS[shell], nl=False)
+
+
+def words(*offered: str) -> Callable[[str], list[str]]:
+    """Give what offers the words that an option takes."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in offered if word.startswith(incomplete)]
+
+    return complete
 
 
 def models(incomplete: str) -> list[str]:

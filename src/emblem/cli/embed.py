@@ -50,12 +50,24 @@ ColumnOption = Annotated[
 ]
 FormatOption = Annotated[
     str | None,
-    typer.Option("--format", metavar="WORD", help="of the input: txt, jsonl, csv, tsv, parquet"),
+    typer.Option(
+        "--format",
+        metavar="WORD",
+        help="of the input: txt, jsonl, csv, tsv, parquet",
+        autocompletion=completion.words("txt", "jsonl", "csv", "tsv", "parquet"),
+    ),
+]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option("--delimiter", metavar="C", help="what stands between the fields of CSV"),
 ]
 DtypeOption = Annotated[
     str,
     typer.Option(
-        "--dtype", metavar="WORD", help="float32, float16, int8, uint8, binary or ubinary"
+        "--dtype",
+        metavar="WORD",
+        help="float32, float16, int8, uint8, binary or ubinary",
+        autocompletion=completion.words("float32", "float16", "int8", "uint8", "binary", "ubinary"),
     ),
 ]
 DimensionsOption = Annotated[
@@ -63,7 +75,13 @@ DimensionsOption = Annotated[
 ]
 KindOption = Annotated[
     str | None,
-    typer.Option("--kind", "--input-type", metavar="WORD", help="query or document"),
+    typer.Option(
+        "--kind",
+        "--input-type",
+        metavar="WORD",
+        help="query or document",
+        autocompletion=completion.words("query", "document"),
+    ),
 ]
 OverflowOption = Annotated[
     str | None,
@@ -71,6 +89,7 @@ OverflowOption = Annotated[
         "--overflow",
         metavar="WORD",
         help="texts longer than the model reads: mean, truncate or error",
+        autocompletion=completion.words("mean", "truncate", "error"),
     ),
 ]
 VectorColumnOption = Annotated[
@@ -114,6 +133,7 @@ def embed(
     model: ModelOption = None,
     column: ColumnOption = None,
     input_format: FormatOption = None,
+    delimiter: DelimiterOption = None,
     dtype: DtypeOption = "float32",
     dimensions: DimensionsOption = None,
     kind: KindOption = None,
@@ -141,6 +161,7 @@ def embed(
         out=output,
         column=column,
         input_format=input_format,
+        delimiter=delimiter,
         choices=choices(kind, dimensions, overflow, dtype, (vector_column, overflow_column)),
         shard=shard,
         errors=errors,

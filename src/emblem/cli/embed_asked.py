@@ -1,5 +1,6 @@
 """What a command line of ``emblem embed`` asks for, as values, and the files that it means."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -8,16 +9,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from emblem.cli.embed_report import many, say
 from emblem.config import Settings
 from emblem.errors import InvalidRequest
+from emblem.files import formats
 from emblem.files.formats import SOURCES, SUFFIXES
-from emblem.files.ports import Files, Scan
+from emblem.files.ports import Files, Scan, Source
+from emblem.files.rows import TEXT
 from emblem.job import Choices, NumberFormat
 from emblem.types import Kind, Overflow
 
 STDIN = "-"
 DOCUMENTS = (".txt", ".md", ".markdown", ".rst", ".text", ".adoc", ".org")
 FORMATS = tuple(name for name in SOURCES if name != "documents")
+DELIMITED = ("csv", "tsv")
+READ = (*(suffix for suffix, name in SUFFIXES.items() if name in SOURCES), *DOCUMENTS)
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -30,6 +36,7 @@ class Asked:
     out: str | None
     column: str | None
     input_format: str | None
+    delimiter: str | None
     choices: Choices
     shard: str | None
     errors: str | None
@@ -95,11 +102,38 @@ def refuse_clash(scan: Scan, choices: Choices) -> None:
             )
 
 
+def scanned(given: Given, asked: Asked, *, typed: bool) -> tuple[Source, Scan]:
+    """Read the input once, and say what of it is left out, or chosen by nobody."""
+    more = {}
+    if asked.delimiter is not None:
+        if given.format not in DELIMITED:
+            raise InvalidRequest(
+                f"--delimiter is for {' and '.join(DELIMITED)}, not {given.format}"
+            )
+        if len(asked.delimiter) != 1 or asked.delimiter in '"\r\n':
+            raise InvalidRequest(f"--delimiter is {asked.delimiter!r}; it must be one character")
+        more["delimiter"] = asked.delimiter
+    source: Source = formats.source(given.format)(given.files, asked.column, **more)
+    scan = source.scan(typed=typed)
+    if given.skipped and not asked.quiet:
+        say(f"{many(given.skipped, 'file')} of other formats left out")
+    if asked.column is None and scan.text_column != TEXT and not asked.quiet:
+        say(f"the column {scan.text_column!r} is embedded; --column names another")
+    return source, scan
+
+
+def read_as(given: Given, asked: Asked) -> str:
+    """Say how the input is read: the same bytes may be rows of several formats."""
+    return given.format + (f" with {asked.delimiter!r}" if asked.delimiter else "")
+
+
 def names_files(inputs: tuple[str, ...]) -> bool:
     """Tell whether the arguments are what holds texts, and not texts themselves.
 
-    Raises InvalidRequest where some are and others are not.
+    Raises InvalidRequest where some are and others are not, and where none is there and all have
+    names that files have.
     """
+    _refuse_stdin_beside(inputs)
     there = [one == STDIN or exists(one) for one in inputs]
     if any(there) and not all(there):
         text, file = inputs[there.index(False)], inputs[there.index(True)]
@@ -107,7 +141,18 @@ def names_files(inputs: tuple[str, ...]) -> bool:
             f"{file!r} is there as a file or folder, and {_short(text)} is not; give either texts "
             "or files"
         )
+    if not any(there) and all(Path(one).suffix.lower() in READ for one in inputs):
+        one = inputs[0]
+        raise InvalidRequest(
+            f"there is no file {_short(one)}; to embed these words as a text, give them through a "
+            f"pipe: echo {shlex.quote(one)} | emblem embed"
+        )
     return all(there)
+
+
+def _refuse_stdin_beside(inputs: tuple[str, ...]) -> None:
+    if len(inputs) > 1 and STDIN in inputs:
+        raise InvalidRequest(f"{STDIN!r} is standard input, and must stand alone")
 
 
 def find(asked: Asked, spool: Path) -> Given:
@@ -126,6 +171,7 @@ def find(asked: Asked, spool: Path) -> Given:
             )
         _copy(sys.stdin.buffer, spool)
         return Given(asked.input_format or "txt", Files((spool,), ("standard input",)))
+    _refuse_stdin_beside(inputs)
     for one in inputs:
         if not exists(one):
             raise InvalidRequest(

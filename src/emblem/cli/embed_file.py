@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from emblem import job as jobs
-from emblem.cli.embed_asked import STDIN, Asked, Given, exists, find, refuse_clash
+from emblem.cli.embed_asked import STDIN, Asked, exists, find, read_as, refuse_clash, scanned
 from emblem.cli.embed_model import Opened, opened, overflow_rule
 from emblem.cli.embed_report import (
     Summary,
@@ -25,7 +25,7 @@ from emblem.cli.embed_report import (
 from emblem.errors import EmblemError, InvalidRequest
 from emblem.files import formats
 from emblem.files.fingerprint import stamp
-from emblem.files.ports import CHUNK_ROWS, Layout, Scan, Source
+from emblem.files.ports import CHUNK_ROWS, Layout, Scan
 from emblem.job import Job, Journal, Places, Shard
 
 SOME_FAILED = 3
@@ -43,7 +43,7 @@ def embed(asked: Asked) -> int:
         given = find(asked, journal.folder / "stdin")
         _refuse_inside(places, asked)
         seen = stamp(given.files)
-        source, scan = _scanned(given, asked, typed=sink.typed)
+        source, scan = scanned(given, asked, typed=sink.typed)
         if places.out.suffix.lower() != ".npy":  # which has no columns
             refuse_clash(scan, asked.choices)
 
@@ -61,6 +61,7 @@ def embed(asked: Asked) -> int:
                     shard=shard,
                     identity=jobs.identity(
                         input_digest=source.fingerprint(),
+                        read_as=read_as(given, asked),
                         column=scan.text_column,
                         space=str(one.space),
                         choices=asked.choices,
@@ -105,7 +106,7 @@ def estimate(asked: Asked) -> int:
     sink = formats.sink(Path(asked.out or "estimate.jsonl"))
     with TemporaryDirectory() as folder:
         given = find(asked, Path(folder, "stdin"))
-        source, scan = _scanned(given, asked, typed=sink.typed)
+        source, scan = scanned(given, asked, typed=sink.typed)
 
         async def work() -> tuple[jobs.Estimate, str]:
             async with opened(asked) as one:
@@ -145,14 +146,6 @@ def _places(asked: Asked, out: Path, shard: Shard, beside: tuple[Path, ...]) -> 
         raise InvalidRequest(f"{places.out} is a folder")
     places.refuse_reading(Path(one) for one in asked.inputs if one != STDIN and exists(one))
     return places
-
-
-def _scanned(given: Given, asked: Asked, *, typed: bool) -> tuple[Source, Scan]:
-    source: Source = formats.source(given.format)(given.files, asked.column)
-    scan = source.scan(typed=typed)
-    if given.skipped and not asked.quiet:
-        say(f"{many(given.skipped, 'file')} of other formats left out")
-    return source, scan
 
 
 def _refuse_inside(places: Places, asked: Asked) -> None:

@@ -9,16 +9,15 @@ from tempfile import TemporaryDirectory
 
 import orjson
 
-from emblem.cli.embed_asked import STDIN, Asked, find, names_files, refuse_clash
+from emblem.cli.embed_asked import STDIN, Asked, find, names_files, refuse_clash, scanned
 from emblem.cli.embed_model import Opened, opened, overflow_rule
-from emblem.cli.embed_report import many, say, too_long
+from emblem.cli.embed_report import say, too_long
 from emblem.errors import InvalidRequest
-from emblem.files import formats
 from emblem.files.jsonl import JsonlSink
-from emblem.files.ports import CHUNK_ROWS, Chunk, Layout, Part, Source
+from emblem.files.ports import CHUNK_ROWS, Chunk, Layout, Part
 from emblem.files.rows import TEXT
 from emblem.files.text import PipedLinesSource
-from emblem.job import Tally, embed_chunk
+from emblem.job import Failure, Tally, embed_chunk
 
 SOME_FAILED = 3
 
@@ -44,10 +43,8 @@ def _of_files(asked: Asked, folder: Path) -> Iterator[Chunk]:
         if isinstance(pipe, BufferedReader) and not sys.stdin.isatty() and asked.column is None:
             return PipedLinesSource(pipe).chunks(CHUNK_ROWS)  # it may never end
     given = find(asked, folder / "stdin")
-    source: Source = formats.source(given.format)(given.files, asked.column)
-    refuse_clash(source.scan(typed=False), asked.choices)
-    if given.skipped and not asked.quiet:
-        say(f"{many(given.skipped, 'file')} of other formats left out")
+    source, scan = scanned(given, asked, typed=False)
+    refuse_clash(scan, asked.choices)
     return source.chunks(CHUNK_ROWS)
 
 
@@ -74,7 +71,8 @@ def _row(text: str) -> tuple[str, str, bytes]:
 async def _print(asked: Asked, chunks: Iterator[Chunk], called: str) -> Tally:
     """Embed chunk after chunk and print each as it is done. The next is read meanwhile."""
     tally = Tally()
-    listed: list[object] = []
+    listed: list[tuple[int, object]] = []
+    failures: list[Failure] = []
     reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
     try:
         async with opened(asked) as one:
@@ -87,11 +85,13 @@ async def _print(asked: Asked, chunks: Iterator[Chunk], called: str) -> Tally:
                     where = f"{called} {failure.row}{failure.file and f' of {failure.file}'}"
                     say(f"emblem: {where} {failure.why}")
                 if asked.as_json:
-                    listed.extend(embedded.part.vectors)
+                    rows = embedded.part.rows.tolist()
+                    listed.extend(zip(rows, embedded.part.vectors, strict=True))
+                    failures.extend(embedded.failures)
                 else:
                     await asyncio.to_thread(_write, sink, embedded.part)
             if asked.as_json:
-                _write_list(listed, one, tally)
+                _write_list(listed, failures, one, tally)
             if tally.overflowed and not asked.quiet:
                 say(too_long(tally, one.reads, overflow_rule(one, asked.choices)))
     finally:
@@ -115,16 +115,25 @@ def _write(sink: JsonlSink, part: Part) -> None:
     sys.stdout.buffer.flush()
 
 
-def _write_list(vectors: list[object], one: Opened, tally: Tally) -> None:
-    """Print the vectors as an OpenAI server answers."""
+def _write_list(
+    vectors: list[tuple[int, object]], failures: list[Failure], one: Opened, tally: Tally
+) -> None:
+    """Print the vectors as an OpenAI server answers, and which texts have none.
+
+    An index counts the texts that were given, from 0.
+    """
     document = {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": vector}
-            for index, vector in enumerate(vectors)
+            for index, vector in vectors
         ],
         "model": one.model,
         "usage": {"prompt_tokens": tally.tokens, "total_tokens": tally.tokens},
+        "errors": [
+            {"index": one.row, **({"file": one.file} if one.file else {}), "message": one.why}
+            for one in failures
+        ],
     }
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     sys.stdout.buffer.write(orjson.dumps(document, option=options))

@@ -62,7 +62,7 @@ class Summary:
         """Give it for people."""
         tally = self.tally
         yield (
-            f"{self.out}: {many(tally.vectors, 'vector')} of {self.numbers} numbers "
+            f"{self.out}: {many(tally.vectors, 'vector')} of {many(self.numbers, 'number')} "
             f"in the space {self.written}"
         )
         if tally.failed:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from emblem.cli.completion import models as offered
+from emblem.cli.completion import words
 from emblem.cli.options import CONFIG_HELP, loaded
 from emblem.config import Setting, Shape, describe
 
@@ -62,8 +63,14 @@ def _flag(setting: Setting, panel: str) -> Any:
     if setting.shape is Shape.SWITCH:
         both = f"{flag}/{flag.replace('--', '--no-', 1)}"
         return Annotated[bool | None, typer.Option(both, help=help_text, rich_help_panel=panel)]
-    metavar = "WORD" if "|" in setting.placeholder else setting.placeholder
-    option = typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=panel)
+    one_of = setting.placeholder.split("|") if "|" in setting.placeholder else []
+    option = typer.Option(
+        flag,
+        metavar="WORD" if one_of else setting.placeholder,
+        help=help_text,
+        rich_help_panel=panel,
+        autocompletion=words(*one_of) if one_of else None,
+    )
     if setting.shape is Shape.LIST:
         return Annotated[list[str] | None, option]
     return Annotated[str | None, option]

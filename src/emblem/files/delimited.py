@@ -8,11 +8,13 @@ from pathlib import Path
 import orjson
 
 from emblem.errors import InvalidRequest
-from emblem.files.ports import MAX_ROW_BYTES, Scan
+from emblem.files.ports import MAX_ROW_BYTES, Files, Scan
 from emblem.files.rows import Row, RowSource, choose_column, opened
 from emblem.files.text import strings_schema
 
 Record = list[str]
+
+DELIMITERS = (";", "\t", "|", ",")
 
 # The module's own limit is 128 KiB, for the whole process.
 csv.field_size_limit(MAX_ROW_BYTES)
@@ -22,6 +24,13 @@ class CsvSource(RowSource[Record]):
     """Every record after the header is a row. One with more or fewer fields is a row that fails."""
 
     delimiter = ","
+
+    def __init__(
+        self, files: Files, column: str | None = None, delimiter: str | None = None
+    ) -> None:
+        super().__init__(files, column)
+        self._certain = delimiter is not None
+        self.delimiter = delimiter or self.delimiter
 
     def scan(self, *, typed: bool) -> Scan:
         """Count the records, and see that the whole file can be read."""
@@ -44,11 +53,23 @@ class CsvSource(RowSource[Record]):
                 raise InvalidRequest(f"{name} is not UTF-8 in its first line")
             if twice := [one for one in header if header.count(one) > 1]:
                 raise InvalidRequest(f"{name} has two columns {twice[0]!r}")
+            self._refuse_unparted(header, name)
             if first and header != first:
                 raise InvalidRequest(f"{name} has other columns than {self._files.names[0]}")
             first = header
         self._columns = first
         return first
+
+    def _refuse_unparted(self, header: Record, name: str) -> None:
+        """Raise InvalidRequest where the only column has a name that looks like several."""
+        if len(header) > 1 or self._certain or self._asked in header:
+            return
+        if found := [one for one in DELIMITERS if one in header[0] and one != self.delimiter]:
+            right = "--format tsv" if found[0] == "\t" else f"--delimiter {found[0]!r}"
+            raise InvalidRequest(
+                f"{name} has one column, {header[0]!r}; its fields seem to be separated by "
+                f"{found[0]!r}: add {right}"
+            )
 
     def _items(self, path: Path, name: str) -> Iterator[Record]:
         records = self._records(path, name)
@@ -71,7 +92,8 @@ class CsvSource(RowSource[Record]):
 
     def _row(self, item: Record) -> Row:
         if len(item) != len(self._columns):
-            return Row(problem=f"has {len(item)} fields, and the header {len(self._columns)}")
+            fields = "1 field" if len(item) == 1 else f"{len(item)} fields"
+            return Row(problem=f"has {fields}, and the header {len(self._columns)}")
         if any(map(_undecodable, item)):
             return Row(problem="is not UTF-8")
         values = dict(zip(self._columns, item, strict=True))

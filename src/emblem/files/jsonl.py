@@ -50,10 +50,18 @@ class JsonlSource(RowSource[bytes | None]):
         try:
             values = orjson.loads(item)
         except orjson.JSONDecodeError as error:
-            return Row(problem=f"is not JSON: {error}")
+            return Row(problem=_not_utf_8(item) or f"is not JSON: {error}")
         if not isinstance(values, dict):
             return Row(problem="is JSON, but not an object")
         return Row(item.strip(), values)
+
+
+def _not_utf_8(item: bytes) -> str:
+    try:
+        item.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 at byte {error.start}"
+    return ""
 
 
 class JsonlSink:

@@ -78,7 +78,12 @@ class RowSource(ABC, Generic[Item]):
     def _called(self) -> str:
         """What the input is called in a message."""
         names = self._files.names
-        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} other files"
+        others = len(names) - 1
+        return (
+            f"{names[0]} (with {others} other file{'s' if others > 1 else ''})"
+            if others
+            else names[0]
+        )
 
 
 class _Gathered:

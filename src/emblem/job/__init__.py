@@ -9,11 +9,12 @@ from emblem.job.finish import Places, errors_of, sidecar_of
 from emblem.job.journal import Journal
 from emblem.job.run import Job, claim, complete, identity, run
 from emblem.job.shards import merge
-from emblem.job.values import Choices, NumberFormat, Progress, Shard, Tally
+from emblem.job.values import Choices, Failure, NumberFormat, Progress, Shard, Tally
 
 __all__ = [
     "Choices",
     "Estimate",
+    "Failure",
     "Job",
     "Journal",
     "Manner",

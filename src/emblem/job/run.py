@@ -44,12 +44,20 @@ class Job:
 
 
 def identity(
-    *, input_digest: str, column: str, space: str, choices: Choices, suffix: str, shard: Shard
+    *,
+    input_digest: str,
+    read_as: str,
+    column: str,
+    space: str,
+    choices: Choices,
+    suffix: str,
+    shard: Shard,
 ) -> Identity:
     """Say which job it is, in words that a message can show."""
     return {
         "revision": REVISION,
         "input": input_digest,
+        "input format": read_as,
         "column": column,
         "space": space,
         "kind": choices.kind,
