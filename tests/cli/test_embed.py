@@ -427,3 +427,19 @@ def test_what_can_be_read_only_once_is_read_whole(
     assert csv.returncode == 0
     written = (tmp_path / "out.jsonl").read_bytes() if out else csv.stdout
     assert [row["text"] for row in rows_of(written)] == ["four"]
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+def test_a_file_as_standard_input_by_its_name_is_lines(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("one\ntwo\n")
+    with (tmp_path / "in.csv").open("rb") as stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "emblem", "embed", "/dev/stdin", "-o", "out.jsonl"],
+            cwd=tmp_path,
+            env=os.environ | environment(model_home, tmp_path),
+            stdin=stdin,
+            capture_output=True,
+        )
+    assert done.returncode == 0, done.stderr
+    rows = rows_of((tmp_path / "out.jsonl").read_bytes())
+    assert [row["text"] for row in rows] == ["one", "two"]

@@ -192,6 +192,8 @@ def find(asked: Asked, spool: Path) -> Given:
 
 def once(path: Path) -> bool:
     """Tell whether a path can be read only once, as a pipe or what ``<(…)`` stands for."""
+    if path == Path("/dev/stdin") or path.parent == Path("/dev/fd"):
+        return True  # also of a file: some systems go on there where it was read last
     return not path.is_file() and not path.is_dir()
 
 
