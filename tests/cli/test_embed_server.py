@@ -92,6 +92,21 @@ def test_a_server_that_changes_in_the_middle_ends_the_job_at_once(
     assert len(Path("out.jsonl").read_text().splitlines()) == ROWS
 
 
+def test_a_job_is_not_gone_on_with_by_another_model_of_the_server(
+    scripted: Scripted, embed: Embed
+) -> None:
+    scripted.script = lambda body: (
+        reply(items(body)[1:]) if LATE in body["input"] else of_model("one")(body)
+    )
+    assert embed()[0] == 2
+    scripted.script = of_model("other")
+    code, lines = embed()
+    assert code == 2
+    assert "(one)" in lines[-1]
+    assert "(other)" in lines[-1]
+    assert "--restart" in lines[-1]
+
+
 def test_one_text_that_a_server_gives_no_numbers_for_fails_alone(
     scripted: Scripted, embed: Embed
 ) -> None:

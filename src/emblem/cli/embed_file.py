@@ -63,7 +63,7 @@ def embed(asked: Asked) -> int:
                         input_digest=source.fingerprint(),
                         read_as=read_as(given, asked),
                         column=scan.text_column,
-                        space=str(one.space),
+                        space=one.identity,
                         choices=asked.choices,
                         suffix=places.out.suffix.lower(),
                         shard=shard,

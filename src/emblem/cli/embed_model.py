@@ -19,7 +19,8 @@ class Opened:
     """An embedder, and what is said of it.
 
     ``written`` is the space of the vectors as they are asked for; ``reads`` is how many tokens the
-    model reads at once, None where that is not known or any length is read.
+    model reads at once, None where that is not known or any length is read. ``answered`` is what a
+    server calls the model in its answers.
     """
 
     embedder: Embedder
@@ -27,6 +28,12 @@ class Opened:
     written: str
     reads: int | None
     manner: Manner
+    answered: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What must be the same for a job to be gone on with."""
+        return f"{self.space} ({self.answered})" if self.answered else str(self.space)
 
     @property
     def space(self) -> Space:
@@ -86,7 +93,8 @@ async def _there(asked: Asked, base_url: str) -> Opened:
     written = embedder.space.written(
         dimensions=choices.dimensions, overflow=choices.overflow, output=choices.dtype.output
     )
-    return Opened(embedder, name, written, None, Manner(upstream.manner.emblem, in_process=False))
+    manner = Manner(upstream.manner.emblem, in_process=False)
+    return Opened(embedder, name, written, None, manner, upstream.manner.model)
 
 
 def _check(space: Space, choices: Choices) -> None:
