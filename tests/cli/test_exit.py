@@ -115,7 +115,7 @@ def test_a_fault_shows_its_traceback_where_asked(ends: Callable[..., int]) -> No
         (["serve", "--no-auth", "--host", "0.0.0.0"], "auth = false (--no-auth) would let anyone"),
         (["serve", "--config", "nowhere"], "nowhere does not exist"),
         (["keys", "create", " "], "a key's name must have 1 to 64 printable characters, not ' '"),
-        (["keys", "list", "--home", "file"], "cannot be made: File exists"),
+        (["keys", "list", "--home", "file"], "is a file, and must be a folder"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_2(
