@@ -91,6 +91,14 @@ def test_an_empty_text_among_texts_fails_alone(embed: Embed) -> None:
     assert b"text 1 is empty" in done.stderr
 
 
+def test_a_kind_that_the_model_does_not_tell_apart_is_refused_by_the_name_of_its_flag(
+    embed: Embed,
+) -> None:
+    done = embed("a text", "--kind", "query")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"it has no prompts. Leave --kind out." in done.stderr
+
+
 def test_json_is_what_an_openai_server_answers(embed: Embed) -> None:
     answer = json.loads(embed("a text", "b", "--json", "--dimensions", "8").stdout)
     assert [one["index"] for one in answer["data"]] == [0, 1]

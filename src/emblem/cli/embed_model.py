@@ -64,7 +64,10 @@ async def _here(asked: Asked) -> Opened:
         model = await asyncio.to_thread(serving.model, reference, settings, report)
     output = choices.dtype.output
     options = Options(choices.dimensions, choices.kind, output, choices.overflow)
-    check_options(Served(model.name, model, 0), options)
+    try:
+        check_options(Served(model.name, model, 0), options)
+    except InvalidRequest as error:  # which names a field of the API, and here it is a flag
+        raise InvalidRequest(str(error).replace("input_type", "--kind")) from None
     written = model.written(dimensions=choices.dimensions, overflow=choices.overflow, output=output)
     embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
     return Opened(embedder, model.name, written, model.tokenization.max_length, Manner())
