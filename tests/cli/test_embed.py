@@ -91,14 +91,6 @@ def test_an_empty_text_among_texts_fails_alone(embed: Embed) -> None:
     assert b"text 1 is empty" in done.stderr
 
 
-def test_a_kind_that_the_model_does_not_tell_apart_is_refused_by_the_name_of_its_flag(
-    embed: Embed,
-) -> None:
-    done = embed("a text", "--kind", "query")
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"it has no prompts. Leave --kind out." in done.stderr
-
-
 def test_json_is_what_an_openai_server_answers(embed: Embed) -> None:
     answer = json.loads(embed("a text", "b", "--json", "--dimensions", "8").stdout)
     assert [one["index"] for one in answer["data"]] == [0, 1]
@@ -238,7 +230,7 @@ def test_several_files_of_one_format_are_one_input(embed: Embed, tmp_path: Path)
         (["in.csv", "-o", "in.csv.jsonl", "--shard", "3/2"], "--shard is '3/2'; it must be like 1/4, from 1/4 to 4/4"),
         (["in.csv", "-o", "out.jsonl", "--dtype", "float"], "--dtype is 'float'; it must be float32, float16, int8, uint8, binary, ubinary"),
         (["in.csv", "-o", "out.jsonl", "--vector-column", "id"], "the input has a column 'id' already, where the output would put its own; --vector-column and --overflow-column give those other names"),
-        (["in.csv", "-o", "out.jsonl", "--kind", "query"], "`wordllama-256` embeds queries and documents alike: it has no prompts. Leave input_type out."),
+        (["in.csv", "-o", "out.jsonl", "--kind", "query"], "`wordllama-256` embeds queries and documents alike: it has no prompts. Leave --kind out."),
         (["in.csv", "-o", "out.jsonl", "--dimensions", "999"], "`wordllama-256` gives vectors of 256 numbers, so dimensions may be 1 to 256, and 999 was asked for. Vectors are never padded."),
         (["in.csv", "-o", "out.jsonl", "--errors", "out.jsonl"], "out.jsonl cannot be the output and name the rows that failed"),
         (["in.csv", "gone"], "'in.csv' is there as a file or folder, and 'gone' is not; give either texts or files"),
