@@ -25,9 +25,13 @@ from openvino import opset13 as op  # noqa: E402
 __all__ = ["Node", "compiled", "op", "openvino"]
 
 
-def compiled(model: openvino.Model, *, threads: int, streams: int) -> openvino.CompiledModel:
+def compiled(
+    model: openvino.Model, *, threads: int, streams: int, group_size: int = 0
+) -> openvino.CompiledModel:
     """Compile a graph for the CPU, in float32. ``threads`` are shared by ``streams``.
 
+    What is multiplied with weights of eight bits is rounded to eight bits too, in groups of
+    ``group_size`` numbers of a token; 0 leaves it as it is, and so does a CPU without VNNI.
     Raises whatever OpenVINO raises.
     """
     return openvino.Core().compile_model(
@@ -37,8 +41,7 @@ def compiled(model: openvino.Model, *, threads: int, streams: int) -> openvino.C
             # Where a CPU has bfloat16 or float16 units the default is to use them.
             "INFERENCE_PRECISION_HINT": "f32",
             "EXECUTION_MODE_HINT": "ACCURACY",
-            # Activations beside weights of eight bits stay as they are unless the graph says so.
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(group_size),
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
             # Pinned, all containers of a host would sit on its first cores.

@@ -48,9 +48,20 @@ class Layers:
         return op.constant(np.ascontiguousarray(table[:1]))
 
     def linear(self, x: Node, name: str, wide_in: int, wide_out: int, *, bias: bool = True) -> Node:
-        """Multiply by a (out, in) weight and, with ``bias``, add one."""
-        product = op.matmul(x, self.constant(f"{name}.weight", wide_out, wide_in), False, True)
+        """Multiply by a (out, in) weight and, with ``bias``, add one.
+
+        The weight may have eight bits, beside a scale for each output: ``weight_scale``, (out, 1).
+        """
+        product = op.matmul(x, self._weight(name, wide_out, wide_in), False, True)
         return op.add(product, self.constant(f"{name}.bias", wide_out)) if bias else product
+
+    def _weight(self, name: str, wide_out: int, wide_in: int) -> Node:
+        if not self.tensors.has(f"{name}.weight_scale"):
+            return self.constant(f"{name}.weight", wide_out, wide_in)
+        whole = self.tensors.take_eight_bits(f"{name}.weight", (wide_out, wide_in))
+        # This very form is what the CPU plugin multiplies in eight bits; shared, it is not copied.
+        wide = op.convert(op.constant(whole, shared_memory=True), "f32")
+        return op.multiply(wide, self.constant(f"{name}.weight_scale", wide_out, 1))
 
     def layer_norm(self, x: Node, name: str, *, bias: bool = True) -> Node:
         """Give every token mean 0 and variance 1, then its learned scale and, perhaps, shift."""

@@ -9,12 +9,13 @@ import numpy.typing as npt
 from emblem.errors import ModelError
 
 Array = npt.NDArray[np.float32]
+Whole = npt.NDArray[np.int8]
 
 _OLD_ENDINGS = ((".LayerNorm.weight", ".LayerNorm.gamma"), (".LayerNorm.bias", ".LayerNorm.beta"))
 
 
 class Tensors:
-    """Named float32 arrays.
+    """Named arrays: float32, or the weights of linear layers in eight bits.
 
     Checkpoints put ``bert.``, ``roberta.``, ``0.auto_model.`` and other things before the names;
     what stands before the table of words stands before all others too.
@@ -30,7 +31,7 @@ class Tensors:
             )
         self._prefix = anchors[0].removesuffix(words)
         self._arrays = arrays
-        self._taken: dict[str, Array] = {}  # reading one again may convert it again
+        self._taken: dict[str, npt.NDArray[Any]] = {}  # reading one again may convert it again
         self._words = words
 
     @property
@@ -48,7 +49,24 @@ class Tensors:
         The memory is the caller's own where it already is like that. Raises ModelError for a
         tensor that is missing or has another shape.
         """
-        array = self._taken[name] if name in self._taken else self._find(name)
+        array = self._of_shape(name, shape)
+        if not np.issubdtype(array.dtype, np.floating):
+            raise ModelError(f"the tensor {self._prefix}{name} holds {array.dtype}, not floats")
+        taken: Array = np.require(array, np.float32, ["C", "A", "W"])
+        self._taken[name] = taken
+        return taken
+
+    def take_eight_bits(self, name: str, shape: tuple[int | None, ...]) -> Whole:
+        """Give a tensor of whole numbers as C-contiguous, aligned, writeable int8; see ``take``."""
+        array = self._of_shape(name, shape)
+        if array.dtype != np.int8:
+            raise ModelError(f"the tensor {self._prefix}{name} holds {array.dtype}, not int8")
+        taken: Whole = np.require(array, np.int8, ["C", "A", "W"])
+        self._taken[name] = taken
+        return taken
+
+    def _of_shape(self, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+        array = self._find(name)
         expected = tuple("any" if size is None else size for size in shape)
         if array is None:
             raise ModelError(f"the weights hold no tensor named {self._prefix}{name}, {expected}")
@@ -56,10 +74,7 @@ class Tensors:
             size not in (None, given) for size, given in zip(shape, array.shape, strict=True)
         ):
             raise ModelError(f"the tensor {self._prefix}{name} is {array.shape}, not {expected}")
-        if not np.issubdtype(array.dtype, np.floating):
-            raise ModelError(f"the tensor {self._prefix}{name} holds {array.dtype}, not floats")
-        self._taken[name] = taken = np.require(array, np.float32, ["C", "A", "W"])
-        return taken
+        return array
 
     def left(self, below: str) -> list[str]:
         """Give the full names of the tensors below a name that nobody took, in order."""
@@ -71,7 +86,8 @@ class Tensors:
         )
 
     def _find(self, name: str) -> npt.NDArray[Any] | None:
-        return self._arrays.get(self._full_name(name))
+        taken = self._taken.get(name)
+        return self._arrays.get(self._full_name(name)) if taken is None else taken
 
     def _full_name(self, name: str) -> str:
         """Give the name that a tensor has among the arrays, or would have."""
