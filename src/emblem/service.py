@@ -75,18 +75,23 @@ class Call:
     """One request as the caller wrote it: texts, or arrays of token ids.
 
     ``wrong`` has the inputs that are neither, by their index, and why; an empty one is in their
-    place. A call with such is always refused.
+    place. A call with such is always refused. ``reuse`` and ``keep`` are those of EmbedRequest.
     """
 
     model: str
     inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
     options: Options = field(default_factory=Options)
     wrong: Mapping[int, str] = field(default_factory=dict)
+    reuse: bool = True
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a call gives. ``vectors`` is (n, d) in the asked number format."""
+    """What a call gives. ``vectors`` is (n, d) in the asked number format.
+
+    ``hits`` counts the inputs that were not computed for this call; None where nothing is cached.
+    """
 
     model: str
     vectors: Components
@@ -94,6 +99,7 @@ class Answer:
     space: str
     overflow: Overflow
     overflowed: tuple[int, ...]
+    hits: int | None = None
 
 
 class Service:
@@ -135,7 +141,12 @@ class Service:
         embedder = self._embedders[served.model.name]
         if call.wrong:
             await self._refuse(served, call, options)
-        request = replace(await self._request(served, call.inputs, options), fair_share=key)
+        request = replace(
+            await self._request(served, call.inputs, options),
+            fair_share=key,
+            reuse=call.reuse,
+            keep=call.keep,
+        )
         try:
             async with asyncio.timeout(self.limits.timeout_s):
                 result = await self._result(embedder, request, options.lane)
@@ -154,6 +165,7 @@ class Service:
             ),
             overflow=options.overflow or space.overflow,
             overflowed=result.overflowed,
+            hits=result.hits,
         )
 
     async def _refuse(self, served: Served, call: Call, options: Options) -> NoReturn:

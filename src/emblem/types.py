@@ -60,7 +60,8 @@ class EmbedRequest:
     ``deadline`` is absolute, in seconds of the monotonic clock. ``fair_share`` is opaque: requests
     that carry the same value share one turn. ``max_input_tokens`` and ``max_total_tokens`` bound
     the texts as they come, counted in the model's own tokens; ``None`` means that whoever asks has
-    counted already.
+    counted already. Without ``reuse`` every vector is computed for this request, without ``keep``
+    none of them is remembered for others.
     """
 
     inputs: tuple[str | tuple[int, ...], ...]
@@ -72,6 +73,8 @@ class EmbedRequest:
     fair_share: str = ""
     max_input_tokens: int | None = None
     max_total_tokens: int | None = None
+    reuse: bool = True
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +83,16 @@ class EmbedResult:
 
     ``vectors`` is (n, d) float32 and C-contiguous; ``tokens`` is (n,) int32, what each text cost;
     ``overflowed`` holds the indices of the texts that were longer than the model reads at once.
+    ``uncut`` is (n,) int32, the tokens that the texts had before any was cut, None where none was.
+    ``hits`` counts the texts that were not computed for this request; None where nobody remembers.
     """
 
     vectors: Vectors
     tokens: Tokens
     overflowed: tuple[int, ...]
     served_by: str
+    uncut: Tokens | None = None
+    hits: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ EXPOSED = (
     "x-request-id",
     "x-embedding-space",
     "x-embedding-overflow",
+    "x-embedding-cache",
     "openai-processing-ms",
     "retry-after",
 )

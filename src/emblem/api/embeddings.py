@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.types import Receive, Scope, Send
 
 from emblem.api.body import BodyReader
+from emblem.api.caching import NO_CACHE, NO_STORE, cache_header, directives
 from emblem.api.inputs import read_inputs
 from emblem.api.problems import Headers, invalid
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
@@ -38,7 +39,10 @@ class Embeddings:
             body = decode(content)
             model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
             inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
-            call = Call(model, inputs, body.options, wrong)
+            asked = directives(scope["headers"])
+            call = Call(
+                model, inputs, body.options, wrong, NO_CACHE not in asked, NO_STORE not in asked
+            )
             answer = await unless_gone(self._service.embed(call, key), receive)
         answered = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, answered, _headers(answer))
@@ -82,6 +86,8 @@ async def _gone(receive: Receive) -> None:
 
 def _headers(answer: Answer) -> Headers:
     headers: Headers = ((b"x-embedding-space", quote(answer.space, safe=_PLAIN).encode()),)
+    if (said := cache_header(answer)) is not None:
+        headers += ((b"x-embedding-cache", said.encode()),)
     if answer.overflowed:
         headers += ((b"x-embedding-overflow", overflow_header(answer).encode()),)
     return headers

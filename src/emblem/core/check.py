@@ -57,6 +57,9 @@ def _miscounted(result: EmbedResult, texts: int) -> str | None:
         return f"{_shape(tokens.shape)} token counts of type {tokens.dtype} for {texts} texts"
     if (tokens < 0).any():
         return f"a token count below zero at {int(np.argmin(tokens))}"
+    uncut = tokens if result.uncut is None else result.uncut
+    if uncut.shape != tokens.shape or uncut.dtype != np.int32 or (uncut < tokens).any():
+        return "a text that is longer than it was before it was cut"
     if any(not 0 <= index < texts for index in result.overflowed):
         return f"an overflowing text that is not among the {texts}"
     return None

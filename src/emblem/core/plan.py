@@ -34,6 +34,7 @@ class Plan:
     owners: npt.NDArray[np.int32]
     tokens: Tokens
     overflowed: tuple[int, ...]
+    uncut: Tokens | None = None  # the tokens that the texts had, where any was cut
 
     @property
     def lengths(self) -> npt.NDArray[np.intp]:
@@ -135,11 +136,14 @@ def plan(
         raise InvalidInput(wrong)
     texts = [reading for reading in readings if isinstance(reading, Text)]
     parts = [cut(text, frame, overflow) for text in texts]
+    overflowed = tuple(index for index, text in enumerate(texts) if frame.overflows(text))
+    cuts = overflow is Overflow.TRUNCATE and overflowed
     return Plan(
         windows=[window for part in parts for window in part],
         owners=np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]),
         tokens=np.array([cost(text, frame, overflow) for text in texts], dtype=np.int32),
-        overflowed=tuple(index for index, text in enumerate(texts) if frame.overflows(text)),
+        overflowed=overflowed,
+        uncut=np.array([*map(frame.length, texts)], dtype=np.int32) if cuts else None,
     )
 
 

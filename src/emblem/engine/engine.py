@@ -111,7 +111,9 @@ class Engine:
             normalised=self.space.normalised,
             dimensions=request.dimensions,
         )
-        return EmbedResult(vectors, planned.tokens, planned.overflowed, self._model.name)
+        return EmbedResult(
+            vectors, planned.tokens, planned.overflowed, self._model.name, planned.uncut
+        )
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
