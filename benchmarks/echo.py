@@ -11,8 +11,7 @@ and ``EMBLEM_API_KEY`` for the key that opens it.
 
 import argparse
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
