@@ -102,6 +102,16 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Instant(Protocol):
+    """A backend that runs a short row in less time than handing it to a thread would take."""
+
+    @property
+    def instant_tokens(self) -> int:
+        """Tokens in a row up to which that is so."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """What is known of an API key. The key itself is kept nowhere.

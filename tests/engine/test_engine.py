@@ -24,6 +24,7 @@ from emblem.errors import (
     Overloaded,
     TooManyTokens,
 )
+from emblem.ports import Stream
 from emblem.types import EmbedRequest, Kind, Lane, Overflow, Row, Vectors
 from tiny_engine import (
     FIRST_WORD,
@@ -42,6 +43,7 @@ from tiny_engine import (
 pytestmark = pytest.mark.anyio
 
 ROWS_OF_ONE = 1  # a row of so many tokens holds one sequence only
+LONG = 200  # words of a text that is too long to be read on the event loop
 
 
 @pytest.fixture
@@ -222,11 +224,14 @@ class Panicking(TextTokenizer):
         return super().readings(inputs, prompt)
 
 
-async def test_a_panic_of_the_tokenizer_fails_its_request_and_the_engine_goes_on() -> None:
+@pytest.mark.parametrize("others", [0, LONG], ids=["on the loop", "in a thread"])
+async def test_a_panic_of_the_tokenizer_fails_its_request_and_the_engine_goes_on(
+    others: int,
+) -> None:
     reader = Panicking(tokenizer(), max_length=MAX_LENGTH)
     async with tiny_engine(reader=reader) as engine:
         with pytest.raises(DeploymentFailed, match="failed to read a text: Panic"):
-            await engine.embed(EmbedRequest(("w13",)))
+            await engine.embed(EmbedRequest(("w13", *map(words, range(others)))))
         assert (await engine.embed(EmbedRequest(("w14",)))).vectors.shape == (1, WIDTH)
 
 
@@ -280,12 +285,13 @@ async def test_a_request_that_is_cancelled_while_it_is_tokenised_never_runs() ->
     backend, reader = FakeBackend(WIDTH), Recording()
     async with tiny_engine(backend, reader=reader) as engine:
         reader.go.clear()
-        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((words(1),))))
+        text = words(*range(LONG))
+        leaving = asyncio.ensure_future(engine.embed(EmbedRequest((text,))))
         await asyncio.to_thread(reader.begun.wait)
         leaving.cancel()
         await asyncio.wait([leaving])
         reader.go.set()
-        await engine.embed(EmbedRequest((words(2),)))
+        await engine.embed(EmbedRequest((words(WORDS - 1),)))
     assert row_with(backend, 1) == []
 
 
@@ -569,7 +575,8 @@ async def test_a_request_that_is_tokenised_while_the_engine_closes_is_told_so() 
     reader = Recording()
     async with tiny_engine(reader=reader) as engine:
         reader.go.clear()
-        tasks = [asyncio.ensure_future(engine.embed(EmbedRequest((words(n),)))) for n in range(5)]
+        texts = [words(*range(n, n + LONG)) for n in range(5)]
+        tasks = [asyncio.ensure_future(engine.embed(EmbedRequest((text,)))) for text in texts]
         await asyncio.to_thread(reader.begun.wait)
         await engine.aclose()
         reader.go.set()
@@ -622,3 +629,54 @@ async def test_vectors_that_may_not_be_shortened_are_given_whole_or_not_at_all()
             await engine.embed(EmbedRequest((words(1),), dimensions=WIDTH - 1))
     finally:
         await engine.aclose()
+
+
+class InstantBackend(FakeBackend):
+    """Says that rows of up to 14 tokens need no thread, and remembers who ran the rows."""
+
+    instant_tokens = 14
+
+    def __init__(self) -> None:
+        super().__init__(WIDTH)
+        self.ran_by: list[threading.Thread] = []
+        self.broken = False
+
+    def stream(self) -> "Observed":
+        return Observed(self, super().stream())
+
+
+class Observed:
+    def __init__(self, backend: InstantBackend, stream: Stream) -> None:
+        self._backend = backend
+        self._stream = stream
+
+    def run(self, row: Row) -> Vectors:
+        self._backend.ran_by.append(threading.current_thread())
+        if self._backend.broken:
+            raise RuntimeError("broken")
+        return self._stream.run(row)
+
+
+async def test_an_instant_backend_runs_a_short_row_at_once_and_a_longer_one_in_its_thread() -> None:
+    backend = InstantBackend()
+    short, longer = EmbedRequest((words(1),)), EmbedRequest((words(*range(15)),))
+    async with tiny_engine(backend) as engine:
+        given = [(await engine.embed(request)).vectors[0] for request in (short, longer)]
+        counted = engine.work()
+    here, there = backend.ran_by
+    assert here is threading.current_thread()
+    assert there.name.startswith("emblem-stream")
+    for request, vector in zip((short, longer), given, strict=True):
+        assert np.abs(vector - vector_of(request.inputs[0])).max() < 1e-6
+    assert (counted.rows, counted.tokens) == (2, 3 + 19)
+    assert counted.seconds_per_token is not None
+
+
+async def test_a_row_that_an_instant_backend_cannot_run_fails_its_request_and_no_other() -> None:
+    backend = InstantBackend()
+    async with tiny_engine(backend) as engine:
+        backend.broken = True
+        with pytest.raises(DeploymentFailed, match="failed to run"):
+            await engine.embed(EmbedRequest((words(1),)))
+        backend.broken = False
+        assert (await engine.embed(EmbedRequest((words(1),)))).vectors.shape == (1, WIDTH)

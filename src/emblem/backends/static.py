@@ -6,6 +6,7 @@ import numpy.typing as npt
 from emblem.types import Row, Vectors
 
 _ROW_TOKENS = 8192  # a look-up costs next to nothing, so a row is as long as memory likes
+_INSTANT_TOKENS = 256  # some 30 µs
 
 
 class StaticBackend:
@@ -46,6 +47,11 @@ class StaticBackend:
     def streams(self) -> int:
         """How many streams may run at once."""
         return self._streams
+
+    @property
+    def instant_tokens(self) -> int:
+        """Tokens in a row up to which a thread would only cost time; see ``ports.Instant``."""
+        return _INSTANT_TOKENS
 
     def stream(self) -> "StaticStream":
         """Open a stream. Called once by each thread that runs one."""

@@ -1,7 +1,9 @@
 """Engine: an Embedder over one Backend. Tokenise, queue, run rows, hand back.
 
 Threads: ``embed`` runs on the event loop and tokenises in a small pool of threads. Each stream of
-the backend has one thread of its own, the only one that touches it. They meet in the queue.
+the backend has one thread of its own, the only one that touches it. They meet in the queue. What
+takes less time than handing it to a thread is done on the loop at once: reading a short text, and
+running it on a backend that is ``Instant``.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -31,11 +33,14 @@ from emblem.core.tokenize import Text, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelError, TooManyTokens
 from emblem.model import Model, Modules
-from emblem.ports import Backend, Stream
+from emblem.ports import Backend, Instant, Stream
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
 
 log = logging.getLogger(__name__)
+
+# Texts of so many tokens, as they are guessed, are read on the event loop: about 0.1 ms.
+SMALL_TOKENS = 128
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +72,8 @@ class Engine:
         self._clock = clock
         self._queue = Queue(model.name, backend.row_tokens, limits or QueueLimits(), clock)
         self._closing = False
+        self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
+        self._instant = backend.stream() if self._instant_tokens else None
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="emblem-tokenise")
         self._streams = [
             threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
@@ -94,19 +101,18 @@ class Engine:
         if wrong := self._model.shortening_problem(request.dimensions):
             raise InvalidRequest(wrong, param="dimensions")
         unread = refuse_unread(request)
-        if not unread:  # or it is read only to say all that is wrong with it
-            self._queue.admit(request.lane, estimated_tokens(request))
-        planned = await self._plan(request, unread)
-        job = self._job(planned, request)
-        self._queue.put(job, request.lane)
-        try:
-            await job.finished
-        except asyncio.CancelledError:
-            job.abandon()
-            raise
-        vectors = await self._off_loop(
+        guess = estimated_tokens(request)
+        if not unread and guess > self._instant_tokens:
+            # What is too large is read only to say all that is wrong with it.
+            self._queue.admit(request.lane, guess)
+        planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
+        windows = self._at_once(planned)
+        if windows is None:
+            windows = await self._in_turn(planned, request)
+        vectors = await self._do(
+            len(planned.windows) == len(request.inputs) and guess <= SMALL_TOKENS,
             assemble,
-            job.vectors,
+            windows,
             planned,
             normalised=self.space.normalised,
             dimensions=request.dimensions,
@@ -117,7 +123,7 @@ class Engine:
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
-        await self._plan(request, {**refuse_unread(request), **wrong})
+        await self._plan(request, {**refuse_unread(request), **wrong}, small=False)
 
     def work(self) -> Work:
         """Say what waits and what has run; see ``ports.Working``."""
@@ -134,8 +140,8 @@ class Engine:
 
     # -- on the event loop --------------------------------------------------------------------
 
-    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str]) -> Plan:
-        """Tokenise off the loop, slice by slice, and cut into windows.
+    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool) -> Plan:
+        """Tokenise, slice by slice, and cut into windows. Off the loop, unless that is ``small``.
 
         ``unread`` has the inputs that are not to be tokenised, and why. Where there are any the
         rest is read only to say what is wrong with that, too: InvalidInput.
@@ -147,7 +153,7 @@ class Engine:
         total = 0
         most = request.max_total_tokens
         for part in slices(request.inputs, unread):
-            read = await self._off_loop(self._tokenizer.readings, part, prompt)
+            read = await self._do(small, self._tokenizer.readings, part, prompt)
             readings += read
             total += sum(frame.length(one) for one in read if isinstance(one, Text))
             if most is not None and total > most:
@@ -158,20 +164,52 @@ class Engine:
                 raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
         for index, why in unread.items():
             readings[index] = why
-        return await self._off_loop(plan, readings, frame, request, overflow)
+        return await self._do(small, plan, readings, frame, request, overflow)
 
-    async def _off_loop(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _do(self, here: bool, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do some work ``here``, on the loop, or in a reader's thread."""
         try:
-            done = self._readers.submit(partial(work, *args, **kwargs))
-        except RuntimeError:
-            raise DeploymentFailed(f"{self._model.name} is shutting down") from None
-        try:
-            return await asyncio.wrap_future(done)
+            if here:
+                return work(*args, **kwargs)
+            return await asyncio.wrap_future(self._submitted(partial(work, *args, **kwargs)))
         except (Exception, asyncio.CancelledError):
             raise
         except BaseException as panic:  # noqa: BLE001 - a library's panic, which nobody else catches
             what = type(panic).__name__
             raise DeploymentFailed(f"{self._model.name} failed to read a text: {what}") from None
+
+    def _submitted(self, work: Callable[[], R]) -> Future[R]:
+        try:
+            return self._readers.submit(work)
+        except RuntimeError:
+            raise DeploymentFailed(f"{self._model.name} is shutting down") from None
+
+    def _at_once(self, planned: Plan) -> Vectors | None:
+        """Run what is small enough for that on an instant backend; None where it has to wait."""
+        tokens = int(planned.lengths.sum()) if self._instant else 0
+        if self._instant is None or tokens > self._instant_tokens:
+            return None
+        if self._closing:
+            raise DeploymentFailed(f"{self._model.name} is shutting down")
+        started = self._clock()
+        try:
+            vectors = self._vectors(planned.windows, self._instant)
+        except BaseException:
+            log.exception("%s failed to run a row", self._model.name)
+            raise DeploymentFailed(f"{self._model.name} failed to run") from None
+        self._queue.ran(tokens, self._clock() - started)
+        return vectors
+
+    async def _in_turn(self, planned: Plan, request: EmbedRequest) -> Vectors:
+        """Queue the windows and wait until all have run: (windows, width)."""
+        job = self._job(planned, request)
+        self._queue.put(job, request.lane)
+        try:
+            await job.finished
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
+        return job.vectors
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths

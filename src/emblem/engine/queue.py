@@ -218,6 +218,13 @@ class Queue:
         for job in finished:
             job.resolve()
 
+    def ran(self, tokens: int, seconds: float) -> None:
+        """Note a row that has run without waiting here: so many tokens, above 0."""
+        with self._changed:
+            self._rows_done += 1
+            self._tokens_done += tokens
+            self._seconds_per_token = learned(self._seconds_per_token, seconds / tokens)
+
     def fail(self, row: list[Share], error: EmblemError) -> None:
         """Give up the requests that had a part in a row, and no others."""
         for share in row:
