@@ -25,6 +25,10 @@ class OpenVINOBackend:
     ``weights`` are the model's tensors by name; their memory is used in place (the graph's constants
     keep it alive) and must not be written. ``threads`` are shared by ``streams`` that run at the same time. Raises ModelError for
     weights that are not the encoder's.
+
+    Where weights have eight bits, ``group`` numbers of a token at a time are rounded to as many
+    before they are multiplied: by the runtime, on a CPU that it does so on, or, slowly and
+    anywhere, ``in_graph``.
     """
 
     def __init__(
@@ -34,16 +38,18 @@ class OpenVINOBackend:
         *,
         threads: int,
         streams: int = 1,
+        group: int = 0,
+        in_graph: bool = False,
     ) -> None:
         if not 1 <= streams <= threads:
             raise ValueError(f"{streams} streams on {threads} threads")
         self._encoder = encoder
-        built = graphs.build(encoder, weights)
+        built = graphs.build(encoder, weights, rounding=group if in_graph else 0)
         self._inputs, self._vocabulary = built.inputs, built.vocabulary
         self._token_floats, self._square_floats = built.token_floats, built.square_floats
         self._streams = streams
         self._compiled: openvino.CompiledModel | None = compiled(
-            built.graph, threads=threads, streams=streams
+            built.graph, threads=threads, streams=streams, group_size=0 if in_graph else group
         )
 
     @property

@@ -26,7 +26,7 @@ class Built:
     """A graph, how a row is given to it, how many ids it knows, and what a row of it holds.
 
     While a row of T tokens runs, about T * (``token_floats`` + ``square_floats`` * T) floats are
-    held.
+    held. ``linears`` are the full names of what tokens are multiplied with, less ``.weight``.
     """
 
     graph: openvino.Model
@@ -34,18 +34,20 @@ class Built:
     vocabulary: int
     token_floats: int
     square_floats: float
+    linears: tuple[str, ...] = ()
 
 
-def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
+def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]], *, rounding: int = 0) -> Built:
     """Build the graph of an encoder from its tensors by name.
 
-    Raises ModelError for a family that we don't know and for weights that are not the encoder's.
+    With ``rounding`` the graph itself rounds what is multiplied with weights of eight bits, so many
+    numbers of a token at a time. Raises ModelError for a family that we don't know and for weights that are not the encoder's.
     """
     family = _FAMILIES.get(encoder.family)
     if family is None:
         known = ", ".join(sorted(_FAMILIES))
         raise ModelError(f"no graph for the family '{encoder.family}'; there is one for: {known}")
-    tensors = Tensors(weights, family.words)
+    tensors = Tensors(weights, family.words, rounding)
     graph = family.build(encoder, tensors)
     return Built(
         graph,
@@ -53,6 +55,7 @@ def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
         tensors.vocabulary,
         token_floats=8 * encoder.hidden + family.widened * encoder.intermediate,
         square_floats=family.square_floats,
+        linears=tuple(tensors.linears),
     )
 
 

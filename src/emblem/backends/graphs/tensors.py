@@ -18,10 +18,14 @@ class Tensors:
     """Named arrays: float32, or the weights of linear layers in eight bits.
 
     Checkpoints put ``bert.``, ``roberta.``, ``0.auto_model.`` and other things before the names;
-    what stands before the table of words stands before all others too.
+    what stands before the table of words stands before all others too. ``rounding`` is how many
+    numbers of a token a graph rounds at a time before it multiplies them with eight bits, 0 where
+    it does not.
     """
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], words: str) -> None:
+    def __init__(
+        self, arrays: Mapping[str, npt.NDArray[Any]], words: str, rounding: int = 0
+    ) -> None:
         anchors = [name for name in arrays if name == words or name.endswith("." + words)]
         if not anchors:
             raise ModelError(f"the weights hold no tensor named {words}")
@@ -33,6 +37,8 @@ class Tensors:
         self._arrays = arrays
         self._taken: dict[str, npt.NDArray[Any]] = {}  # reading one again may convert it again
         self._words = words
+        self.rounding = rounding
+        self.linears: list[str] = []  # full names, in the order in which they were made
 
     @property
     def vocabulary(self) -> int:
@@ -64,6 +70,10 @@ class Tensors:
         taken: Whole = np.require(array, np.int8, ["C", "A", "W"])
         self._taken[name] = taken
         return taken
+
+    def note_linear(self, name: str) -> None:
+        """Keep the name of a layer that tokens are multiplied with."""
+        self.linears.append(self._prefix + name)
 
     def _of_shape(self, name: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         array = self._find(name)
