@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from emblem.backends.runtime import compiled, openvino
+from emblem.backends.execution import Execution, Requests
+from emblem.backends.runtime import openvino
 from emblem.errors import ModelError
 from emblem.model import Graph
 from emblem.types import Row, Vectors
@@ -35,10 +36,7 @@ class GraphBackend:
     """
 
     def __init__(self, graph: Graph, *, threads: int, streams: int = 1) -> None:
-        if not 1 <= streams <= threads:
-            raise ValueError(f"{streams} streams on {threads} threads")
         self._graph = graph
-        self._streams = streams
         try:
             model = openvino.Core().read_model(graph.file)
         except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
@@ -48,9 +46,7 @@ class GraphBackend:
         kinds = [node.get_type_name() for node in model.get_ops()]
         self._alone = not _LOOKS_AT_ALL.isdisjoint(kinds)
         try:
-            self._compiled: openvino.CompiledModel | None = compiled(
-                model, threads=threads, streams=streams
-            )
+            self._execution = Execution(model, threads=threads, streams=streams)
         except Exception as error:  # noqa: BLE001
             raise _unread(graph, error) from None
 
@@ -67,7 +63,7 @@ class GraphBackend:
     @property
     def streams(self) -> int:
         """How many streams may run at once."""
-        return self._streams
+        return self._execution.streams
 
     @property
     def alone(self) -> bool:
@@ -76,10 +72,8 @@ class GraphBackend:
 
     def stream(self) -> "GraphStream":
         """Open a stream. Called once by each thread that runs one."""
-        if self._compiled is None:
-            raise RuntimeError("the backend is closed")
-        request = self._compiled.create_infer_request()
-        return GraphStream(request, self._graph, self._inputs, self._output, alone=self._alone)
+        requests = self._execution.requests()
+        return GraphStream(requests, self._graph, self._inputs, self._output, alone=self._alone)
 
     def row_bytes(self, tokens: int) -> int:
         """Predicted bytes of working memory for a row of that many tokens.
@@ -95,22 +89,22 @@ class GraphBackend:
 
     def close(self) -> None:
         """Free the compiled graph. Called once, when no stream runs any more."""
-        self._compiled = None
+        self._execution.close()
 
 
 class GraphStream:
-    """One infer request, used by one thread, always with shared inputs and outputs."""
+    """The infer requests of one thread."""
 
     def __init__(
         self,
-        request: openvino.InferRequest,
+        requests: Requests,
         graph: Graph,
         inputs: Sequence[tuple[str, str]],
         output: int,
         *,
         alone: bool,
     ) -> None:
-        self._request = request
+        self._requests = requests
         self._graph = graph
         self._inputs = inputs
         self._output = output
@@ -137,8 +131,7 @@ class GraphStream:
     def _infer(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
         """Run sequences of one length: (n, length, hidden) for (n, length)."""
         given = [_INPUTS[name](ids).astype(kind) for name, kind in self._inputs]
-        result = self._request.infer(given, share_inputs=True, share_outputs=True)
-        states: npt.NDArray[np.generic] = result[self._output]
+        states: npt.NDArray[np.generic] = self._requests.infer(given)[self._output]
         return states
 
     def _check(self, row: Row) -> None:

@@ -1,6 +1,6 @@
 """Runs encoders on the CPU through OpenVINO.
 
-One model is compiled for rows of any length; sequences lie end to end in a row, without padding,
+A model is compiled for rows of any length; sequences lie end to end in a row, without padding,
 and an attention mask keeps them apart.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from emblem.backends import graphs
-from emblem.backends.runtime import compiled, openvino
+from emblem.backends.execution import Execution, Requests
 from emblem.model import Encoder
 from emblem.types import Row, Vectors
 
@@ -27,8 +27,7 @@ class OpenVINOBackend:
     weights that are not the encoder's.
 
     Where weights have eight bits, ``group`` numbers of a token at a time are rounded to as many
-    before they are multiplied: by the runtime, on a CPU that it does so on, or, slowly and
-    anywhere, ``in_graph``.
+    before they are multiplied, by a runtime that can on this CPU.
     """
 
     def __init__(
@@ -39,18 +38,12 @@ class OpenVINOBackend:
         threads: int,
         streams: int = 1,
         group: int = 0,
-        in_graph: bool = False,
     ) -> None:
-        if not 1 <= streams <= threads:
-            raise ValueError(f"{streams} streams on {threads} threads")
         self._encoder = encoder
-        built = graphs.build(encoder, weights, rounding=group if in_graph else 0)
+        built = graphs.build(encoder, weights)
         self._inputs, self._vocabulary = built.inputs, built.vocabulary
         self._token_floats, self._square_floats = built.token_floats, built.square_floats
-        self._streams = streams
-        self._compiled: openvino.CompiledModel | None = compiled(
-            built.graph, threads=threads, streams=streams, group_size=0 if in_graph else group
-        )
+        self._execution = Execution(built.graph, threads=threads, streams=streams, group_size=group)
 
     @property
     def width(self) -> int:
@@ -65,14 +58,12 @@ class OpenVINOBackend:
     @property
     def streams(self) -> int:
         """How many streams may run at once."""
-        return self._streams
+        return self._execution.streams
 
     def stream(self) -> "OpenVINOStream":
         """Open a stream. Called once by each thread that runs one."""
-        if self._compiled is None:
-            raise RuntimeError("the backend is closed")
         return OpenVINOStream(
-            self._compiled.create_infer_request(),
+            self._execution.requests(),
             self._inputs,
             longest=self._encoder.longest,
             vocabulary=self._vocabulary,
@@ -90,21 +81,21 @@ class OpenVINOBackend:
 
     def close(self) -> None:
         """Free the compiled model. Called once, when no stream runs any more."""
-        self._compiled = None
+        self._execution.close()
 
 
 class OpenVINOStream:
-    """One infer request, used by one thread, always with shared inputs and outputs."""
+    """The infer requests of one thread."""
 
     def __init__(
         self,
-        request: openvino.InferRequest,
+        requests: Requests,
         inputs: Callable[[Row], graphs.Inputs],
         *,
         longest: int,
         vocabulary: int,
     ) -> None:
-        self._request = request
+        self._requests = requests
         self._inputs = inputs
         self._longest = longest
         self._vocabulary = vocabulary
@@ -116,8 +107,7 @@ class OpenVINOStream:
         longer than the model reads, and for an id outside the vocabulary.
         """
         self._check(row)
-        result = self._request.infer(self._inputs(row), share_inputs=True, share_outputs=True)
-        states: Vectors = result[0]
+        states: Vectors = self._requests.infer(self._inputs(row))[0]
         return states
 
     def _check(self, row: Row) -> None:
