@@ -37,17 +37,16 @@ class Built:
     linears: tuple[str, ...] = ()
 
 
-def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]], *, rounding: int = 0) -> Built:
+def build(encoder: Encoder, weights: Mapping[str, npt.NDArray[Any]]) -> Built:
     """Build the graph of an encoder from its tensors by name.
 
-    With ``rounding`` the graph itself rounds what is multiplied with weights of eight bits, so many
-    numbers of a token at a time. Raises ModelError for a family that we don't know and for weights that are not the encoder's.
+    Raises ModelError for a family that we don't know and for weights that are not the encoder's.
     """
     family = _FAMILIES.get(encoder.family)
     if family is None:
         known = ", ".join(sorted(_FAMILIES))
         raise ModelError(f"no graph for the family '{encoder.family}'; there is one for: {known}")
-    tensors = Tensors(weights, family.words, rounding)
+    tensors = Tensors(weights, family.words)
     graph = family.build(encoder, tensors)
     return Built(
         graph,

@@ -54,7 +54,7 @@ class Layers:
         """
         self.tensors.note_linear(name)
         if self.tensors.has(f"{name}.weight_scale"):
-            x, weight = self._rounded(x, wide_in), self._eight_bits(name, wide_out, wide_in)
+            weight = self._eight_bits(name, wide_out, wide_in)
         else:
             weight = self.constant(f"{name}.weight", wide_out, wide_in)
         product = op.matmul(x, weight, False, True)
@@ -65,20 +65,6 @@ class Layers:
         # This very form is what the CPU plugin multiplies in eight bits; shared, it is not copied.
         wide = op.convert(op.constant(whole, shared_memory=True), "f32")
         return op.multiply(wide, self.constant(f"{name}.weight_scale", wide_out, 1))
-
-    def _rounded(self, x: Node, wide: int) -> Node:
-        """Round groups of each token's numbers as the runtime would: see ``core.quantise``."""
-        group = self.tensors.rounding
-        if not group:
-            return x
-        if wide % group:
-            raise ModelError(f"{wide} numbers cannot be rounded in groups of {group}")
-        parts = op.reshape(x, op.constant(np.array([-1, wide // group, group], np.int64)), False)
-        peaks = op.reduce_max(op.abs(parts), axes(-1), True)
-        # A group of zeros stays one, whatever it is divided by.
-        steps = op.divide(op.maximum(peaks, op.constant(np.float32(1e-30))), np.float32(127))
-        near = op.multiply(op.round(op.divide(parts, steps), "half_to_even"), steps)
-        return op.reshape(near, op.constant(np.array([-1, wide], np.int64)), False)
 
     def layer_norm(self, x: Node, name: str, *, bias: bool = True) -> Node:
         """Give every token mean 0 and variance 1, then its learned scale and, perhaps, shift."""

@@ -18,14 +18,10 @@ class Tensors:
     """Named arrays: float32, or the weights of linear layers in eight bits.
 
     Checkpoints put ``bert.``, ``roberta.``, ``0.auto_model.`` and other things before the names;
-    what stands before the table of words stands before all others too. ``rounding`` is how many
-    numbers of a token a graph rounds at a time before it multiplies them with eight bits, 0 where
-    it does not.
+    what stands before the table of words stands before all others too.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, npt.NDArray[Any]], words: str, rounding: int = 0
-    ) -> None:
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], words: str) -> None:
         anchors = [name for name in arrays if name == words or name.endswith("." + words)]
         if not anchors:
             raise ModelError(f"the weights hold no tensor named {words}")
@@ -37,7 +33,6 @@ class Tensors:
         self._arrays = arrays
         self._taken: dict[str, npt.NDArray[Any]] = {}  # reading one again may convert it again
         self._words = words
-        self.rounding = rounding
         self.linears: list[str] = []  # full names, in the order in which they were made
 
     @property
