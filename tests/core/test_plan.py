@@ -16,7 +16,7 @@ from emblem.core.plan import (
     refuse_unread,
     slices,
 )
-from emblem.core.tokenize import Frame, Text
+from emblem.core.tokenize import Frame, Text, TooLong, cut, unfit
 from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
 from emblem.types import EmbedRequest, Overflow, Vectors
 
@@ -204,3 +204,71 @@ def test_the_cost_of_a_request_is_guessed_from_bytes_ids_and_the_number_of_its_t
 def test_a_text_of_which_a_character_is_a_token_is_not_guessed_to_be_a_quarter(n: int) -> None:
     assert estimated_tokens(EmbedRequest(("中" * n,))) == 2 + 3 * n // 4
     assert estimated_tokens(EmbedRequest(("\udc80",))) == 2
+
+
+def test_a_text_costs_all_its_tokens_or_what_truncation_leaves_of_them() -> None:
+    assert planned(50, 3).tokens.tolist() == [52, 5]
+    cut_short = planned(50, 3, overflow=Overflow.TRUNCATE)
+    assert (cut_short.tokens.tolist(), cut_short.uncut.tolist()) == ([10, 5], [52, 5])
+    endless = plan([text(50)], Frame((1,), (2,), None), ASKED, Overflow.TRUNCATE)
+    assert (endless.tokens.tolist(), endless.uncut) == ([52], None)
+
+
+def test_a_text_that_was_counted_and_not_kept_is_refused_as_one_that_was_read() -> None:
+    request = EmbedRequest(("x",), max_input_tokens=20)
+    messages = []
+    for long in (text(40), TooLong(40)):
+        with pytest.raises(InvalidInput) as caught:
+            plan([text(3), long], FRAME, request, Overflow.MEAN)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert "$.input[1]" in messages[0]
+    assert "requested 42 tokens of its own" in messages[0]
+
+
+def test_a_text_that_was_not_kept_can_never_be_embedded() -> None:
+    with pytest.raises(TypeError, match="not too long"):
+        plan([TooLong(40)], FRAME, ASKED, Overflow.MEAN)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=12),
+    prompt=st.integers(0, 9),
+    bare=st.booleans(),
+    max_length=st.none() | st.just(10),
+    most=st.none() | st.integers(8, 50),
+    overflow=st.sampled_from(Overflow),
+)
+def test_a_request_is_planned_as_its_texts_are_one_by_one(
+    lengths: list[int],
+    prompt: int,
+    bare: bool,
+    max_length: int | None,
+    most: int | None,
+    overflow: Overflow,
+) -> None:
+    frame = Frame((), (), max_length) if bare else Frame((1,), (2,), max_length)
+    texts = [Text(np.arange(n + prompt, dtype=np.int32), prompt, prompt) for n in lengths]
+    request = EmbedRequest(("x",), max_input_tokens=most)
+    wrong = [
+        index
+        for index, one in enumerate(texts)
+        if (most is not None and frame.length(one) > most) or unfit(one, frame, overflow)
+    ]
+    if wrong:
+        with pytest.raises(InvalidInput) as caught:
+            plan(texts, frame, request, overflow)
+        assert [index for index, _ in caught.value.problems] == wrong
+        return
+    found = plan(texts, frame, request, overflow)
+    parts = [cut(one, frame, overflow) for one in texts]
+    expected = [window for part in parts for window in part]
+    assert [(w.ids.tolist(), w.skip, w.content) for w in found.windows] == [
+        (w.ids.tolist(), w.skip, w.content) for w in expected
+    ]
+    assert found.owners.tolist() == [n for n, part in enumerate(parts) for _ in part]
+    assert found.overflowed == tuple(n for n, one in enumerate(texts) if frame.overflows(one))
+    cuts = overflow is Overflow.TRUNCATE and max_length is not None
+    charged = [min(frame.length(one), max_length) if cuts else frame.length(one) for one in texts]
+    assert found.tokens.tolist() == charged
+    assert (found.tokens.dtype, found.owners.dtype) == (np.int32, np.int32)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 import tiny_models
-from emblem.core.tokenize import Frame, Text, TextTokenizer, cost, cut, even_bounds, unfit
+from emblem.core.tokenize import Frame, Text, TextTokenizer, TooLong, cut, even_bounds, unfit
 from emblem.errors import ModelError
 from emblem.types import Overflow
 
@@ -91,13 +91,6 @@ def test_a_model_without_a_length_reads_everything_at_once() -> None:
     (window,) = cut(numbered(10_000), frame, Overflow.MEAN)
     assert window.content == 10_000
     assert not frame.overflows(numbered(10_000))
-
-
-def test_a_text_costs_all_its_tokens_or_what_truncation_leaves_of_them() -> None:
-    frame = Frame((1,), (2,), 8)
-    assert cost(numbered(50, prompt=2), frame, Overflow.MEAN) == 54
-    assert cost(numbered(50, prompt=2), frame, Overflow.TRUNCATE) == 8
-    assert cost(numbered(3), frame, Overflow.TRUNCATE) == 5
 
 
 def test_what_cannot_be_cut_is_said_before_it_is_cut() -> None:
@@ -317,3 +310,65 @@ def test_a_unigram_model_names_what_it_does_not_know_by_its_id() -> None:
     left_out = TextTokenizer(tokenizer, **options, keep_unknown=False)
     assert left_out.read(["axb"])[0].ids.tolist() == [0, 2]
     assert TextTokenizer(tokenizer, **options).read(["axb"])[0].ids.tolist() == [0, 1, 2]
+
+
+# -- the same, however it is read -----------------------------------------------------------
+
+
+def one_by_one(read: TextTokenizer, tokenizer: Tokenizer, text: str, prompt: str) -> Text:
+    """Read a text alone with the tokenizer itself, from the lists that it gives."""
+    encoded = tokenizer.encode(prompt + text, add_special_tokens=False)
+    before = [stop for _, stop in encoded.offsets]
+    first = next((n for n, stop in enumerate(before) if stop > len(prompt)), len(before))
+    alone = len(tokenizer.encode(prompt, add_special_tokens=False).ids) if prompt else 0
+    return Text(np.array(encoded.ids, np.int32), first if prompt else 0, alone)
+
+
+@ANY_TOKENIZER
+@settings(deadline=None, max_examples=60)
+@given(
+    texts=st.lists(
+        st.text(
+            st.sampled_from("aeiourtb .,\u0301中🚀\n") | st.characters(exclude_categories=["Cs"])
+        )
+        | st.lists(st.sampled_from(tiny_models.WORDS), max_size=12).map(" ".join),
+        max_size=6,
+    ),
+    prompt=st.sampled_from(["", "query: ", "find", " the "]),
+)
+def test_texts_read_together_are_each_as_it_is_alone(make, texts: list[str], prompt: str) -> None:
+    tokenizer = make()
+    read = reader(make)
+    for text, found in zip(texts, read.readings(texts, prompt), strict=True):
+        expected = one_by_one(read, tokenizer, text, prompt)
+        assert isinstance(found, Text)
+        assert found.ids.tolist() == expected.ids.tolist()
+        assert (found.prompt, found.prompt_alone) == (expected.prompt, expected.prompt_alone)
+        for overflow in (Overflow.MEAN, Overflow.TRUNCATE):
+            ours, theirs = (cut(one, read.frame, overflow) for one in (found, expected))
+            assert [(w.ids.tolist(), w.skip, w.content) for w in ours] == [
+                (w.ids.tolist(), w.skip, w.content) for w in theirs
+            ]
+
+
+@ANY_TOKENIZER
+def test_of_a_text_that_is_too_long_only_the_number_of_its_tokens_is_kept(make) -> None:
+    read = reader(make)
+    texts = ["the river", "the river " * 20, "the", ""]
+    for prompt in ("", "query: "):
+        whole = read.read(texts, prompt)
+        most = read.frame.length(whole[0])
+        found = read.readings(texts, prompt, most)
+        assert [type(one) for one in found] == [Text, TooLong, Text, Text]
+        assert [one.tokens for one in found] == [one.tokens for one in whole]
+        bounded = read.readings([*texts, (20,)], prompt, most)
+        assert [type(one) for one in bounded] == [Text, TooLong, Text, Text, Text]
+
+
+def test_a_text_of_which_tokens_are_left_out_is_counted_by_those_that_are_kept() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2, "1": 3}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    read = TextTokenizer(tokenizer, max_length=None, special_tokens=False, keep_unknown=False)
+    (found,) = read.readings(["a ? ? ? b"], "", 2)
+    assert isinstance(found, Text)
+    assert found.ids.tolist() == [1, 2]

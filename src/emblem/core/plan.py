@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from emblem.core.output import shortened
 from emblem.core.pool import unit, weighted_mean
-from emblem.core.tokenize import Frame, Text, Window, cost, cut, unfit
+from emblem.core.tokenize import Frame, Reading, Text, TooLong, Window, cut, unfit, whole
 from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
 from emblem.types import EmbedRequest, Overflow, Tokens, Vectors
 
@@ -44,16 +45,19 @@ class Plan:
 
 def estimated_tokens(request: EmbedRequest) -> int:
     """Guess what a request will cost, without tokenising it."""
-    return sum(
-        SPECIAL_TOKENS + (len(one) if isinstance(one, tuple) else _bytes(one) // BYTES_PER_TOKEN)
-        for one in request.inputs
+    inputs = request.inputs
+    return SPECIAL_TOKENS * len(inputs) + sum(
+        [
+            (len(one) if one.isascii() else _bytes(one)) // BYTES_PER_TOKEN
+            if isinstance(one, str)
+            else len(one)
+            for one in inputs
+        ]
     )
 
 
 def _bytes(text: str) -> int:
     """Guess how many bytes a text has in UTF-8; exact for a short one."""
-    if text.isascii():
-        return len(text)
     part = text[:MEASURED_CHARACTERS]
     return len(part.encode("utf-8", "surrogatepass")) * len(text) // len(part)
 
@@ -75,12 +79,14 @@ def refuse_unread(request: EmbedRequest) -> dict[int, str]:
     """
     if not request.inputs:
         raise InvalidRequest("There is nothing to embed.", param="input")
+    sizes = [*map(len, request.inputs)]
     most = request.max_input_tokens
-    unread = {} if most is None else unreadable(request.inputs, most)
-    left = [one for index, one in enumerate(request.inputs) if index not in unread]
+    large = most is not None and max(sizes) > most * MAX_CHARACTERS_PER_TOKEN
+    unread = unreadable(request.inputs, most) if large and most is not None else {}
+    left = sum(sizes) - sum(sizes[index] for index in unread)
     most = request.max_total_tokens
-    too_many = most is not None and sum(map(len, left)) > most * MAX_CHARACTERS_PER_TOKEN
-    if unread and (too_many or not left):
+    too_many = most is not None and left > most * MAX_CHARACTERS_PER_TOKEN
+    if unread and (too_many or len(unread) == len(sizes)):
         raise InvalidInput([*unread.items()])
     if most is not None and too_many:
         raise TooManyTokens(f"more than {most}", most)
@@ -115,46 +121,87 @@ def slices(
 
 
 def problems(
-    readings: Sequence[Text | str], frame: Frame, request: EmbedRequest, overflow: Overflow
+    readings: Sequence[Reading], frame: Frame, request: EmbedRequest, overflow: Overflow
 ) -> list[tuple[int, str]]:
     """Say which texts cannot be embedded, and why. The readings may be those of the first texts."""
-    return [
-        (index, why)
-        for index, reading in enumerate(readings)
-        if (why := _problem(reading, frame, request.max_input_tokens, overflow))
-    ]
+    return _problems(readings, _lengths(readings, frame), frame, request, overflow)
 
 
 def plan(
-    readings: Sequence[Text | str], frame: Frame, request: EmbedRequest, overflow: Overflow
+    readings: Sequence[Reading], frame: Frame, request: EmbedRequest, overflow: Overflow
 ) -> Plan:
     """Cut every text into its windows. Raises InvalidInput, naming every text that cannot be.
 
     Where a reading is not a text, it says why there is none.
     """
-    if wrong := problems(readings, frame, request, overflow):
+    lengths = _lengths(readings, frame)
+    if wrong := _problems(readings, lengths, frame, request, overflow):
         raise InvalidInput(wrong)
     texts = [reading for reading in readings if isinstance(reading, Text)]
-    parts = [cut(text, frame, overflow) for text in texts]
-    overflowed = tuple(index for index, text in enumerate(texts) if frame.overflows(text))
-    cuts = overflow is Overflow.TRUNCATE and overflowed
+    most = frame.max_length
+    overflowed = () if most is None else tuple(n for n, size in enumerate(lengths) if size > most)
+    windows, owners = _windows(texts, overflowed, frame, overflow)
+    uncut = charged = np.array(lengths, dtype=np.int32)
+    if most is not None and overflowed and overflow is Overflow.TRUNCATE:
+        charged = np.minimum(uncut, np.int32(most))
     return Plan(
-        windows=[window for part in parts for window in part],
-        owners=np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]),
-        tokens=np.array([cost(text, frame, overflow) for text in texts], dtype=np.int32),
+        windows=windows,
+        owners=owners,
+        tokens=charged,
         overflowed=overflowed,
-        uncut=np.array([*map(frame.length, texts)], dtype=np.int32) if cuts else None,
+        uncut=None if charged is uncut else uncut,
     )
 
 
-def _problem(
-    reading: Text | str, frame: Frame, maximum: int | None, overflow: Overflow
-) -> str | None:
+def _windows(
+    texts: Sequence[Text], overflowed: Sequence[int], frame: Frame, overflow: Overflow
+) -> tuple[list[Window], npt.NDArray[np.int32]]:
+    """Give the windows of all texts, in order, and (w,) which text each belongs to."""
+    windows: list[Window] = []
+    counts = np.ones(len(texts), dtype=np.int32)
+    start = 0
+    for index in overflowed:
+        windows += [whole(text, frame) for text in texts[start:index]]
+        parts = cut(texts[index], frame, overflow)
+        windows += parts
+        counts[index] = len(parts)
+        start = index + 1
+    windows += [whole(text, frame) for text in texts[start:]]
+    return windows, np.repeat(np.arange(len(texts), dtype=np.int32), counts)
+
+
+def _lengths(readings: Sequence[Reading], frame: Frame) -> list[int]:
+    """Count the tokens of each text with everything that the model adds; 0 where there is none."""
+    special = frame.special
+    return [0 if isinstance(one, str) else one.tokens + special for one in readings]
+
+
+def _problems(
+    readings: Sequence[Reading],
+    lengths: Sequence[int],
+    frame: Frame,
+    request: EmbedRequest,
+    overflow: Overflow,
+) -> list[tuple[int, str]]:
+    """Say what is wrong with readings of those lengths."""
+    bounds = [most for most in (request.max_input_tokens, frame.max_length) if most is not None]
+    largest = min(bounds, default=inf)
+    return [
+        (index, why)
+        for index, length in enumerate(lengths)
+        if not 0 < length <= largest  # or there is nothing that could be wrong with it
+        and (why := _problem(readings[index], frame, request.max_input_tokens, overflow))
+    ]
+
+
+def _problem(reading: Reading, frame: Frame, maximum: int | None, overflow: Overflow) -> str | None:
     if isinstance(reading, str):
         return reading
     length = frame.length(reading)
     if maximum is not None and length > maximum:
         return context_length(maximum, f"{length} tokens of its own vocabulary")
+    if isinstance(reading, TooLong):
+        raise TypeError("a text was counted and left unread that is not too long")
     return unfit(reading, frame, overflow)
 
 

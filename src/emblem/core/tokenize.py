@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.normalizers import Lowercase, Normalizer
 from tokenizers.normalizers import Sequence as Normalizers
 
@@ -32,16 +32,35 @@ class Text:
 
     ``ids`` is (n,) int32; the first ``prompt`` of them are the prompt's, which alone would be
     ``prompt_alone`` tokens: one more where its last space becomes part of the text's first word.
+    ``framed`` is ``ids`` among the special tokens that the model puts around them, where whoever
+    read the text has put them there already.
     """
 
     ids: Ids
     prompt: int = 0
     prompt_alone: int = 0
+    framed: Ids | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the text and its prompt."""
+        return len(self.ids)
 
     @property
     def content(self) -> int:
         """Tokens that are the text's own."""
         return len(self.ids) - self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """A text that has more tokens than it may have. They were counted and not kept."""
+
+    tokens: int
+
+
+Reading = Text | TooLong | str
+"""What comes of a text: itself, its length where that is too much, or why it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,9 +89,9 @@ class Frame:
         """Special tokens in every sequence."""
         return len(self.prefix) + len(self.suffix)
 
-    def length(self, text: Text) -> int:
+    def length(self, text: Text | TooLong) -> int:
         """Tokens of a text with everything that the model adds to it, once."""
-        return len(text.ids) + self.special
+        return text.tokens + self.special
 
     def overflows(self, text: Text) -> bool:
         """Tell whether a text is longer than the model reads at once."""
@@ -116,37 +135,79 @@ class TextTokenizer:
 
     def read(self, texts: Sequence[str], prompt: str = "") -> list[Text]:
         """Tokenise texts, each with the prompt before it."""
-        prepared = [self._prepare(prompt + text) for text in texts]
+        return self._texts(self._encoded(texts, prompt), prompt)
+
+    def readings(
+        self, inputs: Sequence[str | tuple[int, ...]], prompt: str, most: int | None = None
+    ) -> list[Reading]:
+        """Read texts and native token ids; what cannot be read gives the reason instead.
+
+        Of a text of more than ``most`` tokens, special ones included, only their number is given.
+        """
+        texts = [one for one in inputs if isinstance(one, str) and _is_unicode(one)]
+        if len(texts) < len(inputs):
+            return [self._reading(one, prompt, most) for one in inputs]
+        encoded = self._encoded(texts, prompt)
+        if most is None or max(map(len, encoded), default=0) + self.frame.special <= most:
+            return [*self._texts(encoded, prompt)]
+        return [self._bounded(one, prompt, most) for one in encoded]
+
+    def _encoded(self, texts: Sequence[str], prompt: str) -> list[Encoding]:
+        """Tokenise, outside the GIL. With a prompt the encodings have offsets, without one none."""
         if not prompt:
-            encoded = self._tokenizer.encode_batch_fast(prepared, add_special_tokens=False)
-            return [Text(self._kept(one.ids)) for one in encoded]
+            prepared = [text.strip() for text in texts] if self._strip else [*texts]
+            return self._tokenizer.encode_batch_fast(prepared, add_special_tokens=False)
         # Only the slower call keeps offsets, and only they tell where the prompt ends: a prompt
         # tokenised alone may end otherwise than the same prompt before a text.
-        end = len(self._prepare(prompt + "x")) - 1
-        alone, *encoded = self._tokenizer.encode_batch(
-            [self._prepare(prompt), *prepared], add_special_tokens=False
-        )
-        prompt_alone = len(self._kept(alone.ids))
+        prepared = [self._prepare(prompt + text) for text in texts]
+        return self._tokenizer.encode_batch(prepared, add_special_tokens=False)
+
+    def _texts(self, encoded: Sequence[Encoding], prompt: str) -> list[Text]:
+        end, alone = self._prompt(prompt)
+        if self._left_out is not None:
+            return [self._text(one, end, alone) for one in encoded]
+        # One array for all of them: that of a text is a part of it.
+        flat: list[int] = []
+        ends = [0]
+        for one in encoded:
+            flat += self.frame.prefix
+            flat += one.ids
+            flat += self.frame.suffix
+            ends.append(len(flat))
+        ids = np.array(flat, dtype=np.int32)
+        first, last = len(self.frame.prefix), len(self.frame.suffix)
+        spans = zip(encoded, pairwise(ends), strict=True)
+        if not prompt:
+            return [Text(ids[a + first : b - last], 0, 0, ids[a:b]) for _, (a, b) in spans]
         return [
-            Text(
-                self._kept(one.ids),
-                len(self._kept(one.ids[: _first_after(one.offsets, end)])),
-                prompt_alone,
-            )
-            for one in encoded
+            Text(ids[a + first : b - last], _tokens_within(one, end), alone, ids[a:b])
+            for one, (a, b) in spans
         ]
 
-    def readings(self, inputs: Sequence[str | tuple[int, ...]], prompt: str) -> list[Text | str]:
-        """Read texts and native token ids; what cannot be read gives the reason instead."""
-        if all(isinstance(one, str) and _is_unicode(one) for one in inputs):
-            return [*self.read([str(one) for one in inputs], prompt)]
-        return [self._reading(one, prompt) for one in inputs]
+    def _text(self, one: Encoding, end: int, alone: int) -> Text:
+        """Give one text without the token for what is not known."""
+        ids = one.ids
+        before = ids[: _tokens_within(one, end)] if end else ()
+        return Text(self._kept(ids), len(self._kept(before)), alone)
 
-    def _reading(self, one: str | tuple[int, ...], prompt: str) -> Text | str:
+    def _bounded(self, one: Encoding, prompt: str, most: int) -> Text | TooLong:
+        if self._left_out is None and len(one) + self.frame.special > most:
+            return TooLong(len(one))
+        return self._texts([one], prompt)[0]
+
+    def _prompt(self, prompt: str) -> tuple[int, int]:
+        """Say where a prompt ends, in characters, and how many tokens it is alone."""
+        if not prompt:
+            return 0, 0
+        end = len(self._prepare(prompt + "x")) - 1
+        alone = self._tokenizer.encode(self._prepare(prompt), add_special_tokens=False)
+        return end, len(self._kept(alone.ids))
+
+    def _reading(self, one: str | tuple[int, ...], prompt: str, most: int | None) -> Reading:
         if isinstance(one, str):
             if not _is_unicode(one):
                 return "holds one half of a surrogate pair, which is no character"
-            return self.read([one], prompt)[0]
+            return self.readings([one], prompt, most)[0]
         try:
             return self.native(one, prompt)
         except ValueError as error:
@@ -192,6 +253,8 @@ def _lowercasing(normalizer: Normalizer | None) -> Normalizer:
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -208,12 +271,14 @@ def _unknown(tokenizer: Tokenizer) -> int | None:
     return None if token is None else tokenizer.token_to_id(token)
 
 
-def _first_after(offsets: Sequence[tuple[int, int]], end: int) -> int:
+def _tokens_within(one: Encoding, end: int) -> int:
     """Count the leading tokens that end within the first ``end`` characters."""
-    for index, (_, stop) in enumerate(offsets):
-        if stop > end:
+    # One by one, for a list of them all is a tuple for each token, made under the GIL.
+    for index in range(len(one)):
+        span = one.token_to_chars(index)
+        if span is not None and span[1] > end:
             return index
-    return len(offsets)
+    return len(one)
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -266,13 +331,11 @@ def cut(text: Text, frame: Frame, overflow: Overflow) -> list[Window]:
     the first ``max_length`` tokens, as sentence-transformers does. The text is one of which
     ``unfit`` says nothing.
     """
-    # What sentence-transformers leaves out of the pooling is the prompt's length when it is alone.
-    skip = len(frame.prefix) + text.prompt_alone if text.prompt else 0
     if frame.max_length is None or not frame.overflows(text):
-        return [_window(text, frame, slice(text.prompt, len(text.ids)), skip)]
+        return [whole(text, frame)]
     room = frame.max_length - frame.special
     if overflow is Overflow.TRUNCATE:
-        return [_window(text, frame, slice(min(text.prompt, room), room), skip)]
+        return [_window(text, frame, slice(min(text.prompt, room), room), _skip(text, frame))]
     skip = len(frame.prefix) + text.prompt if text.prompt else 0
     bounds = even_bounds(text.content, room - text.prompt) + text.prompt
     return [
@@ -307,6 +370,18 @@ def even_bounds(n: int, largest: int) -> npt.NDArray[np.int64]:
     return np.arange(parts + 1, dtype=np.int64) * n // parts
 
 
+def whole(text: Text, frame: Frame) -> Window:
+    """Give the one sequence of a text that is not too long for the model."""
+    if text.framed is not None:
+        return Window(text.framed, _skip(text, frame), len(text.ids) - text.prompt)
+    return _window(text, frame, slice(text.prompt, len(text.ids)), _skip(text, frame))
+
+
+def _skip(text: Text, frame: Frame) -> int:
+    """Count what sentence-transformers leaves out of the pooling: the prompt as it is alone."""
+    return len(frame.prefix) + text.prompt_alone if text.prompt else 0
+
+
 def _window(text: Text, frame: Frame, content: slice, skip: int) -> Window:
     """Frame the prompt and some of the text's own tokens."""
     parts = [
@@ -316,11 +391,3 @@ def _window(text: Text, frame: Frame, content: slice, skip: int) -> Window:
         np.array(frame.suffix, dtype=np.int32),
     ]
     return Window(np.concatenate(parts), skip, content.stop - content.start)
-
-
-def cost(text: Text, frame: Frame, overflow: Overflow) -> int:
-    """Tokens that a text is charged: all of it, or what ``truncate`` leaves of it."""
-    length = frame.length(text)
-    if overflow is Overflow.TRUNCATE and frame.max_length is not None:
-        return min(length, frame.max_length)
-    return length
