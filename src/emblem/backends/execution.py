@@ -24,8 +24,7 @@ class Execution:
     def __init__(
         self, model: openvino.Model, *, threads: int, streams: int, group_size: int = 0
     ) -> None:
-        if not 1 <= streams <= threads:
-            raise ValueError(f"{streams} streams on {threads} threads")
+        refuse_more(streams, threads)
         self._model: openvino.Model | None = model if streams > 1 else None
         self._threads = threads
         self._streams = streams
@@ -87,6 +86,12 @@ class Execution:
     def close(self) -> None:
         """Free the compiled graphs. Called once, when no stream runs any more."""
         self._alone = self._beside = self._model = None
+
+
+def refuse_more(streams: int, threads: int) -> None:
+    """Raise ValueError for more streams than threads, or for none."""
+    if not 1 <= streams <= threads:
+        raise ValueError(f"{streams} streams on {threads} threads")
 
 
 class Requests:

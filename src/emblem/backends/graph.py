@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from emblem.backends.execution import Execution, Requests
+from emblem.backends.execution import Execution, Requests, refuse_more
 from emblem.backends.runtime import openvino
 from emblem.errors import ModelError
 from emblem.model import Graph
@@ -36,6 +36,7 @@ class GraphBackend:
     """
 
     def __init__(self, graph: Graph, *, threads: int, streams: int = 1) -> None:
+        refuse_more(streams, threads)
         self._graph = graph
         try:
             model = openvino.Core().read_model(graph.file)
