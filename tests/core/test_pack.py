@@ -1,128 +1,281 @@
 """Which sequences form the next row, and whose turn it is."""
 
+from collections import Counter
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emblem.core.pack import (
-    INTERACTIVE_ROWS_PER_BULK_ROW,
     MAX_LOOK,
+    MAX_SHARES_LOOK,
+    ROW_S,
+    SMALLEST_SPLIT,
+    Line,
     Take,
     Waiting,
+    bounded,
     lane_to_run,
-    take,
+    split,
 )
 from emblem.types import Lane
 
 FOREVER = float("inf")
-REQUESTS = st.lists(
-    st.lists(st.integers(1, 90), min_size=1, max_size=12), min_size=1, max_size=10
-)  # fmt: skip
+LENGTHS = st.lists(st.integers(1, 90), min_size=1, max_size=12)
+REQUESTS = st.lists(st.tuples(st.sampled_from("abc"), LENGTHS), min_size=1, max_size=10)
 
 
-def waiting(*lengths: int, deadline: float = FOREVER) -> Waiting:
-    return Waiting.of(np.array(lengths), deadline)
+def waiting(*lengths: int, share: str = "", deadline: float = FOREVER) -> Waiting:
+    return Waiting.of(np.array(lengths), deadline, share)
 
 
-def act(queue: list[Waiting], taken: Take) -> dict[int, list[int]]:
-    """Do what was decided; give the lengths taken from each place of the queue."""
-    row = {}
-    for place, first, last in taken.picks:
-        one = queue[place]
-        row[place] = [*one.lengths[one.first : first], *one.lengths[last : one.last]]
-        one.first, one.last = first, last
-    return row
+def line(*requests: Waiting) -> Line:
+    made = Line()
+    for one in requests:
+        made.add(one)
+    return made
+
+
+def tokens(taken: Take) -> dict[str, int]:
+    """Count what each share got."""
+    had: Counter[str] = Counter()
+    for part in taken.parts:
+        had[part.waiting.share] += part.tokens
+    return had
+
+
+def rows(of: Line, row_tokens: int, count: int) -> list[Take]:
+    return [of.take(row_tokens, now=0.0) for _ in range(count)]
+
+
+# -- what a row holds -------------------------------------------------------------------------
 
 
 @settings(deadline=None)
 @given(requests=REQUESTS, row_tokens=st.integers(1, 100))
 def test_repeated_rows_run_every_sequence_exactly_once_and_none_too_many_tokens(
-    requests: list[list[int]], row_tokens: int
+    requests: list[tuple[str, list[int]]], row_tokens: int
 ) -> None:
-    queue = [waiting(*lengths) for lengths in requests]
-    ran: list[list[int]] = [[] for _ in requests]
-    while any(one.first < one.last for one in queue):
-        places = [place for place, one in enumerate(queue) if one.first < one.last]
-        live = [queue[place] for place in places]
-        before = [(one.first, one.last) for one in live]
-        row = act(live, take(live, row_tokens, now=0.0))
-        lengths = [length for part in row.values() for length in part]
-        assert sum(lengths) <= row_tokens or len(lengths) == 1
-        assert row[0][0] == live[0].lengths[before[0][0]]  # its longest goes first
-        for place in row:
-            one, (first, last) = live[place], before[place]
-            taken = [*one.order[first : one.first], *one.order[one.last : last]]
-            ran[places[place]] += taken
-    assert [sorted(one) for one in ran] == [list(range(len(lengths))) for lengths in requests]
+    lengths = {waiting(*these, share=share): these for share, these in requests}
+    ran: dict[Waiting, list[int]] = {one: [] for one in lengths}
+    queue = line(*lengths)
+    while parts := queue.take(row_tokens, now=0.0).parts:
+        row = [(part.waiting, index) for part in parts for index in part.indices]
+        total = sum(lengths[one][index] for one, index in row)
+        assert total <= row_tokens or len(row) == 1
+        assert total == sum(part.tokens for part in parts)
+        assert len({part.waiting for part in parts}) == len(parts)
+        for one, index in row:
+            ran[one].append(index)
+    assert [sorted(one) for one in ran.values()] == [
+        list(range(len(these))) for these in lengths.values()
+    ]
+    assert not any(one.sizes for one in lengths)
 
 
+@settings(deadline=None)
 @given(requests=REQUESTS, row_tokens=st.integers(1, 100))
 def test_no_row_leaves_out_a_sequence_that_would_have_fitted(
-    requests: list[list[int]], row_tokens: int
+    requests: list[tuple[str, list[int]]], row_tokens: int
 ) -> None:
-    queue = [waiting(*lengths) for lengths in requests]
-    row = act(queue, take(queue, row_tokens, now=0.0))
-    left = row_tokens - sum(sum(part) for part in row.values())
-    shortest = [one.lengths[one.last - 1] for one in queue if one.first < one.last]
-    assert all(length > left for length in shortest)
+    queued = [waiting(*these, share=share) for share, these in requests]
+    queue = line(*queued)
+    while (taken := queue.take(row_tokens, now=0.0)).parts:
+        left = row_tokens - sum(part.tokens for part in taken.parts)
+        assert all(one.sizes[0] > left for one in queued if one.sizes)
+
+
+def test_a_row_is_filled_by_what_fits_best() -> None:
+    one = waiting(60, 50, 39, 39, 20)
+    taken = line(one).take(100, now=0.0)
+    assert taken.parts[0].indices == [0, 2]
+    assert taken.parts[0].tokens == 99
+    assert (one.sizes, one.piles) == ([20, 39, 50], [[4], [3], [1]])
+
+
+def test_sequences_of_one_length_go_in_their_order() -> None:
+    taken = line(waiting(7, 7, 9, 7)).take(100, now=0.0)
+    assert taken.parts[0].indices == [2, 0, 1, 3]
+
+
+def test_a_sequence_longer_than_a_row_runs_alone() -> None:
+    queue = line(waiting(500, 5), waiting(5))
+    assert [part.tokens for part in queue.take(100, now=0.0).parts] == [500]
+
+
+def test_rows_of_real_lengths_are_nearly_full_while_there_is_enough_to_choose_from() -> None:
+    chance = np.random.default_rng(4)
+    lengths = np.clip(chance.lognormal(4.0, 0.5, 640).astype(int), 8, 128)
+    queue = line(*(waiting(*part.tolist()) for part in lengths.reshape(10, 64)))
+    full = [sum(part.tokens for part in row.parts) for row in rows(queue, 128, 200)]
+    assert np.mean(full) > 0.97 * 128
+
+
+def test_an_empty_line_gives_an_empty_row() -> None:
+    assert Line().take(100, now=0.0) == Take(())
+
+
+# -- turns within a share ---------------------------------------------------------------------
 
 
 def test_a_small_request_shares_the_next_row_with_a_big_one_before_it() -> None:
     big, small = waiting(*[30] * 1000), waiting(10)
-    assert act([big, small], take([big, small], 100, now=0.0))[1] == [10]
+    taken = line(big, small).take(100, now=0.0)
+    assert {part.waiting: part.tokens for part in taken.parts} == {big: 90, small: 10}
 
 
 def test_requests_take_turns_so_that_none_fills_a_row_alone() -> None:
-    queue = [waiting(*[10] * 50) for _ in range(4)]
-    row = act(queue, take(queue, 80, now=0.0))
-    assert [len(part) for part in row.values()] == [3, 2, 2, 1]
+    queue = line(*(waiting(*[10] * 50) for _ in range(4)))
+    assert [len(part.indices) for part in queue.take(60, now=0.0).parts] == [2, 2, 1, 1]
+    assert [len(part.indices) for part in queue.take(60, now=0.0).parts] == [2, 2, 1, 1]
+    assert [part.tokens for part in queue.take(240, now=0.0).parts] == [60] * 4
 
 
-def test_a_sequence_longer_than_a_row_runs_alone() -> None:
-    queue = [waiting(500, 5), waiting(5)]
-    assert act(queue, take(queue, 100, now=0.0)) == {0: [500]}
+def test_what_does_not_fit_keeps_its_turn() -> None:
+    first, second, third = waiting(60), waiting(50), waiting(40)
+    queue = line(first, second, third)
+    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [first, third]
+    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [second]
 
 
-def test_a_row_is_filled_with_short_ones_where_no_long_one_fits() -> None:
-    queue = [waiting(60, 50, 20, 20)]
-    assert act(queue, take(queue, 100, now=0.0)) == {0: [60, 20, 20]}
+def test_what_left_and_what_is_too_late_does_not_run() -> None:
+    left, late, in_time = waiting(10), waiting(10, deadline=5.0), waiting(10, deadline=5.1)
+    queue = line(left, late, in_time)
+    queue.remove(left)
+    taken = queue.take(100, now=5.0)
+    assert taken.expired == (late,)
+    assert [part.waiting for part in taken.parts] == [in_time]
 
 
-def test_what_nobody_waits_for_and_what_is_too_late_does_not_run() -> None:
-    queue = [waiting(10), waiting(10, deadline=5.0), waiting(10, deadline=5.1)]
-    queue[0].abandoned = True
-    taken = take(queue, 100, now=5.0)
-    assert (taken.dropped, taken.expired) == ((0,), (1,))
-    assert [place for place, _, _ in taken.picks] == [2]
+def test_a_row_asks_no_more_requests_than_its_bound_for_what_fits() -> None:
+    queue = line(waiting(50), *(waiting(60) for _ in range(MAX_LOOK)), waiting(50))
+    assert [part.tokens for part in queue.take(100, now=0.0).parts] == [50]
+    shares = [waiting(60, share=str(n)) for n in range(MAX_SHARES_LOOK)]
+    queue = line(waiting(50, share="first"), *shares, waiting(50, share="last"))
+    assert [part.tokens for part in queue.take(100, now=0.0).parts] == [50]
 
 
-def test_who_left_and_is_too_late_as_well_is_told_nothing() -> None:
-    queue = [waiting(10, deadline=1.0)]
-    queue[0].abandoned = True
-    assert take(queue, 100, now=2.0) == Take((), (0,), ())
+# -- turns among shares -----------------------------------------------------------------------
 
 
-def test_a_long_queue_costs_no_more_than_a_short_one() -> None:
-    queue = [waiting(1) for _ in range(MAX_LOOK + 50)]
-    for one in queue[MAX_LOOK:]:
-        one.abandoned = True
-    taken = take(queue, 10_000, now=0.0)
-    assert [place for place, _, _ in taken.picks] == list(range(MAX_LOOK))
-    assert taken.dropped == ()
+@settings(deadline=None)
+@given(
+    ours=st.lists(LENGTHS, min_size=40, max_size=40),
+    theirs=st.lists(LENGTHS, min_size=10, max_size=10),
+    row_tokens=st.integers(1, 120),
+)
+def test_two_shares_that_wait_get_as_much_but_for_a_row_and_a_sequence(
+    ours: list[list[int]], theirs: list[list[int]], row_tokens: int
+) -> None:
+    left = {"ours": sum(map(sum, ours)), "theirs": sum(map(sum, theirs))}
+    queue = line(
+        *(waiting(*these, share="ours") for these in ours),
+        *(waiting(*these, share="theirs") for these in theirs),
+    )
+    had = dict.fromkeys(left, 0)
+    while True:
+        for share, tokens_of in tokens(queue.take(row_tokens, now=0.0)).items():
+            had[share] += tokens_of
+        if any(had[share] == left[share] for share in had):
+            return
+        assert abs(had["ours"] - had["theirs"]) <= row_tokens + 90
 
 
-def test_an_empty_queue_gives_an_empty_row() -> None:
-    assert take([], 100, now=0.0) == Take((), (), ())
+@settings(deadline=None)
+@given(
+    small=st.lists(st.integers(1, 20), min_size=1, max_size=60),
+    row_tokens=st.integers(1, 100),
+    length=st.integers(1, 90),
+)
+def test_a_request_runs_after_as_much_as_its_own_share_and_the_others_are_due(
+    small: list[int], row_tokens: int, length: int
+) -> None:
+    """However many requests others put in before and meanwhile: no share and no length starves."""
+    queue = line(*(waiting(90, *small, share="flood") for _ in range(100)))
+    queue.take(row_tokens, now=0.0)
+    mine = waiting(length, share="mine")
+    queue.add(mine)
+    before = 0
+    while mine.sizes:
+        queue.add(waiting(*small, share="flood"))
+        before += tokens(queue.take(row_tokens, now=0.0))["flood"]
+    assert before <= 2 * (row_tokens + 90)
 
 
-def test_interactive_goes_first_and_neither_lane_starves() -> None:
-    assert lane_to_run(interactive=0, bulk=0, interactive_rows=0) is None
-    assert lane_to_run(interactive=0, bulk=1, interactive_rows=0) is Lane.BULK
-    assert lane_to_run(interactive=1, bulk=0, interactive_rows=10**6) is Lane.INTERACTIVE
-    turns, since = [], 0
-    for _ in range(5 * (INTERACTIVE_ROWS_PER_BULK_ROW + 1)):
-        lane = lane_to_run(interactive=1, bulk=1, interactive_rows=since)
-        since = 0 if lane is Lane.BULK else since + 1
-        turns.append(lane)
-    assert turns[0] is Lane.INTERACTIVE
-    assert turns.count(Lane.BULK) == 5
+def test_a_share_gets_as_many_times_more_as_it_weighs() -> None:
+    queue = Line(lambda share: {"heavy": 3.0, "light": 1.0}[share])
+    for share in ("heavy", "light"):
+        queue.add(waiting(*[10] * 1000, share=share))
+    had = Counter[str]()
+    for row in rows(queue, 100, 20):
+        had.update(tokens(row))
+    assert had["heavy"] == pytest.approx(3 * had["light"], abs=20)
+
+
+def test_a_share_that_was_away_gets_nothing_for_it() -> None:
+    queue = line(waiting(*[10] * 1000, share="steady"))
+    rows(queue, 100, 50)
+    queue.add(waiting(*[10] * 1000, share="new"))
+    for row in rows(queue, 100, 10):
+        assert abs(tokens(row)["new"] - tokens(row)["steady"]) <= 20
+
+
+def test_a_share_that_asks_again_and_again_gets_no_more_than_one_that_waits() -> None:
+    queue = line(waiting(*[10] * 1000, share="waits"))
+    had = Counter[str]()
+    for _ in range(50):
+        queue.add(waiting(*[10] * 8, share="again"))
+        had.update(tokens(queue.take(100, now=0.0)))
+    assert had["again"] <= had["waits"] + 200
+
+
+def test_shares_that_came_and_went_are_forgotten() -> None:
+    queue = line(waiting(*[10] * 20_000, share="stays"))
+    for n in range(3000):
+        queue.add(waiting(10, share=f"share {n}"))
+        queue.take(40, now=0.0)
+    assert len(queue._away) <= 2 * MAX_LOOK
+    assert len(queue._heap) == len(queue._flows) == 1
+
+
+def test_a_share_that_left_without_a_row_is_no_trouble_when_it_comes_back() -> None:
+    gone, stays = waiting(10, share="a"), waiting(10, share="b")
+    queue = line(gone, stays)
+    queue.remove(gone)
+    back = waiting(10, share="a")
+    queue.add(back)
+    taken = queue.take(100, now=0.0)
+    assert {part.waiting for part in taken.parts} == {stays, back}
+    assert queue.take(100, now=0.0) == Take(())
+
+
+# -- lanes and sizes --------------------------------------------------------------------------
+
+
+def test_interactive_goes_first_unless_bulk_is_due() -> None:
+    def lane(interactive: bool, bulk: bool, due: bool) -> Lane | None:
+        return lane_to_run(interactive=interactive, bulk=bulk, bulk_is_due=due)
+
+    for due in (False, True):
+        assert lane(False, False, due) is None
+        assert lane(False, True, due) is Lane.BULK
+        assert lane(True, False, due) is Lane.INTERACTIVE
+    assert lane(True, True, False) is Lane.INTERACTIVE
+    assert lane(True, True, True) is Lane.BULK
+
+
+def test_a_row_of_a_slow_model_is_shorter_but_not_so_short_that_it_costs_much_more() -> None:
+    assert bounded(128, ROW_S / 1000) == 128
+    assert bounded(128, ROW_S / 100) == 100
+    assert bounded(128, 1.0) == 32
+    assert bounded(128, 0.0) == 128
+    assert bounded(1, 1.0) == 1
+
+
+def test_streams_that_have_nothing_to_do_get_their_part() -> None:
+    assert split(128, 10_000, idle=0) == 128
+    assert split(128, 10_000, idle=3) == 128
+    assert split(128, 101, idle=1) == 51
+    assert split(128, 20, idle=3) == SMALLEST_SPLIT
+    assert split(8, 20, idle=3) == 8

@@ -13,7 +13,7 @@ import pytest
 from emblem.backends.fake import FakeBackend
 from emblem.core import plan as core_plan
 from emblem.core.admit import Load
-from emblem.core.tokenize import Text, TextTokenizer
+from emblem.core.tokenize import Reading, TextTokenizer
 from emblem.engine import Engine, QueueLimits
 from emblem.errors import (
     DeadlineExceeded,
@@ -204,11 +204,11 @@ class Recording(TextTokenizer):
         self.go = threading.Event()
         self.go.set()
 
-    def readings(self, inputs, prompt) -> list[Text | str]:
+    def readings(self, inputs, prompt, most=None) -> list[Reading]:
         self.begun.set()
         assert self.go.wait(10)
         self.read_lengths += map(len, inputs)
-        return super().readings(inputs, prompt)
+        return super().readings(inputs, prompt, most)
 
 
 class Panic(BaseException):
@@ -218,10 +218,10 @@ class Panic(BaseException):
 class Panicking(TextTokenizer):
     """Panics over one text."""
 
-    def readings(self, inputs, prompt=""):
+    def readings(self, inputs, prompt, most=None):
         if "w13" in inputs:
             raise Panic("index out of bounds")
-        return super().readings(inputs, prompt)
+        return super().readings(inputs, prompt, most)
 
 
 @pytest.mark.parametrize("others", [0, LONG], ids=["on the loop", "in a thread"])
@@ -332,7 +332,7 @@ async def test_a_small_request_does_not_wait_for_the_big_one_before_it() -> None
         big = asyncio.ensure_future(engine.embed(EmbedRequest(texts, lane=Lane.BULK)))
         await begun(backend)
         small = asyncio.ensure_future(engine.embed(EmbedRequest((words(999),), lane=Lane.BULK)))
-        await until(lambda: len(engine._queue._jobs[Lane.BULK]) == 2)
+        await until(lambda: len(engine._queue._lanes[Lane.BULK].jobs) == 2)
         backend.release()
         await asyncio.gather(big, small)
     assert row_with(backend, 999)[0] <= 2
@@ -349,7 +349,7 @@ async def test_big_requests_take_turns() -> None:
         tasks = [asyncio.ensure_future(engine.embed(first))]
         await begun(backend)
         tasks.append(asyncio.ensure_future(engine.embed(second)))
-        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 2)
+        await until(lambda: len(engine._queue._lanes[Lane.INTERACTIVE].jobs) == 2)
         backend.release()
         await asyncio.gather(*tasks)
     assert sorted(row_with(backend, 100) + row_with(backend, 105)) == [2, 11]
@@ -378,7 +378,7 @@ async def test_a_request_past_its_deadline_is_told_so_and_does_not_run() -> None
         await begun(backend)
         late = asyncio.ensure_future(engine.embed(EmbedRequest((words(2),), deadline=5.0)))
         in_time = asyncio.ensure_future(engine.embed(EmbedRequest((words(3),), deadline=50.0)))
-        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 2)
+        await until(lambda: len(engine._queue._lanes[Lane.INTERACTIVE].jobs) == 2)
         now[0] = 10.0
         backend.release()
         with pytest.raises(DeadlineExceeded):
@@ -536,7 +536,7 @@ async def test_a_stream_that_dies_shows_and_whoever_waits_is_told(streams: int) 
     async with tiny_engine(backend) as engine:
         requests = [EmbedRequest((words(n),) * 40) for n in range(3)]
         tasks = [asyncio.ensure_future(engine.embed(request)) for request in requests]
-        await until(lambda: len(engine._queue._jobs[Lane.INTERACTIVE]) == 3)
+        await until(lambda: len(engine._queue._lanes[Lane.INTERACTIVE].jobs) == 3)
         backend.go.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [DeploymentFailed] * 3

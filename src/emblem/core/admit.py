@@ -28,6 +28,47 @@ def learned(before: float, observed: float) -> float:
     return before + 0.1 * (min(observed, 10 * before) - before)
 
 
+class Pace:
+    """How long rows take, learned from those that ran. Used under one lock.
+
+    A row with few tokens takes longer for each, so what a queue of work will take is learned from
+    rows that are at least half full, once there are any, and what a row takes from those of about
+    its size. ``guess`` is the first guess of the seconds for a token.
+    """
+
+    def __init__(self, row_tokens: int, guess: float) -> None:
+        self._row_tokens = row_tokens
+        self._guess = guess
+        self._any = guess
+        self._full: float | None = None
+        self._by_size: dict[int, float] = {}  # by the next power of two
+
+    @property
+    def seconds_per_token(self) -> float:
+        """Seconds that a token of much work takes."""
+        return self._any if self._full is None else self._full
+
+    def row_seconds(self, tokens: int) -> float:
+        """Predict what a row takes."""
+        return tokens * self._by_size.get((tokens - 1).bit_length(), self.seconds_per_token)
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """Note what a row took."""
+        observed = seconds / tokens
+        self._any = learned(self._any, observed)
+        if 2 * tokens >= self._row_tokens:
+            before = self._any if self._full is None else self._full
+            self._full = learned(before, observed)
+        size = (tokens - 1).bit_length()
+        self._by_size[size] = learned(self._by_size.get(size, self.seconds_per_token), observed)
+
+    def doubt(self) -> None:
+        """Move a little towards the guess where that is faster."""
+        self._any = learned(self._any, min(self._any, self._guess))
+        if self._full is not None:
+            self._full = learned(self._full, min(self._full, self._guess))
+
+
 def retry_after(
     queued: Load, asked: Load, *, max_seconds: float, max_bytes: int, elsewhere: int = 0
 ) -> float | None:

@@ -1,115 +1,224 @@
-"""Packing: which waiting sequences form the next row. Decides only; the engine acts."""
+"""Packing: which waiting sequences form the next row, and whose turn it is. The engine acts on it.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Turns are counted in tokens for each share (whoever a request came from), as start-time fair
+queueing does it: the share that has had the fewest goes first, and one that was away begins where
+those are that stayed.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import islice
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from emblem.types import Lane
 
-# How many requests a row is gathered from at most, so that a long queue costs no more than a short.
-MAX_LOOK = 64
+# How many requests of a share, and how many shares, are asked in vain for what fits into the rest of
+# a row, so that a long queue costs no more than a short one.
+MAX_LOOK = 32
+MAX_SHARES_LOOK = 8
 
-# A bulk row runs after so many interactive ones, so that neither lane starves.
-INTERACTIVE_ROWS_PER_BULK_ROW = 8
+# Beside interactive work without end, bulk rows get a second for every so many of it.
+INTERACTIVE_S_PER_BULK_S = 8
+
+# A bulk row that somebody may have to wait for takes about so long where that is possible without
+# making rows so small that they cost much more for a token.
+ROW_S = 0.03
+SMALLEST_PART_OF_A_ROW = 4
+
+# Rows are not split further among idle streams: shorter ones take hardly less time.
+SMALLEST_SPLIT = 16
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """The sequences of one request that have not run yet.
+    """The sequences of one request that are in no row yet.
 
-    ``order`` lists them from longest to shortest and ``lengths`` their tokens in that order; those
-    from ``first`` up to ``last`` still wait. Rows take from both ends: a long one, then short ones
-    that fill what is left.
+    ``sizes`` are their different lengths from short to long, ``piles`` the indices of each length,
+    of which the last goes first.
     """
 
-    order: npt.NDArray[np.intp]
-    lengths: npt.NDArray[np.intp]
-    deadline: float
-    first: int = 0
-    last: int = 0
-    abandoned: bool = False
+    sizes: list[int]
+    piles: list[list[int]]
+    deadline: float = inf
+    share: str = ""
 
     @classmethod
-    def of(cls, lengths: npt.NDArray[np.intp], deadline: float) -> "Waiting":
-        """Put the sequences of a request in order; ``lengths`` is (n,)."""
-        order = np.argsort(-lengths, kind="stable")
-        return cls(order, lengths[order], deadline, 0, len(lengths))
+    def of(cls, lengths: npt.NDArray[np.intp], deadline: float, share: str = "") -> "Waiting":
+        """Sort the sequences of a request; ``lengths`` is (n,)."""
+        if len(lengths) == 1:
+            return cls([int(lengths[0])], [[0]], deadline, share)
+        order = np.argsort(lengths, kind="stable")
+        by_length = lengths[order]
+        starts = [0, *(np.flatnonzero(np.diff(by_length)) + 1).tolist()]
+        stops = [*starts[1:], len(lengths)]
+        piles = [order[a:b][::-1].tolist() for a, b in zip(starts, stops, strict=True)]
+        return cls(by_length[starts].tolist(), piles, deadline, share)
+
+    def pick(self, room: float) -> tuple[int, int]:
+        """Take the longest sequence out that fits: its index and length. There must be one."""
+        place = bisect_right(self.sizes, room) - 1
+        pile, size = self.piles[place], self.sizes[place]
+        index = pile.pop()
+        if not pile:
+            del self.piles[place], self.sizes[place]
+        return index, size
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """What a request gives to a row: the indices of its sequences, and how many tokens they have."""
+
+    waiting: Waiting
+    indices: list[int]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """The next row: (request's place in the queue, its new ``first``, its new ``last``) for each.
+    """The next row, and the requests that were too late for it."""
 
-    ``dropped`` holds the places of requests that nobody waits for any more, ``expired`` of those
-    whose deadline has passed.
+    parts: tuple[Part, ...]
+    expired: tuple[Waiting, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Flow:
+    """The requests of one share, in turn. ``had`` is the tokens that it got, over its weight."""
+
+    share: str
+    weight: float
+    had: float
+    requests: OrderedDict[Waiting, None] = field(default_factory=OrderedDict)
+
+    def find(self, room: float, now: float, late: list[Waiting]) -> Waiting | None:
+        """Give the first request with a sequence that fits, and move those that are late."""
+        found = None
+        before = len(late)
+        for waiting in islice(self.requests, MAX_LOOK):
+            if waiting.deadline <= now:
+                late.append(waiting)
+            elif waiting.sizes[0] <= room:
+                found = waiting
+                break
+        for waiting in late[before:]:
+            del self.requests[waiting]
+        return found
+
+
+class Line:
+    """Requests that wait in one lane. Used under one lock.
+
+    ``weight`` gives how many times the tokens of others a share is to get.
     """
 
-    picks: tuple[tuple[int, int, int], ...]
-    dropped: tuple[int, ...]
-    expired: tuple[int, ...]
+    def __init__(self, weight: Callable[[str], float] = lambda _: 1.0) -> None:
+        self._weight = weight
+        self._flows: dict[str, _Flow] = {}
+        self._heap: list[tuple[float, int, _Flow]] = []  # those with requests, and emptied ones
+        self._pushed = 0
+        self._reached = 0.0  # what a share had that was the last to give
+        self._away: dict[str, float] = {}  # what those had that have nothing more, and were ahead
+        self._away_kept = MAX_LOOK
 
+    def add(self, waiting: Waiting) -> None:
+        """Let a request wait."""
+        flow = self._flows.get(waiting.share)
+        if flow is None:
+            had = max(self._reached, self._away.pop(waiting.share, 0.0))
+            flow = _Flow(waiting.share, self._weight(waiting.share), had)
+            self._flows[waiting.share] = flow
+        flow.requests[waiting] = None
+        if len(flow.requests) == 1:
+            self._push(flow)
 
-def take(queue: Sequence[Waiting], row_tokens: int, now: float) -> Take:
-    """Choose the next row from the head of a queue.
+    def remove(self, waiting: Waiting) -> None:
+        """Let a request that waits do so no longer."""
+        flow = self._flows[waiting.share]
+        del flow.requests[waiting]
+        if not flow.requests:
+            self._end(flow)
 
-    The first request gives its longest sequence, however long; then each in turn, again and again,
-    gives one that still fits into ``row_tokens``, so that a small request never waits for the whole
-    of a large one before it.
-    """
-    dropped: list[int] = []
-    expired: list[int] = []
-    live: list[int] = []
-    for place, waiting in enumerate(islice(queue, MAX_LOOK)):
-        if waiting.abandoned:
-            dropped.append(place)
-        elif waiting.deadline <= now:
-            expired.append(place)
+    def take(self, row_tokens: int, now: float) -> Take:
+        """Take the next row out.
+
+        The share that has had least gives the longest sequence, however long, of its first request.
+        Then whichever has had least gives what still fits into ``row_tokens``: the longest such of
+        the first of its requests that has any. Who gives is the last of its share to give again.
+        """
+        parts: dict[Waiting, Part] = {}
+        late: list[Waiting] = []
+        passed: list[_Flow] = []
+        room: float = inf
+        while room > 0 and len(passed) < MAX_SHARES_LOOK and (flow := self._pop()) is not None:
+            found = flow.find(room, now, late)
+            if found is None:
+                passed.append(flow)
+                continue
+            self._reached = max(self._reached, flow.had)
+            index, tokens = found.pick(room)
+            part = parts.setdefault(found, Part(found, [], 0))
+            part.indices.append(index)
+            part.tokens += tokens
+            room = (row_tokens if room == inf else room) - tokens
+            flow.had += tokens / flow.weight
+            if found.sizes:
+                flow.requests.move_to_end(found)
+            else:
+                del flow.requests[found]
+            self._push(flow)
+        for flow in passed:
+            self._push(flow)
+        return Take(tuple(parts.values()), tuple(late))
+
+    def _push(self, flow: _Flow) -> None:
+        """Put a flow where its turn is, or end it where it has nothing more."""
+        if flow.requests:
+            self._pushed += 1
+            heappush(self._heap, (flow.had, self._pushed, flow))
         else:
-            live.append(place)
-    ends = {place: [queue[place].first, queue[place].last] for place in live}
-    left = row_tokens
-    for place in live[:1]:
-        left -= int(queue[place].lengths[ends[place][0]])
-        ends[place][0] += 1
-    fitting = live
-    while fitting and left > 0:
-        still = []
-        for place in fitting:
-            used = _pick(queue[place], ends[place], left)
-            if used:
-                left -= used
-                still.append(place)
-        fitting = still
-    picks = tuple(
-        (place, first, last)
-        for place, (first, last) in ends.items()
-        if (first, last) != (queue[place].first, queue[place].last)
-    )
-    return Take(picks, tuple(dropped), tuple(expired))
+            self._end(flow)
+
+    def _pop(self) -> _Flow | None:
+        """Give the flow that has had least of those with requests."""
+        while self._heap:
+            flow = heappop(self._heap)[2]
+            if flow.requests:
+                return flow
+        return None
+
+    def _end(self, flow: _Flow) -> None:
+        """Forget a share that has nothing more, but for how far it was ahead."""
+        del self._flows[flow.share]
+        if not self._flows:  # nobody is ahead of anybody
+            self._away.clear()
+            self._heap.clear()
+            self._reached = 0.0
+            return
+        self._away[flow.share] = flow.had
+        if len(self._away) > self._away_kept:
+            ahead = {share: had for share, had in self._away.items() if had > self._reached}
+            self._away, self._away_kept = ahead, max(MAX_LOOK, 2 * len(ahead))
 
 
-def _pick(waiting: Waiting, ends: list[int], left: int) -> int:
-    """Take the longest that fits from the front, or else the shortest from the back."""
-    first, last = ends
-    if first >= last:
-        return 0
-    if (longest := int(waiting.lengths[first])) <= left:
-        ends[0] = first + 1
-        return longest
-    if (shortest := int(waiting.lengths[last - 1])) <= left:
-        ends[1] = last - 1
-        return shortest
-    return 0
-
-
-def lane_to_run(*, interactive: int, bulk: int, interactive_rows: int) -> Lane | None:
-    """Choose whose turn it is, from how many requests wait in each lane; None where none waits.
-
-    ``interactive_rows`` counts the interactive rows since the last bulk row.
-    """
-    if bulk and (not interactive or interactive_rows >= INTERACTIVE_ROWS_PER_BULK_ROW):
+def lane_to_run(*, interactive: bool, bulk: bool, bulk_is_due: bool) -> Lane | None:
+    """Choose whose turn it is, from which lanes wait; None where none does."""
+    if bulk and (not interactive or bulk_is_due):
         return Lane.BULK
     return Lane.INTERACTIVE if interactive else None
+
+
+def bounded(row_tokens: int, seconds_per_token: float) -> int:
+    """Give the tokens of a row that may keep somebody waiting: fewer, where it would take long."""
+    in_time = int(ROW_S / seconds_per_token) if seconds_per_token > 0 else row_tokens
+    return max(1, row_tokens // SMALLEST_PART_OF_A_ROW, min(row_tokens, in_time))
+
+
+def split(row_tokens: int, waiting_tokens: int, idle: int) -> int:
+    """Give the tokens of a row where so many other streams have nothing to do."""
+    return min(row_tokens, max(SMALLEST_SPLIT, -(-waiting_tokens // (idle + 1))))

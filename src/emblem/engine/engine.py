@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -29,8 +29,9 @@ from emblem.core.plan import (
     slices,
 )
 from emblem.core.pool import unit
-from emblem.core.tokenize import Text, TextTokenizer, Window
+from emblem.core.tokenize import Reading, TextTokenizer, Window
 from emblem.engine.queue import Job, Queue, QueueLimits, Share
+from emblem.engine.readers import PER_TEXT, Readers
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelError, TooManyTokens
 from emblem.model import Model, Modules
 from emblem.ports import Backend, Instant, Stream
@@ -74,7 +75,7 @@ class Engine:
         self._closing = False
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
         self._instant = backend.stream() if self._instant_tokens else None
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="emblem-tokenise")
+        self._readers = Readers()
         self._streams = [
             threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
             for n in range(backend.streams)
@@ -109,8 +110,9 @@ class Engine:
         windows = self._at_once(planned)
         if windows is None:
             windows = await self._in_turn(planned, request)
+        small = len(planned.windows) == len(request.inputs) and guess <= SMALL_TOKENS
         vectors = await self._do(
-            len(planned.windows) == len(request.inputs) and guess <= SMALL_TOKENS,
+            0 if small else PER_TEXT * len(planned.windows),
             assemble,
             windows,
             planned,
@@ -135,7 +137,7 @@ class Engine:
         self._queue.close(f"{self._model.name} is shutting down")
         for thread in self._streams:
             await asyncio.to_thread(thread.join)
-        self._readers.shutdown(wait=False)
+        self._readers.close()
         self._backend.close()
 
     # -- on the event loop --------------------------------------------------------------------
@@ -149,13 +151,15 @@ class Engine:
         prompt = self._model.prompts.of(request.kind)
         frame = self._tokenizer.frame
         overflow = request.overflow or self.space.overflow
-        readings: list[Text | str] = []
+        readings: list[Reading] = []
         total = 0
         most = request.max_total_tokens
         for part in slices(request.inputs, unread):
-            read = await self._do(small, self._tokenizer.readings, part, prompt)
+            size = 0 if small else sum(map(len, part)) + PER_TEXT * len(part)
+            each = request.max_input_tokens
+            read = await self._do(size, self._tokenizer.readings, part, prompt, each)
             readings += read
-            total += sum(frame.length(one) for one in read if isinstance(one, Text))
+            total += sum(frame.length(one) for one in read if not isinstance(one, str))
             if most is not None and total > most:
                 # A text that no request may hold comes first: sending fewer would not help it.
                 if wrong := {**dict(problems(readings, frame, request, overflow)), **unread}:
@@ -164,23 +168,27 @@ class Engine:
                 raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
         for index, why in unread.items():
             readings[index] = why
-        return await self._do(small, plan, readings, frame, request, overflow)
+        size = 0 if small else PER_TEXT * len(readings)
+        return await self._do(size, plan, readings, frame, request, overflow)
 
-    async def _do(self, here: bool, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do some work ``here``, on the loop, or in a reader's thread."""
+    async def _do(
+        self, characters: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Do work that is as much as reading so many characters: in a reader's thread, if any."""
         try:
-            if here:
+            if not characters:
                 return work(*args, **kwargs)
-            return await asyncio.wrap_future(self._submitted(partial(work, *args, **kwargs)))
+            done = self._submitted(characters, partial(work, *args, **kwargs))
+            return await asyncio.wrap_future(done)
         except (Exception, asyncio.CancelledError):
             raise
         except BaseException as panic:  # noqa: BLE001 - a library's panic, which nobody else catches
             what = type(panic).__name__
             raise DeploymentFailed(f"{self._model.name} failed to read a text: {what}") from None
 
-    def _submitted(self, work: Callable[[], R]) -> Future[R]:
+    def _submitted(self, characters: int, work: Callable[[], R]) -> Future[R]:
         try:
-            return self._readers.submit(work)
+            return self._readers.submit(characters, work)
         except RuntimeError:
             raise DeploymentFailed(f"{self._model.name} is shutting down") from None
 
@@ -207,7 +215,7 @@ class Engine:
         try:
             await job.finished
         except asyncio.CancelledError:
-            job.abandon()
+            self._queue.leave(job)
             raise
         return job.vectors
 
@@ -217,7 +225,7 @@ class Engine:
         held = 4 * int(lengths.sum()) + 4 * shape[0] * shape[1]
         return Job(
             plan=planned,
-            waiting=Waiting.of(lengths, request.deadline),
+            waiting=Waiting.of(lengths, request.deadline, request.fair_share),
             vectors=np.empty(shape, dtype=np.float32),
             bytes=held + self._backend.row_bytes(int(lengths.max())),
             finished=asyncio.get_running_loop().create_future(),

@@ -5,12 +5,18 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
-import numpy as np
-import numpy.typing as npt
-
-from emblem.core.admit import Load, hopeless, learned, retry_after
-from emblem.core.pack import Waiting, lane_to_run, take
+from emblem.core.admit import Load, Pace, hopeless, retry_after
+from emblem.core.pack import (
+    INTERACTIVE_S_PER_BULK_S,
+    Line,
+    Part,
+    Waiting,
+    bounded,
+    lane_to_run,
+    split,
+)
 from emblem.core.plan import Plan
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, Overloaded
 from emblem.types import Lane, Queued, Vectors, Work
@@ -19,6 +25,9 @@ log = logging.getLogger(__name__)
 
 # The first guess of a model's speed; the rows it runs correct it.
 INITIAL_SECONDS_PER_TOKEN = 2.5e-4
+
+# So long after an interactive request, bulk rows are bounded in time for the sake of the next.
+INTERACTIVE_AGAIN_S = 60.0
 
 
 class HeldBytes:
@@ -61,6 +70,7 @@ class Job:
     """One request in the queue. Streams fill ``vectors``, (windows, width).
 
     ``tokens`` counts those that wait for a row; ``remaining`` the windows that have not run yet.
+    Both change under the queue's lock.
     """
 
     plan: Plan
@@ -70,10 +80,6 @@ class Job:
     finished: asyncio.Future[None]
     tokens: int
     remaining: int
-
-    def abandon(self) -> None:
-        """Let nothing more of it run: nobody waits for it. From any thread."""
-        self.waiting.abandoned = True
 
     def resolve(self, error: EmblemError | None = None) -> None:
         """Wake whoever waits. From any thread."""
@@ -93,17 +99,65 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """A job's part of a row: the indices of its windows, (k,), and how many tokens they have."""
+    """A job's part of a row: the indices of its windows, and how many tokens they have."""
 
     job: Job
-    windows: npt.NDArray[np.intp]
+    windows: list[int]
     tokens: int
+
+
+class _Lane:
+    """What waits in one lane. Used under the lock of its queue."""
+
+    def __init__(self, lane: Lane, held: HeldBytes) -> None:
+        self.lane = lane
+        self.jobs: dict[Waiting, Job] = {}
+        self.line = Line()
+        self.tokens = self.bytes = 0
+        self._held = held
+
+    def add(self, job: Job) -> None:
+        """Let a request wait."""
+        self.jobs[job.waiting] = job
+        self.line.add(job.waiting)
+        self.tokens += job.tokens
+        self._hold(job.bytes)
+
+    def leave(self, job: Job) -> None:
+        """Let a request go that nobody waits for any more, if it waits here."""
+        if job.waiting in self.jobs:
+            self.line.remove(job.waiting)
+            self._gone(job.waiting)
+
+    def take(self, row_tokens: int, now: float) -> tuple[list[Share], list[Job]]:
+        """Take the next row out, and the requests that are too late."""
+        taken = self.line.take(row_tokens, now)
+        row = [self._share(part) for part in taken.parts]
+        return row, [self._gone(late) for late in taken.expired]
+
+    def _share(self, part: Part) -> Share:
+        job = self.jobs[part.waiting]
+        job.tokens -= part.tokens
+        self.tokens -= part.tokens
+        if not part.waiting.sizes:
+            self._gone(part.waiting)
+        return Share(job, part.indices, part.tokens)
+
+    def _gone(self, waiting: Waiting) -> Job:
+        job = self.jobs.pop(waiting)
+        self.tokens -= job.tokens
+        self._hold(-job.bytes)
+        return job
+
+    def _hold(self, size: int) -> None:
+        self.bytes += size
+        self._held.add(self.lane, size)
 
 
 class Queue:
     """Two lanes of requests. Every method may be called from any thread.
 
-    ``clock`` is the monotonic clock, in seconds.
+    None takes longer for what waits. ``clock`` is the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -113,30 +167,31 @@ class Queue:
         self._row_tokens = row_tokens
         self._limits = limits
         self._clock = clock
-        self._jobs: dict[Lane, list[Job]] = {lane: [] for lane in Lane}
+        self._lanes = {lane: _Lane(lane, limits.held) for lane in Lane}
         self._changed = threading.Condition()
-        self._interactive_rows = 0
-        self._seconds_per_token = INITIAL_SECONDS_PER_TOKEN
+        self._idle = 0  # streams that wait for work
+        self._bulk_owed_s = 0.0
+        self._last_interactive = -inf
+        self._pace = Pace(row_tokens, INITIAL_SECONDS_PER_TOKEN)
         self._rows_done = self._tokens_done = 0
         self._closed: str | None = None  # why
 
     def waiting(self, lane: Lane) -> Load:
-        """Predict the work that waits in a lane. What nobody waits for any more is no work."""
+        """Predict the work that waits in a lane."""
         with self._changed:
-            jobs = [job for job in self._jobs[lane] if not job.waiting.abandoned]
-            seconds = sum(job.tokens for job in jobs) * self._seconds_per_token
-            return Load(seconds, sum(job.bytes for job in jobs))
+            here = self._lanes[lane]
+            return Load(here.tokens * self._pace.seconds_per_token, here.bytes)
 
     def admit(self, lane: Lane, tokens: int, size: int = 0) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
         with self._changed:
-            own = sum(job.bytes for job in self._jobs[lane])
+            queued = self.waiting(lane)
             after = retry_after(
-                self.waiting(lane),
-                Load(tokens * self._seconds_per_token, size),
+                queued,
+                Load(tokens * self._pace.seconds_per_token, size),
                 max_seconds=self._limits.seconds(lane),
                 max_bytes=self._limits.max_bytes,
-                elsewhere=self._limits.held.of(lane) - own,
+                elsewhere=self._limits.held.of(lane) - queued.bytes,
             )
         if after is not None:
             raise Overloaded(
@@ -152,30 +207,36 @@ class Queue:
                 raise DeploymentFailed(self._closed)
             self._refuse_hopeless(job)
             self.admit(lane, job.tokens, job.bytes)
-            self._jobs[lane].append(job)
-            self._limits.held.add(lane, job.bytes)
+            self._lanes[lane].add(job)
+            if lane is Lane.INTERACTIVE:
+                self._last_interactive = self._clock()
             self._changed.notify()
+
+    def leave(self, job: Job) -> None:
+        """Let nothing more of a request run: nobody waits for it."""
+        with self._changed:
+            for lane in self._lanes.values():
+                lane.leave(job)
 
     def work(self) -> Work:
         """Say what waits and what has run."""
         with self._changed:
-            queued = {}
-            for lane, jobs in self._jobs.items():
-                wanted = [job for job in jobs if not job.waiting.abandoned]
-                tokens = sum(job.tokens for job in wanted)
-                queued[lane] = Queued(len(wanted), tokens, tokens * self._seconds_per_token)
-            speed = self._seconds_per_token if self._rows_done else None
-            return Work(queued, self._rows_done, self._tokens_done, speed)
+            speed = self._pace.seconds_per_token
+            queued = {
+                name: Queued(len(lane.jobs), lane.tokens, lane.tokens * speed)
+                for name, lane in self._lanes.items()
+            }
+            known = speed if self._rows_done else None
+            return Work(queued, self._rows_done, self._tokens_done, known)
 
     def _refuse_hopeless(self, job: Job) -> None:
         """Raise Overloaded for what could not be answered in time if it were alone."""
-        seconds = job.tokens * self._seconds_per_token
+        seconds = job.tokens * self._pace.seconds_per_token
         left = job.waiting.deadline - self._clock()
         if not hopeless(Load(seconds, job.bytes), left):
             return
         # If only such requests come, no row corrects a speed that was learned in a bad hour.
-        guess = min(self._seconds_per_token, INITIAL_SECONDS_PER_TOKEN)
-        self._seconds_per_token = learned(self._seconds_per_token, guess)
+        self._pace.doubt()
         raise Overloaded(
             f"{self._name} would need about {seconds:.0f} s for this request alone, and it has to "
             f"be answered within {left:.0f} s. Send the inputs in several requests.",
@@ -187,15 +248,16 @@ class Queue:
         with self._changed:
             while self._closed is None:
                 lane = lane_to_run(
-                    interactive=len(self._jobs[Lane.INTERACTIVE]),
-                    bulk=len(self._jobs[Lane.BULK]),
-                    interactive_rows=self._interactive_rows,
+                    interactive=bool(self._lanes[Lane.INTERACTIVE].jobs),
+                    bulk=bool(self._lanes[Lane.BULK].jobs),
+                    bulk_is_due=self._bulk_is_due(),
                 )
                 if lane is None:
+                    self._idle += 1
                     self._changed.wait()
+                    self._idle -= 1
                 elif row := self._take(lane):
-                    self._interactive_rows = 0 if lane is Lane.BULK else self._interactive_rows + 1
-                    if any(self._jobs.values()):
+                    if any(one.jobs for one in self._lanes.values()):
                         # One request may fill many rows, and it woke one stream only.
                         self._changed.notify()
                     return row
@@ -210,25 +272,21 @@ class Queue:
             for share in row:
                 share.job.remaining -= len(share.windows)
             finished = [share.job for share in row if share.job.remaining == 0]
-            tokens = sum(share.tokens for share in row)
-            self._rows_done += 1
-            self._tokens_done += tokens
-            observed = seconds / tokens
-            self._seconds_per_token = learned(self._seconds_per_token, observed)
+            self.ran(_tokens(row), seconds)
         for job in finished:
             job.resolve()
 
     def ran(self, tokens: int, seconds: float) -> None:
-        """Note a row that has run without waiting here: so many tokens, above 0."""
+        """Note a row that has run, here or without waiting: so many tokens, above 0."""
         with self._changed:
             self._rows_done += 1
             self._tokens_done += tokens
-            self._seconds_per_token = learned(self._seconds_per_token, seconds / tokens)
+            self._pace.learn(tokens, seconds)
 
     def fail(self, row: list[Share], error: EmblemError) -> None:
         """Give up the requests that had a part in a row, and no others."""
         for share in row:
-            share.job.abandon()
+            self.leave(share.job)
             share.job.resolve(error)
 
     def close(self, why: str) -> None:
@@ -237,45 +295,41 @@ class Queue:
             if self._closed is not None:
                 return
             self._closed = why
-            jobs = [job for lane in self._jobs.values() for job in lane]
-            for lane in Lane:
-                self._keep(lane, [])
+            jobs = [job for lane in self._lanes.values() for job in lane.jobs.values()]
+            for job in jobs:
+                self.leave(job)
             self._changed.notify_all()
         for job in jobs:
             job.resolve(DeploymentFailed(why))
 
+    # -- the lock is held ---------------------------------------------------------------------
+
     def _take(self, lane: Lane) -> list[Share]:
-        """Act on what ``core.pack.take`` decides. The lock is held."""
-        jobs = self._jobs[lane]
-        taken = take([job.waiting for job in jobs], self._row_tokens, self._clock())
-        row = [_share(jobs[place], first, last) for place, first, last in taken.picks]
-        for place in taken.expired:
-            jobs[place].resolve(DeadlineExceeded("The request was not answered in time."))
-        gone = {*taken.dropped, *taken.expired}
-        left = [
-            job
-            for place, job in enumerate(jobs)
-            if place not in gone and job.waiting.first < job.waiting.last
-        ]
-        if row and left and left[0] is row[0].job:
-            # Whoever began this row is the last to begin another.
-            left.append(left.pop(0))
-        self._keep(lane, left)
+        """Take the next row of a lane out, and tell those that are too late."""
+        both = all(one.jobs for one in self._lanes.values())
+        row, late = self._lanes[lane].take(self._row_size(lane), self._clock())
+        for job in late:
+            job.resolve(DeadlineExceeded("The request was not answered in time."))
+        if not both:
+            self._bulk_owed_s = 0.0
+        elif row:
+            seconds = self._pace.row_seconds(_tokens(row))
+            owed = -seconds if lane is Lane.BULK else seconds / INTERACTIVE_S_PER_BULK_S
+            self._bulk_owed_s += owed
         return row
 
-    def _keep(self, lane: Lane, left: list[Job]) -> None:
-        """Let go of all others that wait in a lane. The lock is held."""
-        freed = sum(job.bytes for job in self._jobs[lane]) - sum(job.bytes for job in left)
-        self._limits.held.add(lane, -freed)
-        self._jobs[lane] = left
+    def _row_size(self, lane: Lane) -> int:
+        """Give the tokens of the next row of a lane."""
+        tokens = split(self._row_tokens, self._lanes[lane].tokens, self._idle)
+        if lane is Lane.BULK and self._clock() < self._last_interactive + INTERACTIVE_AGAIN_S:
+            return bounded(tokens, self._pace.seconds_per_token)
+        return tokens
+
+    def _bulk_is_due(self) -> bool:
+        """Tell whether bulk work has waited long enough for a row of its own."""
+        size = self._row_size(Lane.BULK)
+        return self._bulk_owed_s >= self._pace.row_seconds(size)
 
 
-def _share(job: Job, first: int, last: int) -> Share:
-    """Take the windows out that lie before ``first`` and from ``last`` on."""
-    waiting = job.waiting
-    front, back = slice(waiting.first, first), slice(last, waiting.last)
-    windows = np.concatenate([waiting.order[front], waiting.order[back]])
-    tokens = int(waiting.lengths[front].sum() + waiting.lengths[back].sum())
-    waiting.first, waiting.last = first, last
-    job.tokens -= tokens
-    return Share(job, windows, tokens)
+def _tokens(row: list[Share]) -> int:
+    return sum(share.tokens for share in row)
