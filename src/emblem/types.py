@@ -175,3 +175,17 @@ class Occupancy:
     beyond_bytes: int = 0
     resident_bytes: int | None = None
     base_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """What is remembered of texts: how many, in how many bytes of at most ``max_bytes``.
+
+    ``hits`` and ``misses`` count the texts that were looked for since the start.
+    """
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    hits: int
+    misses: int

@@ -1,0 +1,122 @@
+"""Reuse: what is known of one embedded text, and answers made of that instead of new work.
+
+An entry is immutable bytes: the full vector, then how many tokens the text cost, how many it had
+before it was cut, and whether it was longer than the model reads at once. Nothing here decides how
+long an entry lives; whoever keeps it also knows of which text, kind and rule it is.
+"""
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from emblem.core.output import shortened
+from emblem.core.plan import refuse_unread
+from emblem.errors import InvalidRequest, InvalidResult
+from emblem.space import Space
+from emblem.types import EmbedRequest, EmbedResult, Overflow
+
+Entry = bytes
+Input = str | tuple[int, ...]
+Name = str | bytes  # a text, or the bytes of its token ids
+
+# The texts of a larger request would hold up the event loop while they are compared. It is about
+# what the contract's 300,000 tokens are in any language.
+MAX_CHARACTERS = 2_000_000
+
+
+def _layout(width: int) -> np.dtype[np.void]:
+    vector = ("vector", np.float32, (width,))
+    return np.dtype([vector, ("tokens", np.int32), ("uncut", np.int32), ("overflowed", np.int32)])
+
+
+def entries(result: EmbedResult, texts: int, space: Space) -> list[Entry]:
+    """Give an entry for each text of a result of full width, in their order.
+
+    Raises InvalidResult for a result of another shape: nothing of it may be kept.
+    """
+    if result.vectors.shape != (texts, space.width) or result.vectors.dtype != np.float32:
+        shape = " × ".join(map(str, result.vectors.shape))
+        what = f"{shape} {result.vectors.dtype} where {texts} × {space.width} float32 was expected"
+        raise InvalidResult(result.served_by, what)
+    records = np.zeros(texts, _layout(space.width))
+    records["vector"] = result.vectors
+    records["tokens"] = result.tokens
+    records["uncut"] = result.tokens if result.uncut is None else result.uncut
+    records["overflowed"][list(result.overflowed)] = 1
+    whole, size = records.tobytes(), records.itemsize
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def reusable(request: EmbedRequest, space: Space, shortening: bool) -> bool:
+    """Tell whether a request may be answered from parts.
+
+    Any other is for the embedder alone, which answers it or says what is wrong with it. So is one
+    that is too large for its texts to be compared.
+    """
+    asked = request.dimensions
+    if asked is not None and not (shortening and 0 < asked <= space.width):
+        return False
+    if sum(map(len, request.inputs)) > MAX_CHARACTERS:
+        return False
+    try:
+        return not refuse_unread(request)
+    except InvalidRequest:
+        return False
+
+
+def name(one: Input) -> Name:
+    """Name a text or token ids, so that two have one name only where they are the same.
+
+    Raises OverflowError for an id beyond 64 bits. Ids do not stand for themselves, since anybody
+    can find many tuples that Python hashes alike.
+    """
+    return one if isinstance(one, str) else array("q", one).tobytes()
+
+
+def rule(request: EmbedRequest, space: Space) -> Overflow:
+    """Give what happens to the texts of a request that are too long."""
+    return request.overflow or space.overflow
+
+
+def joined(
+    parts: Sequence[Entry], request: EmbedRequest, space: Space, *, served_by: str, hits: int
+) -> EmbedResult | None:
+    """Make the result of a request from an entry for each of its texts.
+
+    None where the request's own limits or its rule refuse one of them: the entries may be those of
+    requests that had others. The vectors cannot be written to.
+    """
+    records = np.frombuffer(b"".join(parts), _layout(space.width))
+    uncut, overflowed = records["uncut"], records["overflowed"].nonzero()[0]
+    if _too_many(uncut, request) or (len(overflowed) and rule(request, space) is Overflow.ERROR):
+        return None
+    tokens = records["tokens"].copy()
+    result = EmbedResult(
+        vectors=np.ascontiguousarray(records["vector"]),
+        tokens=tokens,
+        overflowed=tuple(overflowed.tolist()),
+        served_by=served_by,
+        uncut=uncut.copy() if (uncut != tokens).any() else None,
+        hits=hits,
+    )
+    return narrowed(result, request, space, hits=hits)
+
+
+def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: int) -> EmbedResult:
+    """Give a result of full width the dimensions that were asked for."""
+    vectors = result.vectors
+    if request.dimensions is not None:
+        vectors = shortened(vectors, request.dimensions, normalised=space.normalised)
+    vectors.flags.writeable = False
+    return EmbedResult(
+        vectors, result.tokens, result.overflowed, result.served_by, result.uncut, hits
+    )
+
+
+def _too_many(uncut: npt.NDArray[np.int32], request: EmbedRequest) -> bool:
+    longest, total = request.max_input_tokens, request.max_total_tokens
+    if longest is not None and uncut.max(initial=0) > longest:
+        return True
+    return total is not None and int(uncut.sum(dtype=np.int64)) > total

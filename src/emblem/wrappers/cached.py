@@ -1,0 +1,145 @@
+"""Cached: a text that was embedded lately is not embedded again."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from emblem.core.reuse import Entry, Input, entries, joined, name, narrowed, reusable, rule
+from emblem.errors import InvalidRequest, InvalidResult
+from emblem.ports import Embedder
+from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
+from emblem.wrappers.around import Around, in_turn
+from emblem.wrappers.recent import Recent
+
+# What is longer is known by its SHA-256, so that it takes no more room than its vector.
+MAX_KEY_BYTES = 1024
+
+
+class Cached(Around):
+    """Answers from ``recent`` as far as it goes, and has the embedder do the rest.
+
+    An entry is found by the space, the kind, the rule for long texts and the text itself, or its
+    token ids, and holds the vector at full width, from which every number of dimensions is made.
+    What a request has to keep is asked of it as if nothing were known: its limits, its rule, its
+    deadline. Where that is in doubt the embedder gets the request as it came.
+
+    It must wrap nothing that is not Checked, and the embedder must give for fewer ``dimensions``
+    what it gives at full width, shortened; ``shortening`` is false where it refuses them. Used on
+    one event loop; ``clock`` is the monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        recent: Recent,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        shortening: bool = True,
+    ) -> None:
+        super().__init__(embedder)
+        self._recent = recent
+        self._clock = clock
+        self._shortening = shortening
+        self._prefixes: dict[tuple[Kind | None, Overflow], bytes] = {}
+        self._closing = False
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Embed what is not known; see ``ports.Embedder``."""
+        keys = self._keys(request)
+        if keys is None:
+            return await self._plainly(request)
+        found: list[Entry | None] = self._recent.find(keys) if request.reuse else [None] * len(keys)
+        missing = [place for place, entry in enumerate(found) if entry is None]
+        if len(missing) == len(keys):
+            return await self._all(keys, request)
+        hits = len(keys) - len(missing)
+        served_by = self.space.name
+        if missing:
+            asked = replace(
+                request, inputs=tuple(request.inputs[place] for place in missing), dimensions=None
+            )
+            try:
+                computed = await self._embedder.embed(asked)
+            except (InvalidRequest, InvalidResult):
+                return await self._plainly(request)  # which names the texts by their own places
+            hits += computed.hits or 0
+            served_by = computed.served_by
+            parts = self._kept([keys[place] for place in missing], computed, request)
+            for place, entry in zip(missing, parts, strict=True):
+                found[place] = entry
+        known = [entry for entry in found if entry is not None]
+        made = partial(joined, known, request, self.space, served_by=served_by, hits=hits)
+        result = await in_turn(made, self._numbers(request))
+        return result or await self._plainly(request)
+
+    async def aclose(self) -> None:
+        """Close the embedder, which answers everything from now on, as one that is closed does."""
+        self._closing = True
+        await super().aclose()
+
+    async def _all(self, keys: list[bytes], request: EmbedRequest) -> EmbedResult:
+        """Answer a request of which nothing is known."""
+        full = request if request.dimensions is None else replace(request, dimensions=None)
+        computed = await self._embedder.embed(full)
+        if request.keep:
+            self._kept(keys, computed, request)
+        hits = computed.hits or 0
+        if request.dimensions is None:
+            return narrowed(computed, request, self.space, hits=hits)
+        made = partial(narrowed, computed, request, self.space, hits=hits)
+        return await in_turn(made, self._numbers(request))
+
+    def _kept(self, keys: list[bytes], computed: EmbedResult, request: EmbedRequest) -> list[Entry]:
+        """Give the entries of what was computed, and remember them if that may be."""
+        parts = entries(computed, len(keys), self.space)
+        if request.keep:
+            self._recent.put(keys, parts)
+        return parts
+
+    async def _plainly(self, request: EmbedRequest) -> EmbedResult:
+        """Have the embedder do all of it."""
+        result = await self._embedder.embed(request)
+        return replace(result, hits=result.hits or 0)
+
+    def _numbers(self, request: EmbedRequest) -> int:
+        return len(request.inputs) * self.space.width
+
+    def _keys(self, request: EmbedRequest) -> list[bytes] | None:
+        """Give the key of each input; None where the request is for the embedder alone."""
+        late = request.deadline <= self._clock()
+        if self._closing or late or not reusable(request, self.space, self._shortening):
+            return None
+        prefix = self._prefix(request)
+        try:
+            return [_key(prefix, one) for one in request.inputs]
+        except OverflowError:  # an id that no vocabulary has
+            return None
+
+    def _prefix(self, request: EmbedRequest) -> bytes:
+        """Give what tells the vectors of one text apart, in 16 bytes of a digest.
+
+        ``error`` refuses texts and changes no vector, so it finds those of ``mean``.
+        """
+        asked = rule(request, self.space)
+        given = Overflow.TRUNCATE if asked is Overflow.TRUNCATE else Overflow.MEAN
+        question = (request.kind, given)
+        if (prefix := self._prefixes.get(question)) is None:
+            whole = f"{self.space.identity} {request.kind} {given}"
+            prefix = hashlib.sha256(whole.encode()).digest()[:16]
+            self._prefixes[question] = prefix
+        return prefix
+
+
+def _key(prefix: bytes, one: Input) -> bytes:
+    """Give the key of a text, or of token ids. No two that differ have the same."""
+    named = name(one)
+    form, content = (
+        (b"i", named)
+        if isinstance(named, bytes)
+        else (b"t", named.encode("utf-8", "surrogatepass"))
+    )
+    if len(content) > MAX_KEY_BYTES:
+        form, content = form.upper(), hashlib.sha256(content).digest()
+    return prefix + form + content

@@ -1,0 +1,193 @@
+"""Coalesced: a text that is being computed is computed once, however many ask for it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
+
+from emblem.core.reuse import Entry, Input, Name, entries, joined, name, narrowed, reusable, rule
+from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overloaded
+from emblem.ports import Embedder
+from emblem.space import Space
+from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow
+from emblem.wrappers.around import Around, in_turn
+
+# Failures that may lie in what else somebody asked for at once, and in how long he would wait.
+_OF_THE_REQUEST = (InvalidRequest, InvalidResult, Overloaded, DeadlineExceeded)
+
+Question = tuple[Kind | None, Overflow, Lane]
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One request to the embedder, which has each of its texts once, and how many wait for it.
+
+    The task gives an error instead of raising it.
+    """
+
+    question: Question
+    names: list[Name]
+    task: asyncio.Task[EmbedResult | Exception]
+    waiting: int = 0
+    parts: dict[Name, Entry] = field(default_factory=dict)
+
+    @property
+    def result(self) -> EmbedResult:
+        """What it gave. Raises what it raised."""
+        result = self.task.result()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def part(self, name: Name, space: Space) -> Entry:
+        """Give what came of one of its texts."""
+        if not self.parts:
+            made = entries(self.result, len(self.names), space)
+            self.parts = dict(zip(self.names, made, strict=True))
+        return self.parts[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wait:
+    """A request, and who has each of its texts in work: others, or ``mine``, which it began."""
+
+    request: EmbedRequest
+    names: Sequence[Name]
+    flights: Mapping[Name, _Flight]
+    mine: _Flight | None
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether all of it is in one flight, in its own order."""
+        return self.mine is not None and len(self.mine.names) == len(self.names)
+
+    @property
+    def hits(self) -> int:
+        """Count the texts that are not computed for it."""
+        return len(self.names) - (len(self.mine.names) if self.mine else 0)
+
+    def distinct(self) -> set[_Flight]:
+        """Give each flight once."""
+        return {self.mine} if self.mine and self.whole else set(self.flights.values())
+
+    def error(self) -> Exception | None:
+        """Give what one of them failed with."""
+        outcomes: Iterator[object] = (flight.task.result() for flight in self.distinct())
+        return next((one for one in outcomes if isinstance(one, Exception)), None)
+
+    def result(self, space: Space) -> EmbedResult | None:
+        """Put the result together; None where the request's own limits or rule refuse it."""
+        if self.mine and self.whole:
+            return narrowed(self.mine.result, self.request, space, hits=0)
+        parts = [self.flights[name].part(name, space) for name in self.names]
+        served_by = self.flights[self.names[0]].result.served_by
+        return joined(parts, self.request, space, served_by=served_by, hits=self.hits)
+
+
+class Coalesced(Around):
+    """Embeds each text once for all who want it at the same time, and once in each request.
+
+    A request waits for texts that others have in work, as long as its own deadline lets it, and
+    asks for the rest. Nobody who is interactive waits for what is queued as bulk: that is asked for
+    once more, ahead of it. Work that nobody waits for any more is cancelled. Where it fails for a
+    reason that lies in the model all who wait hear of it; where the reason may lie in the request
+    that began it, the others have theirs embedded by themselves.
+
+    The embedder must give for fewer ``dimensions`` what it gives at full width, shortened;
+    ``shortening`` is false where it refuses them. Used on one event loop; ``clock`` is the
+    monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        shortening: bool = True,
+    ) -> None:
+        super().__init__(embedder)
+        self._clock = clock
+        self._shortening = shortening
+        self._in_work: dict[Question, dict[Name, _Flight]] = {}
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Embed what nobody else has in work, and wait for the rest; see ``ports.Embedder``."""
+        wanted = self._wanted(request)
+        if wanted is None:
+            return await self._embedder.embed(request)
+        wait = self._begin(wanted, request)
+        flights = wait.distinct()
+        for flight in flights:
+            flight.waiting += 1
+        try:
+            result = await self._landed(wait)
+        finally:
+            for flight in flights:
+                self._leave(flight)
+        return result or await self._embedder.embed(request)
+
+    def _wanted(self, request: EmbedRequest) -> Sequence[Name] | None:
+        """Name the texts of a request; None where it has to be embedded by itself."""
+        if not (request.reuse and reusable(request, self.space, self._shortening)):
+            return None
+        try:
+            return [name(one) for one in request.inputs]
+        except OverflowError:  # an id that no vocabulary has
+            return None
+
+    def _begin(self, wanted: Sequence[Name], request: EmbedRequest) -> _Wait:
+        """Find out who has which of the texts in work, and begin to embed those that nobody has."""
+        inputs: dict[Name, Input] = dict(zip(wanted, request.inputs, strict=True))
+        asked = (request.kind, rule(request, self.space))
+        lanes = (Lane.INTERACTIVE,) if request.lane is Lane.INTERACTIVE else tuple(Lane)
+        tables = [table for lane in lanes if (table := self._in_work.get((*asked, lane)))]
+        flights = {name: table[name] for table in tables for name in inputs.keys() & table.keys()}
+        left = inputs
+        if flights:
+            left = {name: one for name, one in inputs.items() if name not in flights}
+        if not left:
+            return _Wait(request, wanted, flights, None)
+        mine = self._launch((*asked, request.lane), left, request)
+        flights |= dict.fromkeys(left, mine)
+        return _Wait(request, wanted, flights, mine)
+
+    def _launch(
+        self, question: Question, texts: Mapping[Name, Input], request: EmbedRequest
+    ) -> _Flight:
+        if len(texts) < len(request.inputs) or request.dimensions is not None:
+            request = replace(request, inputs=tuple(texts.values()), dimensions=None)
+        flight = _Flight(question, [*texts], asyncio.create_task(self._outcome(request)))
+        self._in_work.setdefault(question, {}).update(dict.fromkeys(texts, flight))
+        return flight
+
+    async def _outcome(self, request: EmbedRequest) -> EmbedResult | Exception:
+        try:
+            return await self._embedder.embed(request)
+        except Exception as error:  # noqa: BLE001 - it is raised again by those who wait
+            return error
+
+    async def _landed(self, wait: _Wait) -> EmbedResult | None:
+        """Wait for all parts and give the result; None where there is none but by itself."""
+        # A request's own part knows of its deadline.
+        left = inf if wait.whole else wait.request.deadline - self._clock()
+        tasks = [flight.task for flight in wait.distinct()]
+        _, late = await asyncio.wait(tasks, timeout=None if left == inf else left)
+        if late:
+            raise DeadlineExceeded("The request was not answered in time.")
+        if error := wait.error():
+            if wait.whole or not isinstance(error, _OF_THE_REQUEST):
+                raise error
+            return None
+        return await in_turn(partial(wait.result, self.space), len(wait.names) * self.space.width)
+
+    def _leave(self, flight: _Flight) -> None:
+        """Wait for it no more. Nobody finds what all have left."""
+        flight.waiting -= 1
+        if flight.waiting:
+            return
+        table = self._in_work[flight.question]
+        for one in flight.names:
+            del table[one]
+        flight.task.cancel()
