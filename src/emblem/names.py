@@ -21,6 +21,8 @@ class Options:
     lane: Lane | None = None
 
 
+NOTHING = Options()
+
 # What the options are called on the wire, for messages.
 OPTION_NAMES: Mapping[str, str] = {
     "dimensions": "dimensions",
@@ -108,6 +110,8 @@ class Names:
 
 def combine(served: Served, asked: Options) -> Options:
     """Put together what a name fixes and what a request asks for; they must not contradict."""
+    if served.fixed == NOTHING:
+        return asked
     merged = {}
     for attribute, wire in OPTION_NAMES.items():
         fixed, wanted = getattr(served.fixed, attribute), getattr(asked, attribute)

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import NoReturn
 
@@ -29,6 +30,7 @@ from emblem.types import (
     Overflow,
     TokenIds,
 )
+from emblem.waiting import guarded, within
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,10 @@ class Answer:
     hits: int | None = None
 
 
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("The request was not answered in time.")
+
+
 class Service:
     """Embeds what callers send. ``embedders`` are by the name of their model.
 
@@ -141,17 +147,11 @@ class Service:
         embedder = self._embedders[served.model.name]
         if call.wrong:
             await self._refuse(served, call, options)
-        request = replace(
-            await self._request(served, call.inputs, options),
-            fair_share=key,
-            reuse=call.reuse,
-            keep=call.keep,
+        request = await self._request(served, call, options, key)
+        result = await guarded(
+            self._result(embedder, request, options.lane),
+            partial(within, self.limits.timeout_s, _late),
         )
-        try:
-            async with asyncio.timeout(self.limits.timeout_s):
-                result = await self._result(embedder, request, options.lane)
-        except TimeoutError:
-            raise DeadlineExceeded("The request was not answered in time.") from None
         self._log_overflow(served, key, result)
         space = embedder.space
         return Answer(
@@ -174,7 +174,7 @@ class Service:
         embedder = self._embedders[served.model.name]
         try:
             async with asyncio.timeout(self.limits.timeout_s):
-                request = await self._request(served, call.inputs, options)
+                request = await self._request(served, call, options)
                 if isinstance(embedder, Examining):
                     await embedder.examine(request, call.wrong)
         except InvalidInput as error:
@@ -195,24 +195,26 @@ class Service:
         return await embedder.embed(replace(request, lane=Lane.BULK))
 
     async def _request(
-        self,
-        served: Served,
-        inputs: tuple[str, ...] | tuple[tuple[int, ...], ...],
-        options: Options,
+        self, served: Served, call: Call, options: Options, key: str = ""
     ) -> EmbedRequest:
-        self.limits.check_items(len(inputs))
-        texts, times = await self._texts(served, inputs)
+        self.limits.check_items(len(call.inputs))
+        texts, times = await self._texts(served, call.inputs)
         request = EmbedRequest(
             inputs=texts,
             kind=options.kind,
             dimensions=options.dimensions,
             overflow=options.overflow,
+            lane=options.lane or Lane.INTERACTIVE,
             deadline=self._clock() + self.limits.timeout_s,
+            fair_share=key,
             max_input_tokens=None if times is None else times * self.limits.max_input_tokens,
             max_total_tokens=None if times is None else times * self.limits.max_request_tokens,
+            reuse=call.reuse,
+            keep=call.keep,
         )
-        small = estimated_tokens(request) <= INTERACTIVE_TOKENS
-        return replace(request, lane=options.lane or (Lane.INTERACTIVE if small else Lane.BULK))
+        if options.lane is None and estimated_tokens(request) > INTERACTIVE_TOKENS:
+            return replace(request, lane=Lane.BULK)
+        return request
 
     async def _texts(
         self, served: Served, inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]

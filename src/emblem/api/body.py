@@ -1,13 +1,15 @@
 """Reading a request's body within bounds of size, time and memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 from starlette.types import Receive
 
 from emblem.api.problems import Problem, body_timeout, broken_off, too_large, unsupported
 from emblem.errors import Overloaded
+from emblem.waiting import guarded, within
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -30,30 +32,27 @@ class BodyReader:
         self._max_held_bytes = max_held_bytes
         self._held = 0
 
-    @asynccontextmanager
-    async def read(self, headers: RawHeaders, receive: Receive) -> AsyncIterator[bytes]:
-        """Give a JSON body, whose bytes count as held until the block ends.
+    def read(self, headers: RawHeaders, receive: Receive) -> "_Reading":
+        """Give a JSON body, as an asynchronous context manager: its bytes count as held inside.
 
-        Raises Problem or Overloaded.
+        Entering it raises Problem or Overloaded.
         """
+        return _Reading(self, headers, receive)
+
+    async def take(self, headers: RawHeaders, receive: Receive, taken: list[int]) -> bytes:
+        """Read a body and count its bytes as held; ``taken`` says how many, also if this raises."""
         _check(headers)
         if (announced := _announced(headers)) > self._max_bytes:
             # Whoever asks first (Expect: 100-continue) has sent nothing yet.
             if announced <= 2 * self._max_bytes and all(name != b"expect" for name, _ in headers):
                 await self._drain(receive)
             raise too_large(self._max_bytes)
-        taken = [0]
-        try:
-            yield await self._in_time(receive, taken)
-        finally:
-            self._held -= taken[0]
+        late = partial(within, self._timeout_s, partial(body_timeout, self._timeout_s))
+        return await guarded(self._read(receive, taken), late)
 
-    async def _in_time(self, receive: Receive, taken: list[int]) -> bytes:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._read(receive, taken)
-        except TimeoutError:
-            raise body_timeout(self._timeout_s) from None
+    def let_go(self, size: int) -> None:
+        """Count so many bytes as held no more."""
+        self._held -= size
 
     async def _read(self, receive: Receive, taken: list[int]) -> bytes:
         chunks: list[bytes] = []
@@ -87,6 +86,26 @@ class BodyReader:
                     if not message.get("more_body"):
                         return
                     left -= len(message.get("body", b""))
+
+
+class _Reading:
+    """A body that is read on entering and let go of on leaving."""
+
+    def __init__(self, reader: BodyReader, headers: RawHeaders, receive: Receive) -> None:
+        self._reader = reader
+        self._headers = headers
+        self._receive = receive
+        self._taken = [0]
+
+    async def __aenter__(self) -> bytes:
+        try:
+            return await self._reader.take(self._headers, self._receive, self._taken)
+        except BaseException:
+            self._reader.let_go(self._taken[0])
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reader.let_go(self._taken[0])
 
 
 def _check(headers: RawHeaders) -> None:

@@ -6,8 +6,8 @@ a third of the requests per second.
 """
 
 import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -55,15 +55,16 @@ class Edge:
         self._max_requests = max_requests
         self._clock = clock
         self._in_progress = 0
+        self._ids = random.Random()  # noqa: S311 - they are to be unique, not secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespan messages go to the application inside."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(send, self._clock)
-        path = _SLASHES.sub("/", scope["path"])
-        scope["path"] = path.rstrip("/") or "/"
+        reply = _Reply(send, self._clock, f"req_{self._ids.getrandbits(128):032x}")
+        path: str = scope["path"]
+        scope["path"] = _SLASHES.sub("/", path).rstrip("/") or "/"
         scope["app"] = self  # so that the router raises what it cannot route
         self._in_progress += 1
         try:
@@ -81,14 +82,15 @@ class Edge:
             await reply.problem(internal(reply.request_id))
         finally:
             self._in_progress -= 1
-            access.info(
-                "%s %s %d %.1f ms %s",
-                scope["method"],
-                _shown(scope["path"]),
-                reply.status,
-                reply.elapsed_ms,
-                reply.request_id,
-            )
+            if access.isEnabledFor(logging.INFO):
+                access.info(
+                    "%s %s %d %.1f ms %s",
+                    scope["method"],
+                    _shown(scope["path"]),
+                    reply.status,
+                    reply.elapsed_ms,
+                    reply.request_id,
+                )
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         path: str = scope["path"]
@@ -133,12 +135,12 @@ def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
 class _Reply:
     """Sends an answer with the headers that every answer has."""
 
-    def __init__(self, send: Send, clock: Callable[[], float]) -> None:
+    def __init__(self, send: Send, clock: Callable[[], float], request_id: str) -> None:
         self._send = send
         self._clock = clock
         self._started = clock()
         self._answered = False
-        self.request_id = f"req_{secrets.token_hex(16)}"
+        self.request_id = request_id
         self.status = 0
 
     @property

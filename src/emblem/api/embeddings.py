@@ -1,7 +1,9 @@
 """POST /v1/embeddings: bytes to a call, and its answer to bytes."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ from emblem.api.inputs import read_inputs
 from emblem.api.problems import Headers, invalid
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.service import Answer, Call, Service
+from emblem.waiting import Interruption, guarded
 
 # What the name of a space may hold in a header as it is; the rest is percent-encoded.
 _PLAIN = "/@+:()"
@@ -66,17 +69,19 @@ class Embeddings:
 
 async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientGone
-    finally:
-        gone.cancel()
-        if not task.done():
-            task.cancel()
+    return await guarded(work, partial(_while_there, receive))
+
+
+@contextmanager
+def _while_there(receive: Receive) -> Iterator[None]:
+    """Raise ClientGone where the client leaves before what is awaited inside has come."""
+    with Interruption(ClientGone) as left:
+        gone = asyncio.ensure_future(_gone(receive))
+        gone.add_done_callback(lambda _: left.strike())
+        try:
+            yield
+        finally:
+            gone.cancel()
 
 
 async def _gone(receive: Receive) -> None:
@@ -84,8 +89,13 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
+@lru_cache(1024)
+def _quoted(space: str) -> bytes:
+    return quote(space, safe=_PLAIN).encode()
+
+
 def _headers(answer: Answer) -> Headers:
-    headers: Headers = ((b"x-embedding-space", quote(answer.space, safe=_PLAIN).encode()),)
+    headers: Headers = ((b"x-embedding-space", _quoted(answer.space)),)
     if (said := cache_header(answer)) is not None:
         headers += ((b"x-embedding-cache", said.encode()),)
     if answer.overflowed:

@@ -1,0 +1,83 @@
+"""Awaiting work that is often done at once: what guards a wait costs nothing where there is none.
+
+A timer and a task that watches a client take some 30 µs together. A small request to a static model
+takes no more than that in all.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from types import TracebackType, coroutine
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+@coroutine
+def guarded(
+    work: Coroutine[Any, Any, T], guard: Callable[[], AbstractContextManager[object]]
+) -> Generator[Any, Any, T]:
+    """Await work in this very task, inside of ``guard()`` from when it first has to wait."""
+    try:
+        awaited = work.send(None)
+    except StopIteration as done:
+        given: T = done.value
+        return given
+    with guard():
+        while True:
+            try:
+                came = yield awaited
+            except BaseException as error:  # noqa: BLE001 - the work decides what comes of it
+                step = partial(work.throw, error)
+            else:
+                step = partial(work.send, came)
+            try:
+                awaited = step()
+            except StopIteration as done:
+                given = done.value
+                return given
+
+
+class Interruption:
+    """Cancels what the task awaits inside of it when ``strike`` is called, and raises ``error()``.
+
+    Used on the event loop, as a context manager and once. A cancellation from elsewhere stays one.
+    """
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        self._error = error
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._struck = False
+
+    def strike(self) -> None:
+        """Cancel what is awaited inside; too late, or a second time, this does nothing."""
+        if self._task is not None and not self._struck:
+            self._struck = True
+            self._task.cancel()
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if not self._struck or task is None:
+            return
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise self._error() from None
+
+
+@contextmanager
+def within(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
+    """Raise ``error()`` where what is awaited inside takes longer."""
+    with Interruption(error) as late:
+        timer = asyncio.get_running_loop().call_later(seconds, late.strike)
+        try:
+            yield
+        finally:
+            timer.cancel()
