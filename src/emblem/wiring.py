@@ -18,6 +18,7 @@ from emblem.config import Settings
 from emblem.core.cl100k import Cl100k
 from emblem.core.tokenize import TextTokenizer
 from emblem.engine import Engine, QueueLimits
+from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.secret import digest
@@ -185,6 +186,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     """
     settings = plan.settings
     memory.keep_little()
+    stay_in_own_thread()
     residency = Residency(plan.max_model_bytes, memory.resident_bytes, memory.give_back)
     limits = _limits(settings, plan.max_queue_bytes)
     embedders = {
