@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emblem.backends import memory
+from emblem.backends.cpus import available_cpus, streams_for
 from emblem.backends.footprint import predicted_bytes
 from emblem.config import ModelSettings, Settings, name_problem
 from emblem.core.amount import size
@@ -42,6 +43,7 @@ class Deployed:
     own: ModelSettings
     at_start: bool
     predicted_bytes: int
+    streams: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,20 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     available = memory.available_memory()
     models = memory.model_budget(available, settings.max_model_bytes)
     queue = memory.queue_budget(available, models, settings.max_queue_bytes)
+    deployed = in_room(deployed, models, settings)
     check_room(deployed, models)
     return Plan(settings, served, _vocabulary(library), tuple(deployed), models, queue)
+
+
+def in_room(deployed: Sequence[Deployed], budget: int, settings: Settings) -> list[Deployed]:
+    """Take one stream instead of several where those would not fit, unless they were asked for."""
+    together = sum(one.predicted_bytes for one in deployed if one.at_start)
+    chosen = []
+    for one in deployed:
+        needed = together if one.at_start else one.predicted_bytes
+        too_many = needed > budget and one.streams > 1 and not settings.streams
+        chosen.append(_with_streams(one, 1) if too_many else one)
+    return chosen
 
 
 def check_room(deployed: Sequence[Deployed], budget: int) -> None:
@@ -225,8 +239,13 @@ def stamp(folder: Path) -> Stamp:
 def _deployed(folder: Path, wanted: _Wanted, settings: Settings) -> Deployed:
     model = _read(folder, wanted.name, wanted.own, settings)
     at_start = wanted.asked and wanted.own.load == "start"
-    needed = predicted_bytes(model, sizes.read(model), streams=settings.streams)
-    return Deployed(model, folder, wanted.own, at_start, needed)
+    streams = settings.streams or streams_for(settings.threads or available_cpus())
+    return _with_streams(Deployed(model, folder, wanted.own, at_start, 0), streams)
+
+
+def _with_streams(one: Deployed, streams: int) -> Deployed:
+    needed = predicted_bytes(one.model, sizes.read(one.model), streams=streams)
+    return replace(one, predicted_bytes=needed, streams=streams)
 
 
 def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.types import ASGIApp
 
 from emblem import registry
 from emblem.api.app import Bounds, create_app
 from emblem.backends import memory
-from emblem.backends.cpus import available_cpus
+from emblem.backends.cpus import available_cpus, streams_for
 from emblem.config import Settings
 from emblem.core.cl100k import Cl100k
 from emblem.core.tokenize import TextTokenizer
@@ -113,18 +114,19 @@ def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Back
             model, tokenizer, device=settings.device, threads=threads
         )
         return whole
-    if settings.streams > threads:
+    streams = settings.streams or streams_for(threads)
+    if streams > threads:
         raise ConfigError(
-            f"streams = {settings.streams} is more than the {threads} threads there are"
+            f"streams = {streams} is more than the {threads} threads there are"
         )
     if isinstance(network, Graph):
         graph: Backend = registry.backend("graph")(
-            network, threads=threads, streams=settings.streams
+            network, threads=threads, streams=streams
         )
         return graph
     try:
         encoder: Backend = registry.backend("openvino")(
-            network, Weights(model.weights), threads=threads, streams=settings.streams
+            network, Weights(model.weights), threads=threads, streams=streams
         )
     except ModelError as error:
         raise ModelError(f"{model.weights[0].parent}: {error}") from None
@@ -136,7 +138,7 @@ class _Opening:
 
     def __init__(self, deployed: Deployed, settings: Settings, limits: QueueLimits) -> None:
         self._deployed = deployed
-        self._settings = settings
+        self._settings = msgspec.structs.replace(settings, streams=deployed.streams)
         self._limits = limits
         self._just_read = deployed.at_start
         self._checked: Stamp = ()  # what the files were when they were last read in full

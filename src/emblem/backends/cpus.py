@@ -6,6 +6,8 @@ from math import ceil
 from emblem.backends import cgroups
 from emblem.backends.cgroups import read
 
+MAX_STREAMS = 8
+
 
 def available_cpus() -> int:
     """Give the CPUs that this process may use, at least 1; a part of a CPU counts as one."""
@@ -15,6 +17,18 @@ def available_cpus() -> int:
         allowed = os.cpu_count() or 1
     quotas = [quota for quota in _quotas() if quota is not None]
     return share(allowed, min(quotas, default=None))
+
+
+def streams_for(threads: int) -> int:
+    """Give the streams that suit so many threads, all with equally many.
+
+    Rows side by side come through faster than rows that share their threads, and what stands
+    between two rows in Python takes one of them at a time: 0.35 ms, where one thread runs MiniLM
+    on 128 tokens for 13 ms, or for 6 with weights of eight bits. So there are at most eight; this
+    is measured on 2 cores only.
+    """
+    for_each = ceil(threads / MAX_STREAMS)
+    return max(1, threads // for_each)
 
 
 def share(allowed: int, quota: float | None) -> int:

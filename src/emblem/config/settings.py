@@ -14,7 +14,7 @@ TABLES = ("models", "aliases")  # [models.NAME] and [aliases.NAME]: in the file 
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
-Streams = Annotated[int, Meta(ge=1, le=256)]
+Streams = Annotated[int, Meta(ge=0, le=256)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # at most a year: "inf" is no time limit
 
 
@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     threads: Annotated[
         int, Meta(ge=0, le=1024, description="threads for the engine; 0 takes the machine's share")
     ] = 0
-    streams: Annotated[Streams, _help("rows computed at the same time")] = 1
+    streams: Annotated[Streams, _help("rows computed at the same time; 0 chooses")] = 0
     interactive_queue_s: Annotated[
         Seconds, _help("seconds of queued interactive work before refusing")
     ] = 2.0
