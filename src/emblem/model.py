@@ -192,6 +192,37 @@ class Tokenization:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """What rounding cost on some texts: cosines to the vectors before, and how similarities rank.
+
+    ``rank`` is Spearman's correlation of the similarities of all pairs of texts.
+    """
+
+    mean: float
+    worst: float
+    rank: float
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """What became of an encoder whose linear layers have weights of eight bits.
+
+    ``group`` numbers of a token at a time are rounded to eight bits before they are multiplied.
+    ``kept`` are the linear layers that stayed as they were; ``source`` is the space of the model
+    that this one was made from, ``loss`` was measured against it, with ``emblem``, a version. The
+    ``file`` has the texts, with their vectors, that prove a kernel.
+    """
+
+    file: Path
+    group: int
+    kept: tuple[str, ...]
+    source: str
+    loss: Loss
+    emblem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model on disk, understood in full. ``encoder`` is None for a static table.
 
@@ -212,6 +243,7 @@ class Model:
     licence: str
     dense: tuple[Dense, ...] = ()
     shortening: bool = True
+    quantised: Quantised | None = None
 
     @property
     def width(self) -> int:
@@ -242,8 +274,8 @@ class Sizes:
     """How much a model's files hold.
 
     ``numbers`` are those of all weights; ``tables`` those among them that are looked up and never
-    multiplied, 0 where nothing tells; ``quantised`` numbers are kept in eight bits or fewer.
-    ``unigram`` is the kind of tokenizer whose vocabulary takes most memory.
+    multiplied, 0 where nothing tells; ``quantised`` numbers are kept in eight bits or fewer, and
+    ``whole`` are those that ``emblem quantize`` rounded. ``unigram`` is the kind of tokenizer whose vocabulary takes most memory.
     """
 
     numbers: int
@@ -251,3 +283,4 @@ class Sizes:
     quantised: bool
     tokenizer_bytes: int
     unigram: bool
+    whole: int = 0

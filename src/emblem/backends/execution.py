@@ -43,7 +43,7 @@ class Execution:
         return self._streams
 
     def requests(self) -> "Requests":
-        """Open what one stream needs. Called once by each thread that runs one.
+        """Open what one stream needs. Called once by each thread that runs one, or proves it.
 
         The first to call can run at once. The second compiles for all that run beside others.
         """
@@ -52,7 +52,7 @@ class Execution:
         with self._counting:
             self._opened += 1
             first = self._opened == 1
-        if not first:
+        if not first and self._streams > 1:
             self.beside()
         return Requests(self, self._alone.create_infer_request())
 

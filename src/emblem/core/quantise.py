@@ -12,6 +12,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
+from emblem.model import Loss
 from emblem.types import Vectors
 
 Whole = npt.NDArray[np.int8]
@@ -20,28 +21,15 @@ LANES = 16  # OpenVINO rounds groups of a multiple of this, or none
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """What rounding cost on some texts: cosines to the vectors before, and how similarities rank.
-
-    ``rank`` is Spearman's correlation of the similarities of all pairs of texts.
-    """
-
-    mean: float
-    worst: float
-    rank: float
-    texts: int
-
-    def within(self, bound: "Bound") -> bool:
-        """Tell whether it is no more than is allowed."""
-        return self.mean >= bound.mean and self.rank >= bound.rank
-
-
-@dataclass(frozen=True, slots=True)
 class Bound:
     """The least mean cosine and rank correlation that a quantised model may have."""
 
     mean: float = 0.995
     rank: float = 0.995
+
+    def holds(self, loss: Loss) -> bool:
+        """Tell whether a loss is no more than is allowed."""
+        return loss.mean >= self.mean and loss.rank >= self.rank
 
 
 def rounded(weight: Vectors) -> tuple[Whole, Vectors]:
@@ -79,7 +67,7 @@ def group_of(widths: Sequence[int], most: int) -> int:
     return next((n for n in range(most - most % LANES, 0, -LANES) if shared % n == 0), 0)
 
 
-def loss(before: Vectors, after: Vectors) -> Loss:
+def loss_of(before: Vectors, after: Vectors) -> Loss:
     """Compare the unit vectors of the same texts, (n, width) each, n at least 3."""
     cosines = np.einsum("ij,ij->i", before, after, dtype=np.float64)
     pairs = np.triu_indices(len(before), 1)
@@ -90,6 +78,18 @@ def loss(before: Vectors, after: Vectors) -> Loss:
         float(np.corrcoef(ranks[0], ranks[1])[0, 1]),
         len(before),
     )
+
+
+def proven(loss: Loss, stored: Vectors, now: Vectors) -> bool:
+    """Tell whether a kernel gives what the one gave that a model was quantised with.
+
+    Where one number is rounded the other way, as float arithmetic in another order has it, a
+    token's further roundings are others too; a CPU may also leave activations as they are. Either
+    moves a vector by less than the rounding itself did, so twice that is allowed, and a mistake
+    goes far beyond it.
+    """
+    cosines = np.einsum("ij,ij->i", stored, now, dtype=np.float64)
+    return bool(cosines.mean() >= 1 - 2 * (1 - loss.mean))
 
 
 def _ranks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """A sentence-transformers folder whose first module is a Transformer, as parts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from emblem.errors import ModelError, UnknownFamily
@@ -16,6 +17,7 @@ from emblem.models import (
     outline,
     pooling,
     prompts,
+    quantised,
     tokenization,
     weight_files,
 )
@@ -23,6 +25,8 @@ from emblem.models.chain import Chain
 from emblem.models.choice import Engine
 from emblem.models.document import Document
 from emblem.models.parts import Parts, Wanted
+from emblem.models.quantised import Made
+from emblem.models.reference import INT8
 
 _SETTINGS = "config_sentence_transformers.json"
 
@@ -35,6 +39,8 @@ def read(folder: Path, modules: Chain, wanted: Wanted) -> Parts:
     if (root / "adapter_config.json").exists():
         raise ModelError(f"{root / 'adapter_config.json'}: adapters are not understood")
     config = document.read(root / "config.json")
+    if (made := quantised.read(root)) is not None:
+        return _quantised(folder, modules, config, made, wanted)
     found = _found(folder, modules, config, wanted)
     chosen = choice.choose(found, wanted.variant, wanted.backend)
     said = prompts.read(document.read_if_there(folder / _SETTINGS), wanted.prompts)
@@ -51,6 +57,26 @@ def read(folder: Path, modules: Chain, wanted: Wanted) -> Parts:
     numbers = encoder.read(config)
     reading = tokenization.read(root, config, numbers.longest)
     return _parts(modules, numbers, weight_files.of(root), reading, said)
+
+
+def _quantised(folder: Path, modules: Chain, config: Document, made: Made, wanted: Wanted) -> Parts:
+    """Understand what ``emblem quantize`` made."""
+    file = made.quantised.file
+    if wanted.backend == "torch":
+        raise ModelError(f'{file}: is about a graph of ours, which backend = "torch" rules out')
+    if wanted.variant not in ("", INT8):
+        raise ModelError(f"{folder}: there is no variant {wanted.variant}; there is: {INT8}")
+    chain.check_normalize(modules)
+    own = Prompts(
+        made.prompts.query if wanted.prompts.query is None else wanted.prompts.query,
+        made.prompts.document if wanted.prompts.document is None else wanted.prompts.document,
+    )
+    said = prompts.read(document.read_if_there(folder / _SETTINGS), own)
+    numbers = encoder.read(config)
+    reading = tokenization.read(file.parent, config, numbers.longest)
+    weights = weight_files.of(file.parent)
+    quantised.check(made.quantised, weights)
+    return replace(_parts(modules, numbers, weights, reading, said), made=made)
 
 
 def graph_weights(file: Path) -> tuple[Path, ...]:

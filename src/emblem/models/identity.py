@@ -10,9 +10,10 @@ from pathlib import Path
 from emblem.errors import ModelError
 from emblem.models import catalog
 from emblem.models.catalog import Row
-from emblem.models.reference import Reference, parse
+from emblem.models.reference import INT8, Reference, parse
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_MADE_HERE = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,16 @@ def identify(reference: str, revision: str | None = None, variant: str = "") -> 
     found = catalog.named(parsed)
     if found is not None and _is_of(found[0], parsed):
         return Named(with_variant(found[0].name, found[1]), found[0].name, found[0], found[1])
+    if parsed.variant == INT8 and parsed.revision is None and is_own_name(parsed.name):
+        return Named(parsed.tagged, parsed.name, None, INT8)
     if not _HUB_ID.fullmatch(parsed.name) or ".." in parsed.name or "--" in parsed.name:
         raise ModelError(_unknown(reference))
     return Named(parsed.tagged, parsed.name, None, parsed.variant, parsed.revision)
+
+
+def is_own_name(name: str) -> bool:
+    """Tell whether ``emblem quantize`` may call a model so that no catalogue and no hub has."""
+    return bool(_MADE_HERE.fullmatch(name)) and ".." not in name and "--" not in name
 
 
 def name_of(reference: str, variant: str = "") -> str:

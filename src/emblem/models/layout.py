@@ -19,6 +19,7 @@ from emblem.models import (
     static_table,
 )
 from emblem.models.parts import Parts, Wanted
+from emblem.models.quantised import SCHEME
 from emblem.space import Space, recipe_digest
 from emblem.types import Overflow
 
@@ -48,6 +49,7 @@ def read(
     digest = safetensors.digest((*parts.weights, *parts.others))
     recipe = _recipe(parts)
     row = catalog.of_weights(digest)
+    made = parts.made
     return Model(
         name=name,
         space=Space(
@@ -66,9 +68,11 @@ def read(
         pooling=parts.pooling,
         normalise=parts.normalise,
         prompts=parts.prompts,
-        languages=row.languages if row else (),
-        licence=row.licence if row else "",
+        languages=row.languages if row else made.languages if made else (),
+        licence=row.licence if row else made.licence if made else "",
         dense=parts.dense,
+        shortening=made.shortening if made else True,
+        quantised=made.quantised if made else None,
     )
 
 
@@ -108,6 +112,9 @@ def _recipe(parts: Parts) -> str:
         recipe["dense"] = [_without(asdict(layer), "file") for layer in parts.dense]
     if parts.documents:
         recipe["documents"] = [safetensors.file_digest(file) for file in parts.documents]
+    if parts.made:
+        quantised = parts.made.quantised
+        recipe["quantised"] = {"scheme": SCHEME, "group": quantised.group, "kept": quantised.kept}
     return recipe_digest(recipe)
 
 

@@ -1,6 +1,7 @@
 """The models on this machine: finding them, and fetching those that are not here yet."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from emblem.models import catalog, sources
 from emblem.models.catalog import Asset, Repository, Row
 from emblem.models.identity import Named, identify
 from emblem.models.progress import Progress, silent
+from emblem.models.reference import INT8
 from emblem.models.shelf import Manifest, Shelf, packaged, seals
 from emblem.models.sources import Origin, Source, Unavailable
 
 SOURCES = ("cache", "hub", "index")
+QUANTIZE = "quantize"  # the source of what was made here
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,29 @@ class Library:
             ) from error
         return found
 
+    def keep(self, name: str, revision: str | None, fill: Callable[[Path], None]) -> Path:
+        """Put a model that was made here in its place, once it is whole.
+
+        ``fill`` writes its files into an empty folder; what it raises leaves everything as it was.
+        What was made under that name before is replaced. Raises ModelError where a model of that
+        name was pulled.
+        """
+        shelf = self._models
+        try:
+            with shelf.locked(name), shelf.partial(name) as partial:
+                before = shelf.manifest(name)
+                if before is not None and before.source != QUANTIZE:
+                    raise ModelError(
+                        f"{name} is here and was pulled; give the new one another name (--name), "
+                        f"or run: emblem rm {name}"
+                    )
+                fill(partial)
+                manifest = Manifest(name, QUANTIZE, revision, None, seals(partial))
+                return shelf.place(partial, name, manifest)
+        except OSError as error:
+            where = error.filename or shelf.folder(name)
+            raise ModelError(f"{name} cannot be kept: {where}: {error.strerror or error}") from error
+
     def cl100k(self, fetch: bool) -> Path | None:
         """Give the file with the ranks of cl100k_base; None where it is not here, unless fetched."""
         name = catalog.CL100K.name
@@ -185,6 +211,8 @@ class Library:
         shelf = wanted.shelf
         if (folder := shelf.find(wanted.shelved, wanted.asset)) is not None:
             return folder
+        if _is_made_here(wanted):
+            raise ModelError(_not_made(wanted.shelved))
         try:
             with shelf.locked(wanted.shelved):
                 if (folder := shelf.find(wanted.shelved, wanted.asset)) is not None:
@@ -192,6 +220,8 @@ class Library:
                 with shelf.partial(wanted.shelved) as partial:
                     return self._build(wanted, partial)
         except SourcesExhausted as error:
+            if wanted.asset.hub is not None and wanted.asset.hub.variant == INT8:
+                raise SourcesExhausted(f"{error} {_not_made(wanted.shelved)}") from error
             if wanted.row is None or not wanted.row.gated:
                 raise
             raise SourcesExhausted(_gated(wanted.row, error)) from error
@@ -223,6 +253,25 @@ class Library:
             wanted.shelved, origin.source, origin.revision, requested, seals(partial)
         )
         return shelf.place(partial, wanted.shelved, manifest)
+
+
+def _is_made_here(wanted: _Wanted) -> bool:
+    """Tell whether an asset can only have been made by ``emblem quantize``.
+
+    A repository may have a graph of the variant int8, and it is fetched where no other way is known.
+    """
+    hub, row = wanted.asset.hub, wanted.row
+    if hub is None or hub.variant != INT8:
+        return False
+    before = wanted.shelf.manifest(wanted.shelved)
+    if before is not None and before.source == QUANTIZE:
+        return True  # and it is damaged
+    return "/" not in hub.id or (row is not None and not row.needs_torch)
+
+
+def _not_made(name: str) -> str:
+    base = name.removesuffix(f":{INT8}")
+    return f"{name} is not here, or not whole; to make it here, run: emblem quantize {base}"
 
 
 def _sources(names: tuple[str, ...]) -> list[Source]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emblem.model import Dense, Network, Pooling, Prompts, Tokenization
+from emblem.models.quantised import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Wanted:
 class Parts:
     """``weights`` are the encoder's files and ``others`` those of the modules behind it.
 
-    ``documents`` are files that decide the numbers too, where the parts do not say it all.
+    ``documents`` are files that decide the numbers too, where the parts do not say it all. ``made``
+    is what a folder says that was quantised here.
     """
 
     tokenization: Tokenization
@@ -35,3 +37,4 @@ class Parts:
     dense: tuple[Dense, ...] = ()
     others: tuple[Path, ...] = ()
     documents: tuple[Path, ...] = ()
+    made: Made | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emblem.errors import ModelError
 
+INT8 = "int8"  # behind the name of what emblem quantize made
 LATEST = "latest"  # what Ollama puts behind a name that has no tag; it chooses nothing
 
 _VARIANT = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -88,16 +88,32 @@ class _Tensor:
         return values.reshape(self.shape)
 
 
-class Weights(Mapping[str, npt.NDArray[np.float32]]):
-    """The tensors of one model by name, as float32.
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """A tensor as a file has it: its number format, its shape, its bytes (size,) uint8."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: _Bytes
+
+    @classmethod
+    def of(cls, array: npt.NDArray[Any]) -> "Stored":
+        """Give an array of int8 or float32 as a file would have it."""
+        kind = {"int8": "I8", "float32": "F32"}[array.dtype.name]
+        return cls(kind, array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+class Weights(Mapping[str, npt.NDArray[Any]]):
+    """The tensors of one model by name, as float32; with ``eight_bits`` those of I8 as int8.
 
     The files are mapped copy-on-write: arrays may be written to, and the files never change.
     Raises ModelError, naming the file, for anything that the format does not allow; and on access,
     naming the tensor too, for a number format that is not read.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], *, eight_bits: bool = False) -> None:
         self._tensors: dict[str, _Tensor] = {}
+        self._eight_bits = eight_bits
         for file in files:
             for tensor in _tensors(file):
                 if tensor.name in self._tensors:
@@ -105,8 +121,11 @@ class Weights(Mapping[str, npt.NDArray[np.float32]]):
                     raise ModelError(f"{file}: tensor {tensor.name} is in {other} too")
                 self._tensors[tensor.name] = tensor
 
-    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
-        return self._tensors[name].array()
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        tensor = self._tensors[name]
+        if self._eight_bits and tensor.dtype == "I8":
+            return np.require(tensor.whole(), requirements="A")
+        return tensor.array()
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors
@@ -121,6 +140,15 @@ class Weights(Mapping[str, npt.NDArray[np.float32]]):
         """Give the shape of a tensor without reading it."""
         return self._tensors[name].shape
 
+    def dtype(self, name: str) -> str:
+        """Give a tensor's number format, as the file has it."""
+        return self._tensors[name].dtype
+
+    def stored(self, name: str) -> "Stored":
+        """Give a tensor as the file has it."""
+        tensor = self._tensors[name]
+        return Stored(tensor.dtype, tensor.shape, tensor.data)
+
     def is_whole(self, name: str) -> bool:
         """Tell whether a tensor holds whole numbers."""
         return self._tensors[name].dtype in _WHOLE
@@ -128,6 +156,22 @@ class Weights(Mapping[str, npt.NDArray[np.float32]]):
     def whole(self, name: str) -> npt.NDArray[np.integer[Any]]:
         """Give a tensor of whole numbers as they are. Raises ModelError for other numbers."""
         return self._tensors[name].whole()
+
+
+def write(file: Path, tensors: Mapping[str, Stored]) -> None:
+    """Write tensors as one file, in their order. Raises OSError."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + len(tensor.data)
+        said = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": (start, end)}
+        header[name] = said
+    head = msgspec.json.encode(header)
+    head += b" " * (-len(head) % 64)  # so that the numbers after it are aligned
+    with file.open("wb") as opened:
+        opened.write(struct.pack("<Q", len(head)) + head)
+        for tensor in tensors.values():
+            opened.write(tensor.data.data)
 
 
 def digest(files: Sequence[Path]) -> str:

@@ -36,7 +36,7 @@ def read(model: Model) -> Sizes:
 def _read(model: Model) -> Sizes:
     vocabulary = model.tokenization.file
     unigram = _search(vocabulary, re.compile(rb'"Unigram"')) is not None
-    numbers = tables = 0
+    numbers = tables = whole = 0
     quantised = False
     if isinstance(model.encoder, Graph):
         numbers, quantised = _graph(model.encoder.file, model.weights)
@@ -45,10 +45,12 @@ def _read(model: Model) -> Sizes:
         for name in weights:
             shape = weights.shape(name)
             numbers += math.prod(shape)
+            if weights.dtype(name) == "I8":
+                whole += math.prod(shape)
             if len(shape) == 2 and "embed" in name:
                 tables += math.prod(shape)
     numbers += sum(layer.inputs * layer.outputs for layer in model.dense)
-    return Sizes(numbers, tables, quantised, vocabulary.stat().st_size, unigram)
+    return Sizes(numbers, tables, quantised, vocabulary.stat().st_size, unigram, whole)
 
 
 def _graph(file: Path, files: tuple[Path, ...]) -> tuple[int, bool]:
