@@ -5,7 +5,6 @@ import logging
 import threading
 from contextlib import suppress
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,34 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from emblem.core.admit import Load, Pace
 from emblem.core.pack import Waiting
-from emblem.core.plan import Plan
-from emblem.core.tokenize import Window
 from emblem.engine.queue import INITIAL_SECONDS_PER_TOKEN, Job, Queue, QueueLimits
 from emblem.errors import DeploymentFailed, Overloaded
 from emblem.types import Lane
-
-FOREVER = float("inf")
-LOOP = asyncio.new_event_loop()
-LOOP.close()  # whatever is resolved is resolved for nobody
-
-
-def job(
-    *lengths: int,
-    deadline: float = FOREVER,
-    share: str = "",
-    loop: asyncio.AbstractEventLoop = LOOP,
-) -> Job:
-    windows = [Window(np.zeros(length, np.int32), 0, length) for length in lengths]
-    n = len(lengths)
-    return Job(
-        plan=Plan(windows, np.zeros(n, np.int32), np.ones(1, np.int32), ()),
-        waiting=Waiting.of(np.array(lengths), deadline, share),
-        vectors=np.empty((n, 2), np.float32),
-        bytes=10 * n,
-        finished=asyncio.Future(loop=loop),
-        tokens=sum(lengths),
-        remaining=n,
-    )
+from queued_job import job
 
 
 def queue(now: list[float] | None = None) -> Queue:
