@@ -60,7 +60,8 @@ class Pace:
             before = self._any if self._full is None else self._full
             self._full = learned(before, observed)
         size = (tokens - 1).bit_length()
-        self._by_size[size] = learned(self._by_size.get(size, self.seconds_per_token), observed)
+        known = self._by_size.get(size, min(observed, 10 * self.seconds_per_token))
+        self._by_size[size] = learned(known, observed)
 
     def doubt(self) -> None:
         """Move a little towards the guess where that is faster."""
