@@ -4,7 +4,7 @@ Clients such as LangChain send arrays of ``cl100k_base`` ids whatever the model 
 another vocabulary, many of them would pass as valid and come out as silently wrong vectors.
 """
 
-import base64
+from binascii import a2b_base64
 from collections.abc import Sequence
 
 from emblem.errors import ModelError
@@ -21,7 +21,7 @@ class Cl100k:
         try:
             for line in ranks.splitlines():
                 token, rank = line.split()
-                tokens[int(rank)] = base64.b64decode(token, validate=True)
+                tokens[int(rank)] = a2b_base64(token, strict_mode=True)
         except ValueError as error:
             raise ModelError(
                 f"the cl100k_base ranks are not as tiktoken writes them: {error}"
