@@ -680,3 +680,30 @@ async def test_a_row_that_an_instant_backend_cannot_run_fails_its_request_and_no
             await engine.embed(EmbedRequest((words(1),)))
         backend.broken = False
         assert (await engine.embed(EmbedRequest((words(1),)))).vectors.shape == (1, WIDTH)
+
+
+# -- what a row costs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("costs", [[6.0], [2.0, 4.0]])
+async def test_a_rows_time_is_shared_while_another_runs_beside_it(
+    costs: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    noted: list[float] = []
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE, streams=2)
+    async with tiny_engine(backend, clock=lambda: now) as engine:
+        done = engine._queue.done
+        monkeypatch.setattr(
+            engine._queue, "done", lambda row, seconds: (noted.append(seconds), done(row, seconds))
+        )
+        backend.block()
+        asked = []
+        for number in range(len(costs)):
+            now = 2.0 * number
+            asked.append(asyncio.create_task(engine.embed(EmbedRequest((words(number),)))))
+            await begun(backend)
+        now = 6.0
+        backend.release()
+        await asyncio.gather(*asked)
+    assert sorted(noted) == costs

@@ -76,6 +76,9 @@ class Engine:
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
         self._instant = backend.stream() if self._instant_tokens else None
         self._readers = Readers()
+        self._counting = threading.Lock()
+        self._running = 0  # rows
+        self._shared = self._counted = clock()
         self._streams = [
             threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
             for n in range(backend.streams)
@@ -249,14 +252,28 @@ class Engine:
 
     def _run(self, stream: Stream, row: list[Share]) -> None:
         """Run one row and hand its vectors back."""
-        started = self._clock()
+        began = self._shared_time(1)
         try:
             self._fill(row, stream)
         except BaseException:  # whatever a backend raises fails this row only
             log.exception("%s failed to run a row", self._model.name)
             self._queue.fail(row, DeploymentFailed(f"{self._model.name} failed to run"))
         else:
-            self._queue.done(row, (self._clock() - started) / len(self._streams))
+            self._queue.done(row, self._shared_time(0) - began)
+        finally:
+            self._shared_time(-1)
+
+    def _shared_time(self, more: int) -> float:
+        """Read a clock that runs n times slower while n rows run, and count so many more or fewer.
+
+        What it showed meanwhile is what a row cost: its time, shared with those beside it.
+        """
+        with self._counting:
+            now = self._clock()
+            self._shared += (now - self._counted) / max(1, self._running)
+            self._counted = now
+            self._running += more
+            return self._shared
 
     def _fill(self, row: list[Share], stream: Stream) -> None:
         """Give each job of a row its part of the vectors."""
