@@ -21,6 +21,7 @@ from emblem.cli.merge import merge
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
 from emblem.cli.ps import PS_EPILOG, ps
 from emblem.cli.pull import PULL_EPILOG, pull
+from emblem.cli.quantize import QUANTIZE_EPILOG, quantize
 from emblem.cli.recommend import RECOMMEND_EPILOG, recommend
 from emblem.cli.run import run as run_command
 from emblem.cli.settings import config
@@ -130,6 +131,7 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("show", epilog=SHOW_EPILOG)(show)
     app.command("rm", epilog=RM_EPILOG)(remove)
     app.command("recommend", epilog=RECOMMEND_EPILOG)(recommend)
+    app.command("quantize", epilog=QUANTIZE_EPILOG)(quantize)
     app.command("check", epilog=CHECK_EPILOG)(check)
     app.command("run")(run_command)
     app.command("ps", epilog=PS_EPILOG)(ps)
