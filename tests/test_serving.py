@@ -209,8 +209,9 @@ def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_la
     tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = str(tiny(tmp_path)), str(tiny(tmp_path, "other"))
-    (needed,) = {part.predicted_bytes for part in plan(settings(home, serve=(one, other))).deployed}
-    both = {"serve": (one, other), "max_model_bytes": 2 * needed - 1}
+    made = plan(settings(home, serve=(one, other), streams=1))
+    (needed,) = {part.predicted_bytes for part in made.deployed}
+    both = {"serve": (one, other), "max_model_bytes": 2 * needed - 1, "streams": 1}
     with pytest.raises(ConfigError) as refused:
         plan(settings(home, **both))
     for words in (
@@ -220,12 +221,41 @@ def test_models_that_do_not_fit_at_the_start_are_refused_unless_they_may_come_la
     ):
         assert words in str(refused.value)
     later = {"other": ModelSettings(source=other, load="use")}
-    made = plan(settings(home, serve=(one,), models=later, max_model_bytes=2 * needed - 1))
+    made = plan(
+        settings(home, serve=(one,), models=later, max_model_bytes=2 * needed - 1, streams=1)
+    )
     assert made.max_model_bytes == 2 * needed - 1
     assert "will not be loaded" not in caplog.text
     with caplog.at_level(logging.WARNING):
-        plan(settings(home, models=later, max_model_bytes=needed - 1))
+        plan(settings(home, models=later, max_model_bytes=needed - 1, streams=1))
     assert f"other will not be loaded: other takes about {size(needed)}" in caplog.text
+
+
+def test_where_several_streams_do_not_fit_a_model_takes_one_unless_they_were_asked_for(
+    tmp_path: Path, home: Path
+) -> None:
+    both = {"serve": (str(tiny(tmp_path)), str(tiny(tmp_path, "other"))), "threads": 2}
+    made = plan(settings(home, **both))
+    assert [one.streams for one in made.deployed] == [2, 2]
+    several = sum(one.predicted_bytes for one in made.deployed)
+    made = plan(settings(home, **both, max_model_bytes=several))
+    assert [one.streams for one in made.deployed] == [2, 2]
+    made = plan(settings(home, **both, max_model_bytes=several - 1))
+    assert [one.streams for one in made.deployed] == [1, 1]
+    assert sum(one.predicted_bytes for one in made.deployed) < several
+    with pytest.raises(ConfigError, match="is allowed"):
+        plan(settings(home, **both, streams=2, max_model_bytes=several - 1))
+
+
+def test_a_model_that_comes_later_takes_one_stream_only_where_several_would_not_fit(
+    tmp_path: Path, home: Path
+) -> None:
+    later = {"tiny": ModelSettings(source=str(tiny(tmp_path)), load="use")}
+    (one,) = plan(settings(home, models=later, threads=2)).deployed
+    budget = {"models": later, "threads": 2, "max_model_bytes": one.predicted_bytes}
+    assert [one.streams for one in plan(settings(home, **budget)).deployed] == [2]
+    budget["max_model_bytes"] -= 1
+    assert [one.streams for one in plan(settings(home, **budget)).deployed] == [1]
 
 
 def test_the_stamp_of_a_folder_tells_whether_anything_in_it_was_touched(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Load, use and close a model in this process alone, and print what it took and left, in bytes.
 
-Run as ``python memory_of_a_model.py FIRST FOLDER``: FIRST is another model, which is loaded and
+Run as ``python memory_of_a_model.py STREAMS FIRST FOLDER``: FIRST is another model, which is loaded and
 closed before, so that what the libraries take once is not counted.
 """
 
@@ -20,10 +20,11 @@ from emblem.types import EmbedRequest
 async def use(folder: Path, requests: int) -> None:
     """Embed texts of many lengths."""
     dice = random.Random(3)
-    embedder = wiring.open_model(folder, "measured", Settings(threads=2))
+    embedder = wiring.open_model(folder, "measured", Settings(threads=2, streams=STREAMS))
     for _ in range(requests):
         texts = [" ".join(["river"] * dice.randint(1, 250)) for _ in range(dice.randint(1, 3))]
-        await embedder.embed(EmbedRequest(tuple(texts)))
+        request = EmbedRequest(tuple(texts))
+        await asyncio.gather(*(embedder.embed(request) for _ in range(STREAMS)))
     used.append(memory.resident_bytes())
     await embedder.aclose()
 
@@ -36,10 +37,11 @@ async def main(first: Path, folder: Path) -> None:
     await use(folder, 12)
     memory.give_back()
     model = layout.read(folder, "measured")
-    predicted = footprint.predicted_bytes(model, sizes.read(model), streams=1)
+    predicted = footprint.predicted_bytes(model, sizes.read(model), streams=STREAMS)
     left = memory.resident_bytes() - before
     print(json.dumps({"predicted": predicted, "used": used[-1] - before, "left": left}))
 
 
 used: list[int] = []
-asyncio.run(main(*map(Path, sys.argv[1:])))
+STREAMS = int(sys.argv[1])
+asyncio.run(main(*map(Path, sys.argv[2:])))

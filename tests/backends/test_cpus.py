@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emblem.backends import cgroups, cpus
 
@@ -42,6 +44,21 @@ def test_a_part_of_a_cpu_counts_as_one_and_affinity_is_the_ceiling(
     allowed: int, quota: float | None, expected: int
 ) -> None:
     assert cpus.share(allowed, quota) == expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams"),
+    [(1, 1), (2, 2), (3, 3), (8, 8), (9, 4), (12, 6), (16, 8), (24, 8), (64, 8), (1024, 8)],
+)
+def test_streams_have_a_thread_each_until_there_are_eight(threads: int, streams: int) -> None:
+    assert cpus.streams_for(threads) == streams
+
+
+@given(st.integers(1, 1024))
+def test_streams_leave_few_threads_over(threads: int) -> None:
+    streams = cpus.streams_for(threads)
+    assert 1 <= streams <= min(threads, cpus.MAX_STREAMS)
+    assert threads % streams < max(2, threads // streams)
 
 
 def test_the_smallest_quota_on_the_way_up_decides(

@@ -28,13 +28,15 @@ def graph(tiny: Model, file: Path, *others: Path) -> Model:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "wordllama-256"])
+@pytest.mark.parametrize(
+    ("name", "streams"), [("all-MiniLM-L6-v2", 1), ("all-MiniLM-L6-v2", 2), ("wordllama-256", 1)]
+)
 def test_a_model_takes_no_more_than_predicted_and_gives_it_back(
-    name: str, model_home: Path, tmp_path: Path
+    name: str, streams: int, model_home: Path, tmp_path: Path
 ) -> None:
     first = write(TINY_MODELS[0], tmp_path / "first")
     done = subprocess.run(
-        [sys.executable, str(MEASURE), str(first), str(model_home / "models" / name)],
+        [sys.executable, str(MEASURE), str(streams), str(first), str(model_home / "models" / name)],
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -54,7 +56,11 @@ def test_numbers_that_are_multiplied_are_kept_three_times_and_tables_once(tiny: 
     assert predicted_bytes(tiny, looked_up, streams=1) - nothing == 4_000_000
     eight_bits = replace(million, quantised=True)
     assert predicted_bytes(tiny, eight_bits, streams=1) - nothing == 15_000_000
-    assert predicted_bytes(tiny, few, streams=2) > nothing
+    assert predicted_bytes(tiny, few, streams=3) > predicted_bytes(tiny, few, streams=2)
+    side_by_side = predicted_bytes(tiny, few, streams=2)
+    assert side_by_side > nothing
+    assert predicted_bytes(tiny, million, streams=2) - side_by_side == 20_000_000
+    assert predicted_bytes(tiny, looked_up, streams=2) - side_by_side == 4_000_000
 
 
 def test_torch_is_counted_with_its_library(tiny: Model) -> None:
