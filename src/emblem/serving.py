@@ -50,7 +50,8 @@ class Deployed:
 class Plan:
     """All that a server's process needs to know. Plain values: it travels to the process.
 
-    ``max_model_bytes`` is what all loaded models may take, ``max_queue_bytes`` what may wait.
+    ``max_model_bytes`` is what all loaded models may take, ``max_queue_bytes`` what may wait and
+    ``max_cache_bytes`` what may be remembered, 0 where nothing is.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Plan:
     deployed: tuple[Deployed, ...] = ()
     max_model_bytes: int = 0
     max_queue_bytes: int = 0
+    max_cache_bytes: int = 0
 
     @property
     def models(self) -> dict[str, Model]:
@@ -113,7 +115,8 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     queue = memory.queue_budget(available, models, settings.max_queue_bytes)
     deployed = in_room(deployed, models, settings)
     check_room(deployed, models)
-    return Plan(settings, served, _vocabulary(library), tuple(deployed), models, queue)
+    cache = memory.cache_budget(available, models, settings.cache_bytes)
+    return Plan(settings, served, _vocabulary(library), tuple(deployed), models, queue, cache)
 
 
 def in_room(deployed: Sequence[Deployed], budget: int, settings: Settings) -> list[Deployed]:

@@ -159,6 +159,20 @@ class Residence:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheState:
+    """What is remembered of texts: how many, in how many bytes of at most ``max_bytes``.
+
+    ``hits`` and ``misses`` count the texts that were looked for since the start.
+    """
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
 class Occupancy:
     """Every served model, and the memory of the process that serves them.
 
@@ -175,17 +189,4 @@ class Occupancy:
     beyond_bytes: int = 0
     resident_bytes: int | None = None
     base_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheState:
-    """What is remembered of texts: how many, in how many bytes of at most ``max_bytes``.
-
-    ``hits`` and ``misses`` count the texts that were looked for since the start.
-    """
-
-    entries: int
-    bytes: int
-    max_bytes: int
-    hits: int
-    misses: int
+    cache: CacheState | None = None  # None where it is off

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,12 @@ from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
-from emblem.types import EmbedRequest, Kind, Lane
+from emblem.types import EmbedRequest, Kind, Lane, Occupancy
+from emblem.wrappers.cached import Cached
 from emblem.wrappers.checked import Checked
+from emblem.wrappers.coalesced import Coalesced
 from emblem.wrappers.on_demand import Closed, OnDemand
+from emblem.wrappers.recent import Recent
 from emblem.wrappers.residency import Residency
 
 CANARY = "A short text that every model must embed before it is said to be ready."
@@ -180,6 +184,18 @@ def _on_demand(
     return OnDemand(closed, _Opening(deployed, settings, limits), residency)
 
 
+def _remembering(embedder: Embedder, model: Model, recent: Recent) -> Embedder:
+    """Have a model's texts computed once, unless there is no room to remember any."""
+    if not recent.max_bytes:
+        return embedder
+    once = Coalesced(embedder, shortening=model.shortening)
+    return Cached(once, recent, shortening=model.shortening)
+
+
+def _occupancy(residency: Residency, recent: Recent) -> Occupancy:
+    return replace(residency.report(), cache=recent.report() if recent.max_bytes else None)
+
+
 def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> ASGIApp:
     """Build the application of a server's process.
 
@@ -189,10 +205,20 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     settings = plan.settings
     memory.keep_little()
     stay_in_own_thread()
-    residency = Residency(plan.max_model_bytes, memory.resident_bytes, memory.give_back)
+    recent = Recent(plan.max_cache_bytes)
+    residency = Residency(
+        plan.max_model_bytes,
+        memory.resident_bytes,
+        memory.give_back,
+        elsewhere=lambda: recent.held_bytes,
+    )
     limits = _limits(settings, plan.max_queue_bytes)
-    embedders = {
+    loading = {
         one.model.name: _on_demand(one, settings, limits, residency) for one in plan.deployed
+    }
+    embedders = {
+        one.model.name: _remembering(loading[one.model.name], one.model, recent)
+        for one in plan.deployed
     }
     ledger = SqliteLedger(Path(settings.home) / "emblem.db")
     fixed = [digest(settings.api_key)] if settings.api_key else []
@@ -206,7 +232,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
             stack.callback(residency.close)
             for one in plan.deployed:
                 if one.at_start:
-                    await embedders[one.model.name].load()
+                    await loading[one.model.name].load()
             on_ready(ledger)
             yield
 
@@ -221,7 +247,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
             empty_input=settings.empty_input == "embed",
         ),
         Cl100k(plan.cl100k.read_bytes()) if plan.cl100k else None,
-        running=residency.report,
+        running=lambda: _occupancy(residency, recent),
     )
     bounds = Bounds(
         settings.max_requests,

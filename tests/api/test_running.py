@@ -8,7 +8,7 @@ from api.asking import get
 from api.small_app import OneKey, Small
 from emblem.api.app import create_app
 from emblem.service import Service
-from emblem.types import Lane, Occupancy, Queued, Residence, State, Work
+from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, State, Work
 
 BUSY = Residence(
     name="tiny",
@@ -28,7 +28,15 @@ AWAY = replace(
 @pytest.fixture
 def small() -> Small:
     made = Small()
-    occupancy = Occupancy((BUSY, AWAY), 5000, 1000, 2500, resident_bytes=7000, base_bytes=3500)
+    occupancy = Occupancy(
+        (BUSY, AWAY),
+        5000,
+        1000,
+        2500,
+        resident_bytes=7000,
+        base_bytes=3500,
+        cache=CacheState(3, 600, 1000, hits=9, misses=4),
+    )
     made.service = Service(made.service.names, {}, made.service.limits, running=lambda: occupancy)
     made.app = create_app(made.service, OneKey())
     return made
@@ -73,6 +81,7 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
         "max_model_bytes": 5000,
         "base_bytes": 3500,
         "resident_bytes": 7000,
+        "cache": {"entries": 3, "bytes": 600, "max_bytes": 1000, "hits": 9, "misses": 4},
     }
 
 

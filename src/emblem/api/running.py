@@ -2,7 +2,7 @@
 
 import msgspec
 
-from emblem.types import Lane, Occupancy, Queued, Residence
+from emblem.types import CacheState, Lane, Occupancy, Queued, Residence
 
 
 class LaneItem(msgspec.Struct, frozen=True):
@@ -29,6 +29,16 @@ class RunningItem(msgspec.Struct, frozen=True):
     problem: str | None
 
 
+class CacheItem(msgspec.Struct, frozen=True):
+    """The vectors that are remembered; see ``types.CacheState``."""
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    hits: int
+    misses: int
+
+
 class RunningList(msgspec.Struct, frozen=True):
     """Every served model, and the memory of the process; see ``types.Occupancy``."""
 
@@ -38,6 +48,7 @@ class RunningList(msgspec.Struct, frozen=True):
     max_model_bytes: int
     base_bytes: int | None
     resident_bytes: int | None
+    cache: CacheItem | None = None
 
 
 def running(occupancy: Occupancy) -> bytes:
@@ -50,8 +61,15 @@ def running(occupancy: Occupancy) -> bytes:
             max_model_bytes=occupancy.max_model_bytes,
             base_bytes=occupancy.base_bytes,
             resident_bytes=occupancy.resident_bytes,
+            cache=_cache(occupancy.cache),
         )
     )
+
+
+def _cache(state: CacheState | None) -> CacheItem | None:
+    if state is None:
+        return None
+    return CacheItem(state.entries, state.bytes, state.max_bytes, state.hits, state.misses)
 
 
 def _item(one: Residence) -> RunningItem:

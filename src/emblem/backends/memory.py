@@ -11,6 +11,7 @@ _PAGES = Path("/proc/self/statm")
 MODEL_SHARE = 0.6  # of the memory, for loaded models; the rest is for work, and for the program
 QUEUE_SHARE = 0.25  # of what the models leave, for the work that waits in each of the two lanes
 LEAST_QUEUE = 16 << 20
+CACHE_SHARE = 0.25  # of what the models leave, for vectors that are remembered
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's malloc.h
 
 
@@ -72,6 +73,13 @@ def queue_budget(memory: int | None, models: int, asked: int) -> int:
     if memory is None:
         return asked
     return min(asked, max(LEAST_QUEUE, int((memory - models) * QUEUE_SHARE)))
+
+
+def cache_budget(memory: int | None, models: int, asked: int) -> int:
+    """Give the bytes that may be remembered: what is asked, within what the models leave."""
+    if memory is None:
+        return asked
+    return min(asked, max(0, int((memory - models) * CACHE_SHARE)))
 
 
 def parse_limit(text: str) -> int | None:

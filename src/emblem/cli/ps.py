@@ -15,7 +15,7 @@ from emblem.cli.options import (
 from emblem.errors import ConfigError, DeploymentFailed
 
 if TYPE_CHECKING:
-    from emblem.api.running import RunningItem, RunningList
+    from emblem.api.running import CacheItem, RunningItem, RunningList
     from emblem.config import Settings
 
 TIMEOUT_S = 10.0
@@ -128,6 +128,8 @@ def _show(found: "RunningList") -> None:
         if one.problem:
             typer.echo(f"{one.name}: {one.problem}", err=True)
     typer.echo(_memory(found), err=True)
+    if found.cache:
+        typer.echo(_remembered(found.cache), err=True)
 
 
 def _memory(found: "RunningList") -> str:
@@ -142,6 +144,14 @@ def _memory(found: "RunningList") -> str:
     if found.base_bytes is not None:
         said += f", {size(found.base_bytes)} of it without any model"
     return f"{said}."
+
+
+def _remembered(cache: "CacheItem") -> str:
+    from emblem.cli.output import size
+
+    asked = cache.hits + cache.misses
+    said = f"Remembered: {cache.entries} vectors in {size(cache.bytes)} of {size(cache.max_bytes)}"
+    return f"{said}; {cache.hits} of {asked} texts were known." if asked else f"{said}."
 
 
 def _row(one: "RunningItem") -> tuple[str, ...]:

@@ -94,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(ge=0, description="memory for loaded models; 0 takes the machine's share"),
     ] = 0
     max_queue_bytes: Annotated[Positive, _help("bytes of queued work before refusing")] = 1 << 30
+    cache_bytes: Annotated[
+        int, Meta(ge=0, description="memory for vectors of texts that may come again; 0 keeps none")
+    ] = 256 << 20
 
     max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048
     max_input_tokens: Annotated[Positive, _help("tokens in one input")] = 8192

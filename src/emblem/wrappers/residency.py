@@ -58,7 +58,8 @@ class Residency:
 
     ``measure`` gives the bytes that the process takes, None where the system does not say, and
     ``give_back``, called in a thread of its own before it is asked, frees what closed models left.
-    ``patience_s`` is how long a load waits for busy models to fall idle.
+    ``patience_s`` is how long a load waits for busy models to fall idle. ``elsewhere`` gives bytes of
+    the process that are bounded by others, and count here for nothing.
     """
 
     def __init__(
@@ -67,11 +68,14 @@ class Residency:
         measure: Callable[[], int | None] = lambda: None,
         give_back: Callable[[], None] = lambda: None,
         patience_s: float = PATIENCE_S,
+        *,
+        elsewhere: Callable[[], int] = lambda: 0,
     ) -> None:
         self.max_bytes = max_bytes
         self._measure = measure
         self._give_back = give_back
         self._patience_s = patience_s
+        self._elsewhere = elsewhere
         self._residents: list[Resident] = []
         self._base: int | None = None  # what the process takes without any model
         self._coming: Resident | None = None  # what is being loaded
@@ -94,7 +98,7 @@ class Residency:
             models=tuple(one.report() for one in self._residents),
             max_model_bytes=self.max_bytes,
             loaded_bytes=loaded,
-            beyond_bytes=excess(resident, self._base, loaded),
+            beyond_bytes=excess(resident, self._base, loaded + self._elsewhere()),
             resident_bytes=resident,
             base_bytes=self._base,
         )
@@ -134,7 +138,7 @@ class Residency:
         resident = self._measure()
         if self._base is None:
             self._base = resident  # nothing was loaded yet
-        return excess(resident, self._base, self._held())
+        return excess(resident, self._base, self._held() + self._elsewhere())
 
     async def _leaving(self, resident: Resident, beyond: int) -> list[Resident]:
         """Wait until idle models can make room and give those that have to leave."""
