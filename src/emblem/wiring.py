@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy.typing as npt
 from starlette.types import ASGIApp
 
 from emblem import registry
@@ -18,21 +19,24 @@ from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.config import Settings
 from emblem.core.cl100k import Cl100k
+from emblem.core.head import Layer
+from emblem.core.quantise import proven
 from emblem.core.tokenize import TextTokenizer
 from emblem.engine import Engine, QueueLimits
+from emblem.engine.alone import embed_alone
 from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.secret import digest
 from emblem.ledger.sqlite import SqliteLedger
-from emblem.model import Graph, Model, Modules
-from emblem.models import dense, layout, static_table, tokenizer
+from emblem.model import Graph, Model, Modules, Quantised
+from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.ports import Backend, Embedder, Ledger
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
-from emblem.types import EmbedRequest, Kind, Lane, Occupancy
+from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.coalesced import Coalesced
@@ -67,7 +71,34 @@ def open_engine(model: Model, settings: Settings, limits: QueueLimits | None = N
     reader = _tokenizer(model)
     layers = tuple(dense.load(layer) for layer in model.dense)
     backend = _backend(model, reader, settings)
+    if model.quantised is not None:
+        _prove(model, model.quantised, reader, backend, layers)
     return Checked(Engine(model, reader, backend, limits, layers=layers))
+
+
+def embed_with(
+    model: Model,
+    weights: Mapping[str, npt.NDArray[Any]],
+    texts: Sequence[str],
+    settings: Settings,
+) -> Vectors:
+    """Embed texts one by one with other tensors than a model's own, without a prompt.
+
+    For an encoder that is built here. Gives (n, width) float32. Raises ModelError.
+    """
+    reader = _tokenizer(model)
+    layers = tuple(dense.load(layer) for layer in model.dense)
+    made = model.quantised
+    backend: Backend = registry.backend("openvino")(
+        model.encoder,
+        weights,
+        threads=settings.threads or available_cpus(),
+        group=made.group if made else 0,
+    )
+    try:
+        return embed_alone(model, reader, backend, layers, texts)
+    finally:
+        backend.close()
 
 
 def _limits(settings: Settings, max_bytes: int) -> QueueLimits:
@@ -128,13 +159,37 @@ def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Back
             network, threads=threads, streams=streams
         )
         return graph
+    made = model.quantised
     try:
         encoder: Backend = registry.backend("openvino")(
-            network, Weights(model.weights), threads=threads, streams=streams
+            network,
+            Weights(model.weights, eight_bits=made is not None),
+            threads=threads,
+            streams=streams,
+            group=made.group if made else 0,
         )
     except ModelError as error:
         raise ModelError(f"{model.weights[0].parent}: {error}") from None
     return encoder
+
+
+def _prove(
+    model: Model,
+    made: Quantised,
+    reader: TextTokenizer,
+    backend: Backend,
+    layers: tuple[Layer, ...],
+) -> None:
+    """Raise ModelError where this CPU gives other vectors than those that came with a model."""
+    texts, stored = quantised.canaries(made, model.width)
+    now = embed_alone(model, reader, backend, layers, texts)
+    if not proven(made.loss, stored, now):
+        backend.close()
+        raise ModelError(
+            f"{made.file}: canaries: the vectors of {len(texts)} texts are not those that the model "
+            "was quantised with, so its numbers or this machine's arithmetic are wrong; quantise "
+            "it again, or serve the model that it was made from"
+        )
 
 
 class _Opening:
