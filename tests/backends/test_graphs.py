@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emblem.backends.graphs import inputs
 from emblem.backends.graphs.layers import angles
@@ -78,22 +80,58 @@ def test_a_sequence_has_the_same_states_alone_and_in_a_row(family: str) -> None:
         np.testing.assert_allclose(together[start:end], run(row(ids)), atol=1e-5)
 
 
+def seen_by(bins: inputs.Bins, mask: np.ndarray) -> np.ndarray:
+    """Which token of the row each token of the row sees: (T, T) bool."""
+    count, length = bins.slots.shape
+    whole = np.broadcast_to(mask == 0, (count, 1, length, length))[:, 0]
+    seen = np.zeros((count, length, count, length), bool)
+    for place in range(count):
+        seen[place, :, place] = whole[place]
+    return seen.reshape(count * length, -1)[bins.back][:, bins.back]
+
+
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=12))
+def test_every_token_has_a_slot_in_a_bin_and_sees_its_own_sequence_there(
+    lengths: list[int],
+) -> None:
+    tokens = sum(lengths)
+    bins = inputs.bins(np.array(lengths, np.int32))
+    count, length = bins.slots.shape
+    assert length % 16 == 0
+    assert count * length**2 <= (-(-tokens // 16) * 16) ** 2
+    np.testing.assert_array_equal(bins.slots.reshape(-1)[bins.back], np.arange(tokens))
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    np.testing.assert_array_equal(seen_by(bins, inputs.mask(bins)), owners[:, None] == owners)
+    # An empty slot repeats a token of its own bin, so that nothing of another bin reaches it.
+    where = np.zeros(tokens, np.int64)
+    where[bins.slots.reshape(-1)[bins.back]] = bins.back // length
+    assert (where[bins.slots] == np.arange(count)[:, None]).all()
+    np.testing.assert_array_equal(
+        bins.thirds().reshape(3, -1)[:, bins.back], 3 * np.arange(tokens) + [[0], [1], [2]]
+    )
+
+
+def test_short_sequences_share_no_bin_with_a_long_one_unless_that_is_less_work() -> None:
+    assert inputs.bins(np.array([16] * 8, np.int32)).slots.shape == (8, 16)
+    assert inputs.bins(np.array([128, 40, 60, 20], np.int32)).slots.shape == (2, 128)
+    assert inputs.bins(np.array([100, 7, 7, 7, 7], np.int32)).slots.shape == (1, 128)
+
+
 @pytest.mark.parametrize("lengths", [[1], [3], [4], [5], [9], [1, 2], [4, 4], [5, 1, 30, 2]])
 @pytest.mark.parametrize("reach", [0, 1, 3, 8])
 def test_a_token_of_a_local_layer_sees_its_own_sequence_as_far_as_it_reaches(
     lengths: list[int], reach: int
 ) -> None:
-    given = row(*(some(length) for length in lengths))
+    together = row(*(some(length) for length in lengths))
     owners = np.repeat(np.arange(len(lengths)), lengths)
     places = np.concatenate([np.arange(length) for length in lengths])
     near = np.abs(places[:, None] - places) <= reach
-    expected = near & (owners[:, None] == owners)
-    mask = inputs.near_mask(given, reach)
-    assert mask.dtype == np.float32
-    assert np.isfinite(mask).all()
+    bins = inputs.bins(together.lengths)
+    mask = inputs.near_mask(bins, reach)
     assert set(np.unique(mask)) <= {np.float32(0), np.finfo(np.float32).min}
-    np.testing.assert_array_equal(np.broadcast_to(mask == 0, expected.shape), expected)
-    np.testing.assert_array_equal(inputs.places(given), places)
+    expected = near & (owners[:, None] == owners)
+    np.testing.assert_array_equal(seen_by(bins, mask), expected)
+    np.testing.assert_array_equal(inputs.places(together), places)
 
 
 def test_a_token_beyond_the_reach_changes_nothing_where_every_layer_is_local() -> None:

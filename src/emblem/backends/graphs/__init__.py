@@ -73,24 +73,34 @@ class _Family:
     square_floats: float = 1
 
 
-def _plain(_: Bert | NomicBert, row: Row) -> Inputs:
-    return [inputs.ids(row), inputs.places(row), inputs.mask(row)]
+def _absolute(_: Bert, row: Row) -> Inputs:
+    return [inputs.ids(row), inputs.places(row), *_attended(inputs.bins(row.lengths))]
 
 
 def _behind_padding(encoder: Bert, row: Row) -> Inputs:
     places = inputs.places_behind_padding(row, encoder.position_offset - 1)
-    return [inputs.ids(row), places, inputs.mask(row)]
+    return [inputs.ids(row), places, *_attended(inputs.bins(row.lengths))]
+
+
+def _turned(_: NomicBert, row: Row) -> Inputs:
+    bins = inputs.bins(row.lengths)
+    return [inputs.ids(row), bins.of(inputs.places(row)), *_attended(bins)]
 
 
 def _near_and_far(encoder: ModernBert, row: Row) -> Inputs:
-    near = inputs.near_mask(row, encoder.reach)
-    return [inputs.ids(row), inputs.places(row), inputs.mask(row), near]
+    bins = inputs.bins(row.lengths)
+    near = inputs.near_mask(bins, encoder.reach)
+    return [inputs.ids(row), bins.of(inputs.places(row)), *_attended(bins), near]
+
+
+def _attended(bins: inputs.Bins) -> Inputs:
+    return [bins.thirds(), bins.back, inputs.mask(bins)]
 
 
 _WORDS, _TOKENS = "embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight"
 _FAMILIES: Mapping[str, _Family] = {
-    "bert": _Family(_WORDS, bert.build, _plain),
+    "bert": _Family(_WORDS, bert.build, _absolute),
     "roberta": _Family(_WORDS, bert.build, _behind_padding),
     "modernbert": _Family(_TOKENS, modernbert.build, _near_and_far, 4, 2.5),
-    "nomic_bert": _Family(_WORDS, nomic.build, _plain, 4),
+    "nomic_bert": _Family(_WORDS, nomic.build, _turned, 4),
 }

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from emblem.backends.graphs.layers import Layers, activation, mask, numbers
+from emblem.backends.graphs.layers import Bins, Layers, activation, numbers
 from emblem.backends.graphs.tensors import Tensors
 from emblem.backends.runtime import Node, op, openvino
 from emblem.model import Bert
 
 
 def build(encoder: Bert, tensors: Tensors) -> openvino.Model:
-    """Build the encoder, whose inputs are ids, positions and the mask.
+    """Build the encoder, whose inputs are ids, positions and the bins of attention.
 
     Raises ModelError for an activation that we don't know, and for weights where a tensor is
     missing, has another shape, or is one too many below the layers.
@@ -19,17 +19,17 @@ def build(encoder: Bert, tensors: Tensors) -> openvino.Model:
         tensors, hidden=encoder.hidden, heads=encoder.heads, epsilon=encoder.layer_norm_eps
     )
     ids, positions = numbers("ids"), numbers("positions")
-    given, seen = mask("mask")
+    bins = Bins.given()
     x = _embeddings(layers, encoder, ids, positions)
     for number in range(encoder.layers):
         name = f"encoder.layer.{number}"
-        x = _attention(layers, x, seen, f"{name}.attention")
+        x = _attention(layers, x, bins, f"{name}.attention")
         x = _feed_forward(layers, x, name, encoder.intermediate, bend)
     layers.refuse_left(
         "encoder.layer.",
         f"an encoder of {encoder.layers} layers (num_hidden_layers in config.json)",
     )
-    return openvino.Model([x], [ids, positions, given], encoder.family)
+    return openvino.Model([x], [ids, positions, *bins.parameters], encoder.family)
 
 
 def _embeddings(layers: Layers, encoder: Bert, ids: Node, positions: Node) -> Node:
@@ -40,14 +40,12 @@ def _embeddings(layers: Layers, encoder: Bert, ids: Node, positions: Node) -> No
     return layers.layer_norm(op.add(op.add(words, places), kind), "embeddings.LayerNorm")
 
 
-def _attention(layers: Layers, x: Node, seen: Node, name: str) -> Node:
+def _attention(layers: Layers, x: Node, bins: Bins, name: str) -> Node:
     """Let the tokens of a sequence see one another: (T, hidden)."""
     hidden = layers.hidden
-    q, k, v = (
-        layers.heads(layers.linear(x, f"{name}.self.{part}", hidden, hidden))
-        for part in ("query", "key", "value")
-    )
-    out = layers.linear(layers.attention(q, k, v, seen), f"{name}.output.dense", hidden, hidden)
+    names = [f"{name}.self.{part}" for part in ("query", "key", "value")]
+    seen = layers.attention(layers.linears(x, names, hidden, hidden), bins)
+    out = layers.linear(seen, f"{name}.output.dense", hidden, hidden)
     return layers.layer_norm(op.add(out, x), f"{name}.output.LayerNorm")
 
 

@@ -1,12 +1,83 @@
 """What the graphs take beside the ids, made from a row whose sequences lie end to end."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from emblem.types import Row, Vectors
 
 _HIDDEN_FROM = np.float32(np.finfo(np.float32).min)  # finite, so that no softmax meets inf - inf
-_ALL_SEEN = np.zeros((1, 1), np.float32)
+
+# A vector unit takes 16 float32 or fewer at a time. What is left over at the end of a softmax's row
+# is summed in another order, so no bin has such a rest: each sum then has one order, wherever in a
+# bin a sequence lies and however long the bin is.
+_UNIT = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bins:
+    """Where the tokens of a row go for attention: bins of the same length L, a multiple of 16.
+
+    Tokens see only what is in their bin. A sequence lies in one of them, alone or behind others.
+    """
+
+    slots: npt.NDArray[np.int32]  # (bins, L), a token of the row; where there is none, the first
+    owners: npt.NDArray[np.int32]  # (bins, L), the sequence that it belongs to, or -1
+    back: npt.NDArray[np.int32]  # (T,), the slot of each token
+    shared: bool  # whether any bin has several sequences
+
+    def thirds(self) -> npt.NDArray[np.int32]:
+        """Say where the three parts of each slot's token are, three for each token: (3, bins, L)."""
+        parts = np.arange(3, dtype=np.int32)[:, None, None]
+        return self.slots * np.int32(3) + parts
+
+    def of(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Lay out what there is of each token, (T,): (bins, L)."""
+        return numbers[self.slots]
+
+
+def bins(lengths: npt.NDArray[np.int32]) -> Bins:
+    """Lay the sequences of a row, (n,) tokens each, into bins.
+
+    The bins are as long as the longest sequence, and each sequence lies in the first that has room,
+    unless one bin for all of them has fewer pairs of slots.
+    """
+    sizes = lengths.tolist()
+    length = _round_up(max(sizes))
+    starts, count = _first_fit(sizes, length)
+    whole = _round_up(sum(sizes))
+    ends = np.cumsum(lengths, dtype=np.int32)
+    firsts = ends - lengths
+    if whole**2 <= count * length**2:
+        starts, count, length = firsts.tolist(), 1, whole
+    tokens = np.arange(ends[-1], dtype=np.int32)
+    begun = np.array(starts, np.int32)
+    back = tokens + np.repeat(begun - firsts, lengths)
+    slots = np.repeat(firsts[begun % length == 0], length)
+    slots[back] = tokens
+    owners = np.full(count * length, -1, np.int32)
+    owners[back] = np.repeat(np.arange(len(sizes), dtype=np.int32), lengths)
+    shape = (count, length)
+    return Bins(slots.reshape(shape), owners.reshape(shape), back, count < len(sizes))
+
+
+def _first_fit(sizes: Sequence[int], length: int) -> tuple[list[int], int]:
+    """Give each size the first bin of that length with room: where each begins, and how many."""
+    used: list[int] = []
+    starts = []
+    for size in sizes:
+        place = next((i for i, taken in enumerate(used) if taken + size <= length), len(used))
+        if place == len(used):
+            used.append(0)
+        starts.append(place * length + used[place])
+        used[place] += size
+    return starts, len(used)
+
+
+def _round_up(tokens: int) -> int:
+    return -(-tokens // _UNIT) * _UNIT
 
 
 def ids(row: Row) -> npt.NDArray[np.int32]:
@@ -33,24 +104,25 @@ def places_behind_padding(row: Row, padding: int) -> npt.NDArray[np.int32]:
     return np.where(row.ids == padding, padding, found).astype(np.int32)
 
 
-def mask(row: Row) -> Vectors:
-    """Say what each token may not see: (T, T) float32, or (1, 1) where there is one sequence."""
-    if len(row.lengths) == 1:
-        return _ALL_SEEN
-    owners = np.repeat(np.arange(len(row.lengths)), row.lengths)
-    return _hide(owners[:, None] == owners)
+def mask(bins: Bins) -> Vectors:
+    """Say what each slot may not see: (bins, 1, L, L) float32, or (bins, 1, 1, L).
+
+    The latter is for bins that hold one sequence each, all of which is seen.
+    """
+    if bins.shared:
+        return _hide(bins.owners[:, None, :, None] == bins.owners[:, None, None, :])
+    return _hide(bins.owners[:, None, None, :] >= 0)
 
 
-def near_mask(row: Row, reach: int) -> Vectors:
+def near_mask(bins: Bins, reach: int) -> Vectors:
     """Say the same where a token sees no further than ``reach`` places in its own sequence."""
-    if len(row.lengths) == 1 and len(row.ids) <= reach + 1:
-        return _ALL_SEEN
-    order = np.arange(len(row.ids), dtype=np.int32)
-    starts = (np.cumsum(row.lengths) - row.lengths).astype(np.int32)
-    first = np.maximum(order - np.int32(reach), np.repeat(starts, row.lengths))
-    last = np.minimum(order + np.int32(reach), np.repeat(starts + row.lengths - 1, row.lengths))
-    seen = first[:, None] <= order
-    seen &= order <= last[:, None]
+    length = bins.owners.shape[1]
+    if not bins.shared and length <= reach + 1:
+        return mask(bins)
+    order = np.arange(length, dtype=np.int32)
+    seen = bins.owners[:, None, :, None] == bins.owners[:, None, None, :]
+    seen &= order[:, None] <= order + np.int32(reach)
+    seen &= order <= (order + np.int32(reach))[:, None]
     return _hide(seen)
 
 

@@ -1,6 +1,8 @@
 """The layers that every family of encoders is made of, over named tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,34 @@ _ACTIVATIONS: dict[str, Callable[[Node], Node]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Where the tokens of a row go for attention, as ``inputs.Bins`` has it.
+
+    ``mask`` is (bins, 1, 1 or L, L). For each slot of a bin ``slots`` has three rows of numbers to
+    take, (3, bins, L): where each token has three of them, its query, its key and its value.
+    ``back`` is the slot of each token, (T,).
+    """
+
+    slots: Node
+    back: Node
+    mask: Node
+
+    @classmethod
+    def given(cls) -> "Bins":
+        """Make the inputs of a graph, in the order of ``parameters``."""
+        slots, back = (
+            op.parameter(openvino.PartialShape(shape), openvino.Type.i32, name=name)
+            for name, shape in (("slots", [3, -1, -1]), ("back", [-1]))
+        )
+        return cls(slots, back, mask("mask"))
+
+    @property
+    def parameters(self) -> list[Node]:
+        """What the graph takes."""
+        return [self.slots, self.back, self.mask]
+
+
 class Layers:
     """What the graph of one encoder is put together from. States are (T, hidden) between layers.
 
@@ -30,9 +60,10 @@ class Layers:
         self.tensors = tensors
         self.hidden = hidden
         self._epsilon = epsilon
-        self._split = op.constant(np.array([1, -1, heads, hidden // heads], np.int64))
+        self._by_head = op.constant(np.array([0, 0, 0, heads, hidden // heads], np.int64))
         self._joined = op.constant(np.array([-1, hidden], np.int64))
         self._swap = axes(0, 2, 1, 3)
+        self._scale = op.constant(np.float32((hidden // heads) ** -0.5))
 
     def constant(self, name: str, *shape: int | None) -> Node:
         """Give a tensor as a constant over the memory that already holds it."""
@@ -52,19 +83,33 @@ class Layers:
 
         The weight may have eight bits, beside a scale for each output: ``weight_scale``, (out, 1).
         """
-        self.tensors.note_linear(name)
-        if self.tensors.has(f"{name}.weight_scale"):
-            weight = self._eight_bits(name, wide_out, wide_in)
-        else:
-            weight = self.constant(f"{name}.weight", wide_out, wide_in)
-        product = op.matmul(x, weight, False, True)
-        return op.add(product, self.constant(f"{name}.bias", wide_out)) if bias else product
+        return self.linears(x, (name,), wide_in, wide_out, bias=bias)
 
-    def _eight_bits(self, name: str, wide_out: int, wide_in: int) -> Node:
-        whole = self.tensors.take_eight_bits(f"{name}.weight", (wide_out, wide_in))
+    def linears(
+        self, x: Node, names: Sequence[str], wide_in: int, wide_out: int, *, bias: bool = True
+    ) -> Node:
+        """Do the same with several layers in one product: what they give lies side by side."""
+        if len({self.tensors.has(f"{name}.weight_scale") for name in names}) > 1:
+            parts = [self.linear(x, name, wide_in, wide_out, bias=bias) for name in names]
+            return op.concat(parts, -1)
+        for name in names:
+            self.tensors.note_linear(name)
+        product = op.matmul(x, self._weight(names, wide_out, wide_in), False, True)
+        return op.add(product, self._stacked(names, "bias", wide_out)) if bias else product
+
+    def _weight(self, names: Sequence[str], wide_out: int, wide_in: int) -> Node:
+        if not self.tensors.has(f"{names[0]}.weight_scale"):
+            return self._stacked(names, "weight", wide_out, wide_in)
+        parts = [
+            self.tensors.take_eight_bits(f"{name}.weight", (wide_out, wide_in)) for name in names
+        ]
         # This very form is what the CPU plugin multiplies in eight bits; shared, it is not copied.
-        wide = op.convert(op.constant(whole, shared_memory=True), "f32")
-        return op.multiply(wide, self.constant(f"{name}.weight_scale", wide_out, 1))
+        wide = op.convert(op.constant(_stack(parts), shared_memory=True), "f32")
+        return op.multiply(wide, self._stacked(names, "weight_scale", wide_out, 1))
+
+    def _stacked(self, names: Sequence[str], ending: str, *shape: int) -> Node:
+        parts = [self.tensors.take(f"{name}.{ending}", shape) for name in names]
+        return op.constant(_stack(parts), shared_memory=True)
 
     def layer_norm(self, x: Node, name: str, *, bias: bool = True) -> Node:
         """Give every token mean 0 and variance 1, then its learned scale and, perhaps, shift."""
@@ -72,14 +117,24 @@ class Layers:
         scaled = op.multiply(flat, self.constant(f"{name}.weight", self.hidden))
         return op.add(scaled, self.constant(f"{name}.bias", self.hidden)) if bias else scaled
 
-    def heads(self, x: Node) -> Node:
-        """Split states over the heads: (1, heads, T, width of a head)."""
-        return op.transpose(op.reshape(x, self._split, False), self._swap)
+    def attention(
+        self, joint: Node, bins: Bins, turn: Callable[[Node], Node] = lambda x: x
+    ) -> Node:
+        """Let tokens see one another, as far as the mask lets them: (T, hidden).
 
-    def attention(self, q: Node, k: Node, v: Node, mask: Node) -> Node:
-        """Let tokens see one another, as far as the mask lets them: (T, hidden)."""
-        seen = op.transpose(op.scaled_dot_product_attention(q, k, v, mask), self._swap)
-        return op.reshape(seen, self._joined, False)
+        ``joint`` is (T, 3 * hidden), each token's query, key and value; ``turn`` rotates the former
+        two, (bins, heads, L, width of a head). A bin's length is a multiple of every vector unit's
+        and what is masked adds exactly nothing, so that a sequence's states do not depend on what
+        else there is, to the last bit.
+        """
+        zero = op.constant(np.int64(0))
+        laid = op.gather(op.reshape(joint, self._joined, False), bins.slots, zero)
+        parts = op.split(op.reshape(laid, self._by_head, True), zero, 3).outputs()
+        q, k, v = (op.transpose(op.squeeze(part, zero), self._swap) for part in parts)
+        likeness = op.multiply(op.matmul(turn(q), turn(k), False, True), self._scale)
+        shares = op.softmax(op.add(likeness, bins.mask), -1)
+        seen = op.transpose(op.matmul(shares, v, False, False), self._swap)
+        return op.gather(op.reshape(seen, self._joined, False), bins.back, zero)
 
     def refuse_left(self, below: str, why: str) -> None:
         """Raise ModelError for a tensor below that name which nothing was made from.
@@ -98,9 +153,8 @@ def activation(name: str) -> Callable[[Node], Node]:
     return _ACTIVATIONS[name]
 
 
-def thirds(x: Node) -> list[Node]:
-    """Split (T, 3n) into three of (T, n): query, key and value, computed at once."""
-    return list(op.split(x, op.constant(np.int64(-1)), 3).outputs())
+def _stack(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def halves(x: Node) -> list[Node]:
@@ -119,16 +173,21 @@ def numbers(name: str) -> Node:
     return op.parameter(openvino.PartialShape([-1]), openvino.Type.i32, name=name)
 
 
-def mask(name: str) -> tuple[Node, Node]:
-    """Make an input of (T, T) or (1, 1), and give it with what all heads share of it."""
-    given = op.parameter(openvino.PartialShape([-1, -1]), openvino.Type.f32, name=name)
-    return given, op.unsqueeze(given, axes(0, 1))
+def mask(name: str) -> Node:
+    """Make an input of (bins, 1, 1 or L, L), which all heads share."""
+    return op.parameter(openvino.PartialShape([-1, 1, -1, -1]), openvino.Type.f32, name=name)
+
+
+def places_in_bins(name: str) -> Node:
+    """Make an input of (bins, L) whole numbers."""
+    return op.parameter(openvino.PartialShape([-1, -1]), openvino.Type.i32, name=name)
 
 
 class Rotation:
     """Turns pairs of numbers by an angle that grows with a token's place in its text.
 
-    The pairs are a head's first half and its second; ``theta`` is the base of the angles' series.
+    The pairs are a head's first half and its second; ``theta`` is the base of the angles' series;
+    ``places`` is (bins, L).
     """
 
     def __init__(self, theta: float, width: int, positions: int, places: Node) -> None:
@@ -138,7 +197,7 @@ class Rotation:
         self._cosines, self._sines = cosines, sines
 
     def turn(self, x: Node) -> Node:
-        """Turn (1, heads, T, width)."""
+        """Turn (bins, heads, L, width)."""
         first, second = halves(x)
         return op.concat(
             [
@@ -151,7 +210,7 @@ class Rotation:
     @staticmethod
     def _by_place(table: Array, places: Node) -> Node:
         return op.unsqueeze(
-            op.gather(op.constant(table), places, op.constant(np.int32(0))), axes(0, 1)
+            op.gather(op.constant(table), places, op.constant(np.int32(0))), axes(1)
         )
 
 

@@ -1,15 +1,16 @@
 """The graph of ModernBERT: normalised before each step, rotary positions, near and far layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emblem.backends.graphs.layers import (
+    Bins,
     Layers,
     Rotation,
     activation,
     halves,
     mask,
     numbers,
-    thirds,
+    places_in_bins,
 )
 from emblem.backends.graphs.tensors import Tensors
 from emblem.backends.runtime import Node, op, openvino
@@ -21,11 +22,11 @@ class _Kind:
     """What local layers and global layers differ in."""
 
     rotation: Rotation
-    mask: Node
+    bins: Bins
 
 
 def build(encoder: ModernBert, tensors: Tensors) -> openvino.Model:
-    """Build the encoder, whose inputs are ids, positions, the mask and the local layers' mask.
+    """Build the encoder, whose inputs are ids, positions, the bins of attention and the local mask.
 
     Raises ModelError for an activation that we don't know, and for weights where a tensor is
     missing, has another shape, or is one too many.
@@ -33,11 +34,14 @@ def build(encoder: ModernBert, tensors: Tensors) -> openvino.Model:
     layers = Layers(
         tensors, hidden=encoder.hidden, heads=encoder.heads, epsilon=encoder.layer_norm_eps
     )
-    ids, positions = numbers("ids"), numbers("positions")
-    (far_given, far), (near_given, near) = mask("mask"), mask("near")
+    ids, positions = numbers("ids"), places_in_bins("positions")
+    far, near = Bins.given(), mask("near")
     kinds = [
-        _Kind(Rotation(theta, encoder.hidden // encoder.heads, encoder.positions, positions), seen)
-        for theta, seen in ((encoder.global_theta, far), (encoder.local_theta, near))
+        _Kind(Rotation(theta, encoder.hidden // encoder.heads, encoder.positions, positions), bins)
+        for theta, bins in (
+            (encoder.global_theta, far),
+            (encoder.local_theta, replace(far, mask=near)),
+        )
     ]
     x = layers.rows("embeddings.tok_embeddings.weight", None, ids)
     x = layers.layer_norm(x, "embeddings.norm", bias=encoder.norm_bias)
@@ -46,7 +50,7 @@ def build(encoder: ModernBert, tensors: Tensors) -> openvino.Model:
     x = layers.layer_norm(x, "final_norm", bias=encoder.norm_bias)
     for below in ("embeddings.", "layers.", "final_norm."):
         layers.refuse_left(below, f"a ModernBERT of {encoder.layers} layers as config.json has it")
-    return openvino.Model([x], [ids, positions, far_given, near_given], encoder.family)
+    return openvino.Model([x], [ids, positions, *far.parameters, near], encoder.family)
 
 
 def _layer(layers: Layers, encoder: ModernBert, x: Node, number: int, kind: _Kind) -> Node:
@@ -62,11 +66,8 @@ def _layer(layers: Layers, encoder: ModernBert, x: Node, number: int, kind: _Kin
 def _attention(layers: Layers, encoder: ModernBert, x: Node, name: str, kind: _Kind) -> Node:
     """Let the tokens of a sequence see one another: (T, hidden)."""
     hidden, bias = encoder.hidden, encoder.attention_bias
-    q, k, v = map(
-        layers.heads, thirds(layers.linear(x, f"{name}.Wqkv", hidden, 3 * hidden, bias=bias))
-    )
-    turn = kind.rotation.turn
-    seen = layers.attention(turn(q), turn(k), v, kind.mask)
+    joint = layers.linear(x, f"{name}.Wqkv", hidden, 3 * hidden, bias=bias)
+    seen = layers.attention(joint, kind.bins, kind.rotation.turn)
     return layers.linear(seen, f"{name}.Wo", hidden, hidden, bias=bias)
 
 

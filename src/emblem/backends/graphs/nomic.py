@@ -5,7 +5,14 @@ Its repositories and transformers 5 name the tensors differently; both are read.
 
 from dataclasses import dataclass
 
-from emblem.backends.graphs.layers import Layers, Rotation, activation, mask, numbers, thirds
+from emblem.backends.graphs.layers import (
+    Bins,
+    Layers,
+    Rotation,
+    activation,
+    numbers,
+    places_in_bins,
+)
 from emblem.backends.graphs.tensors import Tensors
 from emblem.backends.runtime import Node, op, openvino
 from emblem.model import NomicBert
@@ -51,7 +58,7 @@ _TRANSFORMERS = _Names(
 
 
 def build(encoder: NomicBert, tensors: Tensors) -> openvino.Model:
-    """Build the encoder, whose inputs are ids, positions and the mask.
+    """Build the encoder, whose inputs are ids, positions and the bins of attention.
 
     Raises ModelError for weights where a tensor is missing, has another shape, or is one too many.
     """
@@ -59,8 +66,8 @@ def build(encoder: NomicBert, tensors: Tensors) -> openvino.Model:
     layers = Layers(
         tensors, hidden=encoder.hidden, heads=encoder.heads, epsilon=encoder.layer_norm_eps
     )
-    ids, positions = numbers("ids"), numbers("positions")
-    given, seen = mask("mask")
+    ids, positions = numbers("ids"), places_in_bins("positions")
+    bins = Bins.given()
     rotation = Rotation(
         encoder.theta, encoder.hidden // encoder.heads, encoder.positions, positions
     )
@@ -69,27 +76,23 @@ def build(encoder: NomicBert, tensors: Tensors) -> openvino.Model:
     x = layers.layer_norm(op.add(words, kind), names.norm)
     for number in range(encoder.layers):
         name = f"{names.layers}.{number}"
-        q, k, v = _queries(layers, names, x, name)
-        out = layers.attention(rotation.turn(q), rotation.turn(k), v, seen)
+        out = layers.attention(_queries(layers, names, x, name), bins, rotation.turn)
         out = _plain(layers, out, f"{name}.{names.attention}", encoder.hidden, encoder.hidden)
         x = layers.layer_norm(op.add(out, x), f"{name}.{names.attention_norm}")
         out = _feed_forward(layers, encoder, names, x, name)
         x = layers.layer_norm(op.add(out, x), f"{name}.{names.mlp_norm}")
     for below in ("embeddings.", f"{names.layers}.", f"{names.norm}."):
         layers.refuse_left(below, f"a NomicBERT of {encoder.layers} layers without biases")
-    return openvino.Model([x], [ids, positions, given], encoder.family)
+    return openvino.Model([x], [ids, positions, *bins.parameters], encoder.family)
 
 
-def _queries(layers: Layers, names: _Names, x: Node, name: str) -> list[Node]:
-    """Give query, key and value, split over the heads."""
+def _queries(layers: Layers, names: _Names, x: Node, name: str) -> Node:
+    """Give each token's query, key and value side by side: (T, 3 * hidden)."""
     hidden = layers.hidden
     if names.joint:
-        parts = thirds(_plain(layers, x, f"{name}.{names.joint}", hidden, 3 * hidden))
-    else:
-        parts = [
-            _plain(layers, x, f"{name}.self_attn.{part}_proj", hidden, hidden) for part in "qkv"
-        ]
-    return [layers.heads(part) for part in parts]
+        return _plain(layers, x, f"{name}.{names.joint}", hidden, 3 * hidden)
+    parts = [f"{name}.self_attn.{part}_proj" for part in "qkv"]
+    return layers.linears(x, parts, hidden, hidden, bias=False)
 
 
 def _feed_forward(layers: Layers, encoder: NomicBert, names: _Names, x: Node, name: str) -> Node:
