@@ -19,7 +19,7 @@ from emblem.models.catalog import Row
 from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
 from emblem.models.progress import Progress
-from emblem.models.reference import LATEST
+from emblem.models.reference import INT8, LATEST
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.ports import Ledger
 from emblem.roster import Configured, roster
@@ -288,6 +288,9 @@ def hint(plan: Plan, name: str) -> str:
             "It stands for the default model only while no models are configured; "
             f"[aliases.{base}] in emblem.toml names one. {listed}"
         )
+    source = base.removesuffix(f":{INT8}")
+    if source != base and (catalog.find(source) or source in plan.models or "/" in source):
+        return f"To make it here, run: emblem quantize {source}, and start the server again. {listed}"
     if base == catalog.CL100K.name:
         return f"It is the vocabulary that OpenAI's token ids are read with, and no model. {listed}"
     if (row := catalog.find(base.removesuffix(f":{LATEST}"))) is not None:

@@ -138,11 +138,12 @@ async def _checks(model: Model, embedder: Embedder) -> list[Check]:
     alone = [await _vectors(embedder, [text]) for text in texts]
     three = [canaries.SENTENCE, canaries.PARAPHRASE, canaries.UNRELATED]
     kind = Kind.DOCUMENT if model.prompts.document else None
+    rounded = model.quantised is not None
     checks = [
         canaries.finite(together, model.width),
         canaries.norm(together, model.space.normalised),
-        canaries.same("twice", together, again),
-        canaries.same("alone", together, _stacked(alone)),
+        canaries.same("twice", together, again, rounded=rounded),
+        canaries.same("alone", together, _stacked(alone), rounded=rounded),
         canaries.sense(await _vectors(embedder, three, kind)),
     ]
     kinds = [kind for kind in Kind if model.prompts.of(kind)]
@@ -177,7 +178,7 @@ async def _compared(model: Model, embedder: Embedder) -> Check:
     folder = _layout(model)
     if find_spec("sentence_transformers") is None:
         return canaries.Check(name, None, "is not installed here, so nothing was compared")
-    if folder is None:
+    if folder is None or model.quantised is not None:
         return canaries.Check(name, None, "does not read this layout, so nothing was compared")
     texts = [*canaries.SHORT, *canaries.overlong(model.tokenization.max_length)]
     try:

@@ -23,6 +23,22 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantisedFacts:
+    """How a model was quantised here, and at what loss to the model that it was made from.
+
+    Cosines and ranks are those of ``texts`` texts; ``kept`` are the layers that were not rounded.
+    """
+
+    source: str
+    group: int
+    kept: tuple[str, ...]
+    mean_cosine: float
+    worst_cosine: float
+    rank_correlation: float
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known of one model; None, "" or () where it is not.
 
@@ -45,6 +61,7 @@ class Facts:
     max_length: int | None = None
     any_length: bool = False
     overflow: str = ""
+    quantised: QuantisedFacts | None = None
     pooling: tuple[str, ...] = ()
     dense: tuple[str, ...] = ()
     normalised: bool | None = None
@@ -172,10 +189,11 @@ def _understood(facts: Facts, model: Model) -> Facts:
         facts,
         space=str(model.space),
         family=_family(model.encoder, facts.family),
-        engine=_engine(model.encoder),
+        engine=_engine(model.encoder) + (", with weights of eight bits" if model.quantised else ""),
         width=model.width,
         max_length=model.tokenization.max_length,
         any_length=model.tokenization.max_length is None,
+        quantised=_quantised(model),
         pooling=_pooling(model),
         dense=tuple(
             f"{one.inputs} to {one.outputs}{', with a bias' * one.bias}, {one.activation}"
@@ -188,6 +206,14 @@ def _understood(facts: Facts, model: Model) -> Facts:
         languages=model.languages,
         licence=model.licence,
     )
+
+
+def _quantised(model: Model) -> QuantisedFacts | None:
+    made = model.quantised
+    if made is None:
+        return None
+    mean, worst, rank = (round(one, 5) for one in (made.loss.mean, made.loss.worst, made.loss.rank))
+    return QuantisedFacts(made.source, made.group, made.kept, mean, worst, rank, made.loss.texts)
 
 
 def _pooling(model: Model) -> tuple[str, ...]:

@@ -123,6 +123,7 @@ def facts_of(reference: str, settings: Settings) -> Facts:
     """Give all that is known of a model. Raises ModelError where that is nothing."""
     from emblem.cli.facts import of_folder, of_row
     from emblem.models.identity import identify
+    from emblem.models.reference import INT8
     from emblem.serving import find, open_library
 
     folder = find(reference, settings)
@@ -131,6 +132,10 @@ def facts_of(reference: str, settings: Settings) -> Facts:
     if folder is not None:
         return of_folder(folder, reference, settings, open_library(settings).known(source))
     named = identify(source)
+    if named.row is None and named.variant == INT8:
+        raise ModelError(
+            f"{source} is not here; to make it here, run: emblem quantize {named.base}"
+        )
     if named.row is None:
         raise ModelError(
             f"{source} is not here, and the catalogue does not know it; emblem pull {source} "
@@ -175,6 +180,20 @@ def _print_list(found: list[Facts]) -> None:
     print_table(head, rows, right="numbers reads size")
 
 
+def _quantised(facts: Facts) -> str:
+    made = facts.quantised
+    if made is None:
+        return ""
+    kept = (
+        f"\n{len(made.kept)} layers are as they were: {', '.join(made.kept)}" if made.kept else ""
+    )
+    return (
+        f"from {made.source}\nto which the cosine is {made.mean_cosine:.5f} in the mean and "
+        f"{made.worst_cosine:.5f} at worst,\nthe rank correlation of similarities "
+        f"{made.rank_correlation:.5f} ({made.texts} texts){kept}"
+    )
+
+
 def _reads(facts: Facts) -> str:
     return "any" if facts.any_length else str(facts.max_length or "")
 
@@ -191,6 +210,7 @@ def _print_facts(facts: Facts, settings: Settings) -> None:
             ("space", facts.space),
             ("family", facts.family),
             ("engine", facts.engine),
+            ("quantised", _quantised(facts)),
             ("numbers", _numbers(facts)),
             ("reads at once", _length(facts)),
             ("longer texts", _overflow(facts)),
@@ -277,9 +297,13 @@ def _quoted(text: str) -> str:
 
 def _how_to_have(facts: Facts) -> str:
     from emblem.cli.output import size
+    from emblem.models.reference import INT8
+    from emblem.models.row import NATIVE
 
     if facts.installed:
         return ""
+    if facts.name.endswith(f":{INT8}") and facts.family in NATIVE:
+        return f"emblem quantize {facts.name.removesuffix(f':{INT8}')}"
     about = f" (about {size(facts.download_bytes)})" if facts.download_bytes else ""
     return f"emblem pull {facts.name}{about}"
 
