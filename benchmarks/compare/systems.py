@@ -1,0 +1,277 @@
+"""What is compared: how each server and library is started, spoken to, paused and stopped.
+
+While one is measured the others are stopped with SIGSTOP, so that an idle one burns nothing. Needs
+a POSIX system; what it resides in is read on Linux only.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".cache" / "test-home"
+BUILT = ROOT / ".cache" / "bench"  # what `make bench` exports for rivals
+MODEL = HOME / "models" / "all-MiniLM-L6-v2"
+START_S = 120.0
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "TQDM_DISABLE": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One thing to measure.
+
+    ``command`` has {port} where a server is given its port, and is without one for a library, which
+    answers on its standard output (``peer.py``). ``needs`` are files without which it cannot run.
+    ``vectors`` says what its answers are compared with: ``fp32``, ``int8``, ``static``, ``constant``.
+    ``options`` go into the body of each request.
+    """
+
+    name: str
+    title: str
+    python: Path
+    command: tuple[str, ...]
+    needs: tuple[Path, ...] = ()
+    path: str = ""
+    model: str = "all-MiniLM-L6-v2"
+    keyed: bool = False
+    own_home: bool = False
+    vectors: str = "fp32"
+    base64: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def served(self) -> bool:
+        """Tell whether it is spoken to over HTTP."""
+        return bool(self.path)
+
+    def missing(self) -> str | None:
+        """Say why it cannot be measured here; None where it can."""
+        for file in (self.python, *self.needs):
+            if not file.exists():
+                known = file.is_relative_to(ROOT)
+                return f"there is no {file.relative_to(ROOT) if known else file}"
+        return None
+
+
+def _environment(name: str) -> Path:
+    return ROOT / name / "bin" / "python"
+
+
+_OURS = Path(sys.executable)
+_TORCH = _environment(".venv-torch")
+_ONNX = _environment(".venv-bench-onnx")
+_INFINITY = _environment(".venv-bench-infinity")
+_LLAMA = _environment(".venv-bench-llama")
+_PEER = str(Path(__file__).with_name("peer.py"))
+_TRUNCATE = {"overflow": "truncate"}  # in the mix of lengths everybody cuts at 256 tokens
+
+
+def _emblem(name: str, title: str, model: str, vectors: str, *needs: Path) -> System:
+    return System(
+        name,
+        title,
+        _OURS,
+        ("-m", "emblem", "serve", model, "--port", "{port}"),
+        needs,
+        path="/v1/embeddings",
+        model=model,
+        keyed=True,
+        own_home=True,
+        vectors=vectors,
+        options={} if vectors == "static" else _TRUNCATE,
+    )
+
+
+def _infinity(name: str, title: str, engine: str, folder: Path) -> System:
+    arguments = ("--engine", engine, "--device", "cpu", "--dtype", "float32", "--port", "{port}")
+    named = ("--model-id", str(folder), "--served-model-name", "all-MiniLM-L6-v2")
+    return System(
+        name,
+        title,
+        _INFINITY,
+        ("-c", "from infinity_emb.cli import cli; cli()", "v2", *named, *arguments),
+        (folder,),
+        path="/embeddings",
+    )
+
+
+def _library(name: str, title: str, python: Path, kind: str, folder: Path = MODEL) -> System:
+    return System(name, title, python, (_PEER, kind, str(folder)), (folder,))
+
+
+GGUF = BUILT / "all-MiniLM-L6-v2-f32.gguf"
+INT8 = HOME / "models" / "all-MiniLM-L6-v2:int8"
+
+SYSTEMS: tuple[System, ...] = (
+    _emblem("emblem", "Emblem", "all-MiniLM-L6-v2", "fp32"),
+    _emblem("emblem-int8", "Emblem, int8", "all-MiniLM-L6-v2:int8", "int8", INT8),
+    _infinity("infinity", "infinity (torch)", "torch", MODEL),
+    _infinity("infinity-onnx", "infinity (optimum, ONNX)", "optimum", BUILT / "onnx"),
+    System(
+        "llama",
+        "llama-cpp-python server",
+        _LLAMA,
+        (
+            *("-m", "llama_cpp.server", "--model", str(GGUF), "--embedding", "true"),
+            *("--model_alias", "all-MiniLM-L6-v2", "--port", "{port}", "--n_ctx", "512"),
+            *("--n_batch", "2048", "--n_ubatch", "2048", "--verbose", "false"),
+        ),
+        (GGUF,),
+        path="/v1/embeddings",
+        base64=False,
+    ),
+    _library("st", "sentence-transformers (torch)", _TORCH, "st"),
+    _library("st-onnx", "sentence-transformers (ONNX)", _ONNX, "st-onnx", BUILT / "onnx"),
+    _library("st-openvino", "sentence-transformers (OpenVINO)", _ONNX, "st-ov", BUILT / "openvino"),
+    _library("fastembed", "fastembed", _ONNX, "fastembed", BUILT / "fastembed"),
+    _emblem("emblem-static", "Emblem, wordllama-256", "wordllama-256", "static"),
+    System(
+        "echo",
+        "an echo of the same size",
+        _OURS,
+        ("-m", "benchmarks.compare.echo", "{port}"),
+        path="/v1/embeddings",
+        model="wordllama-256",
+        keyed=True,
+        vectors="constant",
+    ),
+)
+
+
+class Running:
+    """A system in processes of its own. Close it."""
+
+    def __init__(self, system: System) -> None:
+        """Start it; ``wait`` says when it is ready."""
+        self.system = system
+        self.key = f"sk-{secrets.token_urlsafe(32)}"
+        self._scratch = tempfile.TemporaryDirectory(prefix="emblem-bench-")
+        folder = Path(self._scratch.name)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.log = folder / "log.txt"
+        pipe = None if system.served else subprocess.PIPE
+        self.started = time.perf_counter()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(system.python), *(part.format(port=self.port) for part in system.command)],
+                stdin=pipe or subprocess.DEVNULL,
+                stdout=pipe or log,
+                stderr=log,
+                cwd=ROOT,
+                env=self._environment(folder),
+                start_new_session=True,
+            )
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        plain = {k: v for k, v in os.environ.items() if not k.startswith("EMBLEM_")} | QUIET
+        plain |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{plain.get('PYTHONPATH', '')}".rstrip(":")}
+        if self.system.own_home:
+            for shelf in ("models", "files"):
+                (folder / shelf).symlink_to(HOME / shelf, target_is_directory=True)
+            plain |= {"EMBLEM_HOME": str(folder), "EMBLEM_SOURCES": "cache"}
+        return plain | ({"EMBLEM_API_KEY": self.key} if self.system.keyed else {})
+
+    def wait(self) -> float:
+        """Wait until it has embedded a text and give the seconds since its start."""
+        if not self.system.served:
+            self.ask({"batches": [["Are you ready?"]]})
+            return time.perf_counter() - self.started
+        body = json.dumps({"model": self.system.model, "input": "Are you ready?"}).encode()
+        url = f"http://127.0.0.1:{self.port}{self.system.path}"
+        while time.perf_counter() - self.started < START_S:
+            if self.process.poll() is not None:
+                break
+            request = urllib.request.Request(url, body, self.headers)
+            try:
+                with urllib.request.urlopen(request, timeout=START_S) as answer:
+                    answer.read()
+                return time.perf_counter() - self.started
+            except (OSError, urllib.error.HTTPError):
+                time.sleep(0.02)
+        raise RuntimeError(f"{self.system.name} did not start: {self.tail()}")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request of a server carries."""
+        plain = {"Content-Type": "application/json"}
+        return plain | ({"Authorization": f"Bearer {self.key}"} if self.system.keyed else {})
+
+    def ask(self, message: Mapping[str, object]) -> dict[str, object]:
+        """Have a library do something and give what it says."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.system.name} ended: {self.tail()}")
+        answer: dict[str, object] = json.loads(line)
+        return answer
+
+    def pause(self) -> None:
+        """Stop its processes where they are."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def resident_bytes(self) -> int | None:
+        """Give what all its processes reside in together; None where the system does not say."""
+        total = 0
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                after = status.read_text().rpartition(")")[2].split()
+                if int(after[3]) == self.process.pid:  # the session
+                    total += int(after[21]) * os.sysconf("SC_PAGE_SIZE")
+            except OSError:  # one that is gone meanwhile
+                continue
+        return total or None
+
+    def tail(self, characters: int = 400) -> str:
+        """Give the end of what it has written."""
+        lines = self.log.read_text(errors="replace").split("\n")
+        return " | ".join(line.strip() for line in lines if line.strip())[-characters:]
+
+    def close(self) -> None:
+        """Stop it and wait for it."""
+        try:
+            self.resume()
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        except ProcessLookupError:
+            self.process.wait()
+        self._scratch.cleanup()
+
+
+def chosen(names: Sequence[str]) -> tuple[list[System], dict[str, str]]:
+    """Give the systems of these names (all where there are none), and why others are left out."""
+    known = {system.name for system in SYSTEMS}
+    if unknown := set(names) - known:
+        raise SystemExit(f"no system is called {sorted(unknown)}; there are {sorted(known)}")
+    wanted = [system for system in SYSTEMS if not names or system.name in names]
+    left_out = {one.name: why for one in wanted if (why := one.missing())}
+    return [one for one in wanted if one.name not in left_out], left_out
