@@ -1,0 +1,244 @@
+"""Offer a server ten times what it can do, and see what it still does, and what it refuses and how.
+
+    .venv/bin/python benchmarks/overload.py [--seconds 120] [--times 10] [--queries]
+
+Starts ``emblem serve`` with the real all-MiniLM-L6-v2 of .cache/test-home, without its cache. In
+one run: a lone query, the capacity (a closed loop, connections enough), then an open loop that
+offers ``--times`` the capacity for ``--seconds`` whatever is answered, then lone queries until they
+are answered as quickly as before. Goodput counts the tokens of answers that came within the storm
+and are right. The clients take processor time from the server in both measurements, and more in the
+storm; how much is printed, with what the capacity would be if as much were taken from it.
+
+Ends with 1 where goodput is below 0.9 of that, a vector is wrong, a refusal is not a 429 or 503
+with Retry-After, a connection breaks, or a lone query takes more than a second to recover.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from crowd import Crowd, Matrix, Reply, Server, crowd, serving, text, vectors, wrong
+
+MODEL = "all-MiniLM-L6-v2"
+POOL = 256
+PASSAGES = 8
+CORES = 2
+CONNECTIONS = 64
+RAMP_S = 2.0
+LEAST = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, what it must give and how many tokens that takes."""
+
+    request: bytes
+    expected: Matrix
+    tokens: int
+
+
+@dataclass(slots=True)
+class Phase:
+    """What was answered, when (seconds since it began) and to whom."""
+
+    began: float = field(default_factory=time.perf_counter)
+    own_began: float = field(default_factory=lambda: own_cpu_s())
+    answers: list[tuple[float, Asked, Reply]] = field(default_factory=list)
+    offered: int = 0
+    own_cpu: float = 0.0
+
+    def note(self, asked: Asked, reply: Reply) -> None:
+        """Keep an answer."""
+        self.answers.append((time.perf_counter() - self.began, asked, reply))
+
+    def end(self) -> float:
+        """Give the seconds that it took, and keep the processor time that the clients had."""
+        seconds = time.perf_counter() - self.began
+        self.own_cpu = (own_cpu_s() - self.own_began) / seconds
+        return seconds
+
+    def tokens_per_s(self, first: float, last: float) -> float:
+        """Give the tokens a second of the good answers between two times."""
+        good = [a.tokens for at, a, r in self.answers if r.status == 200 and first <= at < last]
+        return sum(good) / (last - first)
+
+
+def own_cpu_s() -> float:
+    """Give the processor time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def references(server: Server, clients: Crowd, *, queries: bool) -> list[Asked]:
+    """Make the requests, and have each text embedded alone."""
+    chance = random.Random(5)
+    made = []
+    for number in range(POOL):
+        single = queries or number % 10 < 7
+        texts = [text(chance, chance.randint(6, 16))] if single else [
+            text(chance, chance.randint(40, 80)) for _ in range(PASSAGES)
+        ]  # fmt: skip
+        found, tokens = [], 0
+        for one in texts:
+            reply = await clients.ask(server.request(_body(one)))
+            if reply.status != 200:
+                raise SystemExit(f"a lone text is answered with {reply.status}: {reply.body!r}")
+            found.append(vectors(reply.body))
+            tokens += json.loads(reply.body)["usage"]["total_tokens"]
+        made.append(Asked(server.request(_body(texts)), np.concatenate(found), tokens))
+    return made
+
+
+def _body(texts: str | list[str]) -> dict[str, object]:
+    return {"model": MODEL, "input": texts, "encoding_format": "base64"}
+
+
+async def capacity(clients: Crowd, pool: list[Asked], seconds: float) -> Phase:
+    """Keep so many connections busy."""
+    phase = Phase()
+    chance = random.Random(6)
+
+    async def client() -> None:
+        while time.perf_counter() - phase.began < seconds:
+            asked = chance.choice(pool)
+            phase.offered += 1
+            phase.note(asked, await clients.ask(asked.request))
+
+    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+    phase.end()
+    return phase
+
+
+async def storm(
+    clients: Crowd, pool: list[Asked], per_s: float, seconds: float
+) -> tuple[Phase, "set[asyncio.Task[None]]"]:
+    """Offer so many requests a second, whatever is answered. Gives those that still wait, too."""
+    phase = Phase()
+    chance = random.Random(7)
+    waiting: set[asyncio.Task[None]] = set()
+
+    async def one(asked: Asked, due: float) -> None:
+        phase.note(asked, await clients.ask(asked.request, due))
+
+    due = phase.began
+    while (now := time.perf_counter()) < phase.began + seconds:
+        while due <= now:
+            task = asyncio.ensure_future(one(chance.choice(pool), due))
+            waiting.add(task)
+            task.add_done_callback(waiting.discard)
+            phase.offered += 1
+            due += chance.expovariate(per_s)
+        await asyncio.sleep(min(0.01, max(0.0, due - now)))
+    phase.end()
+    return phase, waiting
+
+
+async def lone(clients: Crowd, pool: list[Asked], count: int) -> float:
+    """Give the median seconds of queries one after another."""
+    query = min(pool, key=lambda asked: asked.tokens)
+    return float(np.median([(await clients.ask(query.request)).seconds for _ in range(count)]))
+
+
+async def recovery(server: Server, pool: list[Asked], normal: float) -> float:
+    """Give the seconds until three lone queries on end take no more than twice what is normal."""
+    query = min(pool, key=lambda asked: asked.tokens)
+    began = time.perf_counter()
+    in_a_row = 0
+    async with crowd(server) as fresh:
+        while in_a_row < 3 and time.perf_counter() - began < 60:
+            since = time.perf_counter() - began
+            reply = await fresh.ask(query.request)
+            # Beside what still waits there may be a row before its own.
+            in_a_row = (
+                in_a_row + 1 if reply.status == 200 and reply.seconds < 2 * normal + 0.05 else 0
+            )
+            if in_a_row == 1:
+                first = since + reply.seconds
+    return first if in_a_row else float("inf")
+
+
+def judge(phase: Phase) -> tuple[list[str], list[Reply]]:
+    """Check every answer. Gives what is wrong, and the refusals."""
+    faults: dict[str, int] = {}
+    refused = []
+    for _, asked, reply in phase.answers:
+        fault = None
+        if reply.status == 200:
+            fault = wrong(vectors(reply.body), asked.expected)
+        elif reply.status in (429, 503) and (reply.header("retry-after") or "").isdigit():
+            refused.append(reply)
+        else:
+            fault = f"status {reply.status}, retry-after {reply.header('retry-after')}"
+        if fault:
+            faults[fault] = faults.get(fault, 0) + 1
+    return [f"{count} × {fault}" for fault, count in faults.items()], refused
+
+
+def quantiles(seconds: list[float]) -> str:
+    """Write p50, p99 and the worst in ms."""
+    if not seconds:
+        return "–"
+    p50, p99 = np.quantile(seconds, [0.5, 0.99])
+    return f"p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms, worst {1000 * max(seconds):.0f} ms"
+
+
+async def measure(server: Server, arguments: argparse.Namespace) -> int:
+    """Run the phases and print what they show."""
+    async with crowd(server) as clients:
+        pool = await references(server, clients, queries=arguments.queries)
+        normal = await lone(clients, pool, 50)
+        seconds = max(5.0, arguments.seconds / 8)
+        base = await capacity(clients, pool, seconds)
+        able = base.tokens_per_s(1.0, seconds)
+        per_s = arguments.times * len(base.answers) / seconds
+        print(f"lone query {1000 * normal:.1f} ms; capacity {able:.0f} tokens/s, "
+              f"{per_s / arguments.times:.0f} requests/s; clients take {base.own_cpu:.2f} cores")  # fmt: skip
+        phase, waiting = await storm(clients, pool, per_s, arguments.seconds)
+        recovered = await recovery(server, pool, normal)
+        still = len(waiting)
+        await asyncio.gather(*waiting)
+    good = phase.tokens_per_s(RAMP_S, arguments.seconds)
+    fair = able * (CORES - phase.own_cpu) / (CORES - base.own_cpu)
+    faults, refused = judge(phase)
+    faults += judge(base)[0]
+    ok = [reply.seconds for _, _, reply in phase.answers if reply.status == 200]
+    print(f"offered {phase.offered / arguments.seconds:.0f} requests/s, clients take "
+          f"{phase.own_cpu:.2f} cores; {clients.connections} connections")  # fmt: skip
+    print(f"goodput {good:.0f} tokens/s: {good / able:.3f} of the capacity, {good / fair:.3f} of "
+          f"what is left of it beside the clients")  # fmt: skip
+    print(f"answered {len(ok)}: {quantiles(ok)}; {still} still waited at the end")
+    share = len(refused) / max(1, len(phase.answers))
+    print(f"refused {share:.1%}: {quantiles([one.seconds for one in refused])}")
+    print(f"a lone query is back to normal after {recovered:.2f} s")
+    if recovered > 1:
+        faults.append(f"a lone query took {recovered:.2f} s to recover")
+    if good < LEAST * fair:
+        faults.append(f"goodput is below {LEAST}")
+    print("\n".join(f"WRONG: {fault}" for fault in faults) or "all answers right")
+    return 1 if faults else 0
+
+
+def main() -> int:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--queries", action="store_true", help="short queries only")
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), [MODEL], EMBLEM_CACHE_BYTES="0") as server,
+    ):
+        return asyncio.run(measure(server, arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
