@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     streams: Annotated[Streams, _help("rows computed at the same time; 0 chooses")] = 0
     interactive_queue_s: Annotated[
         Seconds, _help("seconds of queued interactive work before refusing")
-    ] = 2.0
+    ] = 1.0
     bulk_queue_s: Annotated[Seconds, _help("seconds of queued bulk work before refusing")] = 120.0
     device: Annotated[str, _help("where torch computes: auto, cpu, cuda, cuda:1, mps")] = "auto"
     max_model_bytes: Annotated[

@@ -55,7 +55,7 @@ class QueueLimits:
     Queues with the same limits share the bytes: all of them together are bounded.
     """
 
-    interactive_s: float = 2.0
+    interactive_s: float = 1.0
     bulk_s: float = 120.0
     max_bytes: int = 1 << 30
     held: HeldBytes = field(default_factory=HeldBytes, compare=False)
