@@ -15,7 +15,7 @@ import orjson
 import pybase64
 from tokenizers import Tokenizer
 
-from benchmarks.compare.systems import BUILT, HOME, MODEL
+from benchmarks.compare import systems
 
 Vectors = npt.NDArray[np.float32]  # (n, width)
 
@@ -71,7 +71,7 @@ class Truth:
 
     def of(self, texts: Iterable[str]) -> dict[str, Vectors]:
         """Give the vector of each text."""
-        file = BUILT / f"truth-{self.kind}.npz"
+        file = systems.BUILT / f"truth-{self.kind}.npz"
         kept = _kept(file)
         wanted = {text: _digest(text) for text in texts}
         missing = sorted((text for text, key in wanted.items() if key not in kept), key=len)
@@ -90,7 +90,7 @@ class Truth:
             out = Path(folder, "vectors.npy")
             peer = str(Path(__file__).with_name("peer.py"))
             asked = json.dumps({"batches": parts, "out": str(out)}) + "\n"
-            command = [str(REFERENCE_PYTHON), peer, self.kind, str(MODEL)]
+            command = [str(REFERENCE_PYTHON), peer, self.kind, str(systems.MODEL)]
             done = subprocess.run(command, input=asked, text=True, capture_output=True, check=False)
             if done.returncode:
                 sys.exit(f"the reference cannot be computed: {done.stderr[-400:]}")
@@ -111,7 +111,7 @@ def _kept(file: Path) -> dict[str, Vectors]:
 
 def _static(texts: Sequence[str]) -> Vectors:
     """Look words up in the table and average, as wordllama does: (n, 256)."""
-    folder = HOME / "models" / "wordllama-256"
+    folder = systems.HOME / "models" / "wordllama-256"
     raw = next(folder.glob("*.safetensors")).read_bytes()
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])
@@ -132,7 +132,7 @@ def _static(texts: Sequence[str]) -> Vectors:
 
 def count_tokens(texts: Sequence[str], most: int | None) -> npt.NDArray[np.int64]:
     """Give how many of MiniLM's tokens each text has, special tokens included, ``most`` at most."""
-    tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(systems.MODEL / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     lengths = [len(one.ids) for one in tokenizer.encode_batch(list(texts))]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.compare import kept, measure
 from benchmarks.compare.judge import Taken, judge
+from benchmarks.compare.measure import Measured
 from benchmarks.compare.systems import Running, System, chosen
 from benchmarks.compare.workloads import WORKLOADS, Workload
 
@@ -53,19 +54,28 @@ def run(asked: Asked, results: kept.Results) -> None:
                 results.add(workload.name, one.number, one.system.name, turns)
 
 
+def _round(
+    asked: Asked, workload: Workload, number: int, running: Sequence[Running]
+) -> Iterator[tuple[Running, list[Measured] | str]]:
+    """Let each system have its turn, and give what was measured or why nothing was."""
+    for one in running:
+        try:
+            yield one, measure.turn(one, workload, number, quick=asked.quick)
+        except (OSError, RuntimeError) as error:
+            yield one, str(error)
+
+
 def _rounds(
     asked: Asked, workload: Workload, running: Sequence[Running], results: kept.Results
 ) -> Iterator[Taken]:
     for number in range(asked.rounds_of(workload)):
-        for one in running:
-            try:
-                found = measure.turn(one, workload, number, quick=asked.quick)
-            except (OSError, RuntimeError) as error:
-                results.left_out[one.system.name] = f"{workload.name}: {error}"
-                print(f"{one.system.name}: {workload.name}: {error}", file=sys.stderr)
-                continue
-            print(f"{workload.name} round {number + 1}: {one.system.name}", file=sys.stderr)
-            yield Taken(one.system, workload, number, found)
+        for one, found in _round(asked, workload, number, running):
+            name = one.system.name
+            print(f"{workload.name}, round {number + 1}: {name}", file=sys.stderr)
+            if isinstance(found, str):
+                results.left_out[name] = f"{workload.name}: {found}"
+            else:
+                yield Taken(one.system, workload, number, found)
 
 
 @contextlib.contextmanager
