@@ -30,9 +30,9 @@ from crowd import Crowd, Matrix, Server, crowd, serving, text, vectors, wrong
 
 MODELS = ("all-MiniLM-L6-v2", "wordllama-256")
 KEYS = 4
-POOL = 400
+POOL = 3000
 MANY = 2048
-CACHE_BYTES = str(4 << 20)  # so little that it is full when the warm-up ends
+CACHE_BYTES = str(2 << 20)  # so little that it is full when the warm-up ends
 MAX_GROWTH = 0.05
 SAMPLE_S = 60.0
 
@@ -74,7 +74,7 @@ Client = Callable[[Run, random.Random], Awaitable[float]]
 
 
 async def query(run: Run, chance: random.Random) -> float:
-    """Ask for one text of which most are new to the cache, and wait a little."""
+    """Ask for one text, which may still be in the cache, and wait a little."""
     run.queries.append(await run.ask(chance, MODELS[0], [chance.randrange(POOL)]))
     return chance.expovariate(10)
 
