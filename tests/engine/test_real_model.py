@@ -37,12 +37,12 @@ async def vectors_of(embedder: Embedder, *texts: str, **options) -> Vectors:
     return (await embedder.embed(EmbedRequest(texts, **options))).vectors
 
 
-async def test_a_text_has_the_same_vector_alone_in_a_batch_and_beside_strangers(
+async def test_a_text_has_the_same_bytes_alone_in_a_batch_and_beside_strangers(
     minilm: Embedder,
 ) -> None:
     alone = np.concatenate([await vectors_of(minilm, text) for text in TEXTS])
     together = await vectors_of(minilm, *TEXTS)
-    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_array_equal(together, alone)
     beside = await asyncio.gather(
         *(
             vectors_of(minilm, text, lane=lane)
@@ -50,8 +50,8 @@ async def test_a_text_has_the_same_vector_alone_in_a_batch_and_beside_strangers(
         ),
         vectors_of(minilm, *reversed(TEXTS)),
     )
-    np.testing.assert_allclose(beside[-1][::-1], alone, atol=1e-6)
-    np.testing.assert_allclose(np.concatenate(beside[:-1]), alone, atol=1e-6)
+    np.testing.assert_array_equal(beside[-1][::-1], alone)
+    np.testing.assert_array_equal(np.concatenate(beside[:-1]), alone)
 
 
 async def test_a_long_text_is_the_weighted_mean_of_its_windows(minilm: Embedder) -> None:

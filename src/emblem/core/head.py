@@ -50,8 +50,14 @@ class Layer:
     activation: str
 
     def apply(self, vectors: Vectors) -> Vectors:
-        """Give (n, outputs) float32 for (n, inputs) float32."""
-        product = vectors @ self.weight.T
+        """Give (n, outputs) float32 for (n, inputs) float32.
+
+        Each vector is multiplied by itself: in one product, the order in which a vector's numbers
+        are added up would depend on how many others there are.
+        """
+        product = np.empty((len(vectors), len(self.weight)), np.float32)
+        for vector, out in zip(vectors, product, strict=True):
+            np.dot(self.weight, vector, out=out)
         return ACTIVATIONS[self.activation](product if self.bias is None else product + self.bias)
 
 

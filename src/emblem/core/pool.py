@@ -70,7 +70,8 @@ def pool(
 def unit(vectors: Vectors) -> Vectors:
     """Scale each row of (n, width) float32 to length 1. A row of zeros stays as it is."""
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left to the check
-        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+        wide = vectors.astype(np.float64)
+        lengths = np.sqrt(np.add.reduce(wide * wide, axis=1))  # row by row, whatever is beside it
         lengths[lengths == 0.0] = 1.0
         scaled: Vectors = (vectors / lengths[:, None]).astype(np.float32)
     return scaled
@@ -100,7 +101,15 @@ def _sums(sequences: _Sequences) -> Vectors:
     states = sequences.states
     if sequences.skip.any():
         states = np.where(sequences.kept()[:, None], states, np.float32(0))
-    summed: Vectors = np.add.reduceat(states, sequences.starts, axis=0)
+    return _sum_each(states, sequences)
+
+
+def _sum_each(states: Vectors, sequences: _Sequences) -> Vectors:
+    """Add up the states of each sequence, in their order; several times as fast as ``reduceat``."""
+    summed = np.empty((len(sequences.starts), states.shape[1]), np.float32)
+    ends = (sequences.starts + sequences.lengths).tolist()
+    for place, (start, end) in enumerate(zip(sequences.starts.tolist(), ends, strict=True)):
+        np.add.reduce(states[start:end], axis=0, out=summed[place])
     return summed
 
 
@@ -136,7 +145,7 @@ def _weighted_mean(sequences: _Sequences) -> Vectors:
     # A token's weight is its place from 1, counted with the prompt even where that is left out.
     weights = ((sequences.places() + 1) * sequences.kept()).astype(np.float32)
     weighted = sequences.states * weights[:, None]
-    summed: Vectors = np.add.reduceat(weighted, sequences.starts, axis=0)
+    summed = _sum_each(weighted, sequences)
     total: Vectors = np.maximum(np.add.reduceat(weights, sequences.starts), _FEWEST)
     return summed / total[:, None]
 
