@@ -54,6 +54,8 @@ def test_numbers_that_are_multiplied_are_kept_three_times_and_tables_once(tiny: 
     assert predicted_bytes(tiny, million, streams=1) - nothing == 12_000_000
     looked_up = replace(million, tables=1_000_000)
     assert predicted_bytes(tiny, looked_up, streams=1) - nothing == 4_000_000
+    rounded_here = replace(million, whole=1_000_000)
+    assert predicted_bytes(tiny, rounded_here, streams=1) - nothing == 3_000_000
     eight_bits = replace(million, quantised=True)
     assert predicted_bytes(tiny, eight_bits, streams=1) - nothing == 15_000_000
     assert predicted_bytes(tiny, few, streams=3) > predicted_bytes(tiny, few, streams=2)
