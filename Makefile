@@ -10,7 +10,9 @@ CLIENTS := .venv-clients
 TORCH   := .venv-torch
 NODE    := tests/compat/node
 LOCKS   := requirements
-BENCH_HOME := .cache/test-home
+BENCH   := .venv-bench
+BENCH_BUILT := .cache/bench
+BENCH_HOME := $(BENCH_BUILT)/home
 PIP     := -m pip --disable-pip-version-check
 
 # uv makes the locks; nothing else needs it. torch is no part of any lock.
@@ -36,10 +38,13 @@ test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and t
 test-torch: $(TORCH)/.done ## run the tests of the torch extra, where it is installed
 	$(TORCH)/bin/python -m pytest -m torch tests/with_torch $(ARGS)
 
-bench: .venv/.core $(TORCH)/.done ## measure the engine beside sentence-transformers, in one run
-	@EMBLEM_HOME="$(CURDIR)/$(BENCH_HOME)" $(BIN)/emblem pull all-MiniLM-L6-v2
-	@EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python \
-		benchmarks/against_sentence_transformers.py $(BENCH_HOME)/models/all-MiniLM-L6-v2 $(ARGS)
+bench: .venv/.dev $(TORCH)/.done bench-rivals ## measure Emblem beside other servers and libraries; ARGS="--quick" is short
+	@EMBLEM_HOME="$(CURDIR)/$(BENCH_HOME)" $(BIN)/emblem pull all-MiniLM-L6-v2 wordllama-256
+	@test -e $(BENCH_HOME)/models/all-MiniLM-L6-v2%3Aint8 || \
+		EMBLEM_HOME="$(CURDIR)/$(BENCH_HOME)" $(BIN)/emblem quantize all-MiniLM-L6-v2
+	@test -e $(BENCH_BUILT)/flat || $(BENCH)-onnx/bin/python benchmarks/compare/export.py \
+		$(BENCH_HOME)/models/all-MiniLM-L6-v2 $(BENCH_BUILT)
+	@$(BIN)/python -m benchmarks.compare run $(ARGS)
 
 check: .venv/.dev ## lint, format, types, layers, and that the lock has what pyproject.toml asks for
 	$(BIN)/ruff check .
@@ -55,7 +60,7 @@ check-lock: .venv/.core ## ask the package index for a wheel of every locked pac
 	$(BIN)/python scripts/check_lock.py $(ARGS)
 
 clean: ## remove environments, client packages and caches; models and keys are not here
-	rm -rf .venv .venv-clients .venv-torch .venv-lock $(NODE)/node_modules build dist
+	rm -rf .venv .venv-clients .venv-torch .venv-lock $(BENCH)-* $(NODE)/node_modules build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,6 +99,20 @@ $(TORCH)/.done: $(LOCKS)/slow.txt pyproject.toml
 	@$(TORCH)/bin/python $(PIP) install -q torch==$(TORCH_VERSION)
 	@$(TORCH)/bin/python $(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/slow.txt
 	@$(TORCH)/bin/python $(PIP) install -q --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Rivals of the benchmark, each in an environment of its own. One that cannot be installed is left
+# out, and the benchmark says so.
+.PHONY: bench-rivals
+bench-rivals:
+	-@$(MAKE) --no-print-directory $(BENCH)-infinity/.done
+	-@$(MAKE) --no-print-directory $(BENCH)-onnx/.done
+
+$(BENCH)-%/.done: benchmarks/requirements/%.txt
+	$(call make_environment,$(BENCH)-$*)
+	@echo "Installing $* into $(BENCH)-$* for the benchmark (once)"
+	@$(BENCH)-$*/bin/python $(PIP) install -q torch==$(TORCH_VERSION)
+	@$(BENCH)-$*/bin/python $(PIP) install -q --no-deps -r benchmarks/requirements/$*.txt
 	@touch $@
 
 .venv-lock/.done: Makefile

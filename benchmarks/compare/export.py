@@ -1,8 +1,9 @@
 """Export the model for rivals that read other files: ``python export.py MODEL OUT``.
 
 Runs in the environment of sentence-transformers with its ONNX and OpenVINO backends. Writes OUT/onnx,
-OUT/openvino and OUT/fastembed, which is the first with the length that the model itself reads:
-fastembed would take the shorter one of two that tokenizer_config.json has.
+OUT/openvino; OUT/fastembed, which is the first with the length that the model itself reads
+(fastembed would take the shorter one of two that tokenizer_config.json has); and OUT/flat, which is
+the first with the graph beside the configuration, where infinity's optimum finds it.
 """
 
 import json
@@ -30,6 +31,10 @@ def main() -> None:
         config = json.loads(file.read_text(encoding="utf-8"))
         config["max_length"] = config["model_max_length"] = 256
         file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    flat = out / "flat"
+    if not flat.exists():
+        shutil.copytree(out / "onnx", flat)
+        (flat / "onnx" / "model.onnx").rename(flat / "model.onnx")
 
 
 if __name__ == "__main__":

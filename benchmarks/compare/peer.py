@@ -60,6 +60,37 @@ def emblem(folder):
     return lambda texts: model.embed(texts)
 
 
+def row(folder):
+    """Give what computes the vector of one text that was read before: the row and its pooling alone.
+
+    A text is read when it comes for the first time.
+    """
+    from pathlib import Path
+
+    from emblem import wiring
+    from emblem.config import Settings
+    from emblem.core.head import Head
+    from emblem.core.plan import plan
+    from emblem.models import layout
+    from emblem.types import EmbedRequest, Overflow, Row
+
+    model = layout.read(Path(folder), "m", overflow=Overflow.TRUNCATE)
+    reader = wiring._tokenizer(model)
+    stream = wiring._backend(model, reader, Settings()).stream()
+    head, rows = Head(model.pooling, (), model.normalise), {}
+
+    def embed(texts):
+        (text,) = texts
+        if text not in rows:
+            readings = reader.readings((text,), "")
+            made = plan(readings, reader.frame, EmbedRequest((text,)), Overflow.TRUNCATE).windows[0]
+            lengths = np.array([len(made.ids)], np.int32)
+            rows[text] = Row(made.ids, lengths, np.array([made.skip], np.int32))
+        return head.vectors(stream.run(rows[text]), rows[text]).copy()
+
+    return embed
+
+
 def windows(folder):
     """Give the vectors of whole texts by the rule ``mean``, computed with sentence-transformers.
 
@@ -93,6 +124,7 @@ KINDS = {
     "st-ov": st_openvino,
     "fastembed": fastembed,
     "emblem": emblem,
+    "row": row,
     "windows": windows,
 }
 

@@ -53,6 +53,7 @@ class System:
     model: str = "all-MiniLM-L6-v2"
     keyed: bool = False
     own_home: bool = False
+    folder: Path = ROOT  # where it is started
     vectors: str = "fp32"
     base64: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
@@ -76,11 +77,11 @@ def _environment(name: str) -> Path:
 
 
 _OURS = Path(sys.executable)
-_TORCH = _environment(".venv-torch")
+TORCH = _environment(".venv-torch")
 _ONNX = _environment(".venv-bench-onnx")
 _INFINITY = _environment(".venv-bench-infinity")
 _LLAMA = _environment(".venv-bench-llama")
-_PEER = str(Path(__file__).with_name("peer.py"))
+PEER = str(Path(__file__).with_name("peer.py"))
 _TRUNCATE = {"overflow": "truncate"}  # in the mix of lengths everybody cuts at 256 tokens
 
 
@@ -102,7 +103,8 @@ def _emblem(name: str, title: str, model: str, vectors: str, *needs: Path) -> Sy
 
 def _infinity(name: str, title: str, engine: str, folder: Path) -> System:
     arguments = ("--engine", engine, "--device", "cpu", "--dtype", "float32", "--port", "{port}")
-    named = ("--model-id", str(folder), "--served-model-name", "all-MiniLM-L6-v2")
+    # "." because it takes an absolute path of a local ONNX file for one within the folder.
+    named = ("--model-id", ".", "--served-model-name", "all-MiniLM-L6-v2")
     return System(
         name,
         title,
@@ -110,11 +112,12 @@ def _infinity(name: str, title: str, engine: str, folder: Path) -> System:
         ("-c", "from infinity_emb.cli import cli; cli()", "v2", *named, *arguments),
         (folder,),
         path="/embeddings",
+        folder=folder,
     )
 
 
 def _library(name: str, title: str, python: Path, kind: str, folder: Path = MODEL) -> System:
-    return System(name, title, python, (_PEER, kind, str(folder)), (folder,))
+    return System(name, title, python, (PEER, kind, str(folder)), (folder,))
 
 
 GGUF = BUILT / "all-MiniLM-L6-v2-f32.gguf"
@@ -124,7 +127,7 @@ SYSTEMS: tuple[System, ...] = (
     _emblem("emblem", "Emblem", "all-MiniLM-L6-v2", "fp32"),
     _emblem("emblem-int8", "Emblem, int8", "all-MiniLM-L6-v2:int8", "int8", INT8),
     _infinity("infinity", "infinity (torch)", "torch", MODEL),
-    _infinity("infinity-onnx", "infinity (optimum, ONNX)", "optimum", BUILT / "onnx"),
+    _infinity("infinity-onnx", "infinity (optimum, ONNX)", "optimum", BUILT / "flat"),
     System(
         "llama",
         "llama-cpp-python server",
@@ -138,7 +141,7 @@ SYSTEMS: tuple[System, ...] = (
         path="/v1/embeddings",
         base64=False,
     ),
-    _library("st", "sentence-transformers (torch)", _TORCH, "st"),
+    _library("st", "sentence-transformers (torch)", TORCH, "st"),
     _library("st-onnx", "sentence-transformers (ONNX)", _ONNX, "st-onnx", BUILT / "onnx"),
     _library("st-openvino", "sentence-transformers (OpenVINO)", _ONNX, "st-ov", BUILT / "openvino"),
     _library("fastembed", "fastembed", _ONNX, "fastembed", BUILT / "fastembed"),
@@ -177,7 +180,7 @@ class Running:
                 stdin=pipe or subprocess.DEVNULL,
                 stdout=pipe or log,
                 stderr=log,
-                cwd=ROOT,
+                cwd=system.folder,
                 env=self._environment(folder),
                 start_new_session=True,
             )

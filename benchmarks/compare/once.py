@@ -1,0 +1,174 @@
+"""What is measured apart from the workloads: ceilings, the start, memory, encoding, the own share."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import orjson
+import pybase64
+
+from benchmarks.compare import load, systems, texts
+from benchmarks.compare.systems import Running, System
+from benchmarks.compare.workloads import SERVERS
+
+PRODUCTS = {
+    "fp32": ("torch:float32", "openvino:float32"),
+    "int8": ("openvino:int8-dynamic", "openvino:int8-fixed"),
+    "bf16": ("torch:bfloat16",),
+}
+
+
+def ceilings(rounds: int) -> dict[str, object]:
+    """Give GFLOP/s of the bare products by kind, library and rows, and GB/s of a copy."""
+    found: dict[str, object] = {}
+    for kind, ways in PRODUCTS.items():
+        each: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way in ways:
+                if (one := _products(way)) is not None:
+                    each[way].append(one)
+        found[kind] = {
+            way: {rows: median(one[rows] for one in runs) for rows in runs[0]}
+            for way, runs in each.items()
+            if runs
+        }
+    found["copy_gb_s"] = (_products("copy") or {}).get("GB/s")
+    return found
+
+
+def _products(way: str) -> dict[str, float] | None:
+    python = Path(sys.executable) if way.startswith("openvino") else systems.TORCH
+    if not python.exists():
+        return None
+    script = str(Path(__file__).with_name("products.py"))
+    done = subprocess.run(
+        [str(python), script, way], capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        print(f"{way}: {done.stderr[-300:]}", file=sys.stderr)
+        return None
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def starts(wanted: Sequence[System], rounds: int) -> dict[str, object]:
+    """Give the seconds from the command to the first vector, and what resides then, for servers.
+
+    The model and the program are on disk and have been read before. ``worked_bytes`` is what
+    resides once some passages were embedded.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for _ in range(rounds):
+        for system in wanted:
+            if system.name not in (*SERVERS, "emblem-static"):
+                continue
+            running = Running(system)
+            try:
+                seconds = running.wait()
+                loaded = running.resident_bytes()
+                _some_passages(running)
+                worked = running.resident_bytes()
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
+                continue
+            finally:
+                running.close()
+            each = found.setdefault(
+                system.name, {"seconds": [], "loaded_bytes": [], "worked_bytes": []}
+            )
+            for name, value in (("seconds", seconds), ("loaded_bytes", loaded)):
+                each[name].append(float(value or 0))
+            each["worked_bytes"].append(float(worked or 0))
+    return {name: each for name, each in found.items()}
+
+
+def _some_passages(running: Running) -> None:
+    made = list(islice(texts.texts(texts.PASSAGES, "memory", texts.WITHIN), 64))
+    body = json.dumps({"model": running.system.model, "input": made}).encode()
+    given = {k: v for k, v in running.headers.items() if k != "Content-Type"}
+    request = load.post("127.0.0.1", running.system.path, given, body)
+    load.run(("127.0.0.1", running.port), [load.Stream([request], 1)])
+
+
+def encoding(rounds: int = 30) -> dict[str, object]:
+    """Give milliseconds of writing 2,048 × 384 floats: the server's whole answer, and bare."""
+    from emblem.api.wire import EncodingFormat, encode
+    from emblem.service import Answer
+    from emblem.types import Overflow
+
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_normal((2048, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    answer = Answer("all-MiniLM-L6-v2", vectors, 20_000, "a space", Overflow.MEAN, ())
+    ways: dict[str, Callable[[], object]] = {
+        "json": lambda: encode(answer, EncodingFormat.FLOAT),
+        "orjson": lambda: orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY),
+        "base64": lambda: encode(answer, EncodingFormat.BASE64),
+        "pybase64": lambda: pybase64.b64encode(memoryview(vectors)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            times[name].append(1000 * (time.perf_counter() - started))
+    return {name: median(each) for name, each in times.items()}
+
+
+def own_share(system: System, rounds: int, queries: int = 100) -> dict[str, object]:
+    """Give what a short query takes over HTTP, what its row takes, and the difference, in ms.
+
+    Both are medians over the same texts, in turn, one at a time; the difference is the median of
+    the differences.
+    """
+    row = System("row", "row", Path(sys.executable), (systems.PEER, "row", str(_folder(system))))
+    server, inside = Running(system), Running(row)
+    http: list[float] = []
+    rows: list[float] = []
+    try:
+        server.wait()
+        inside.wait()
+        inside.pause()
+        for number in range(rounds + 1):
+            made = list(islice(texts.texts(texts.QUERIES, f"share {number}"), queries))
+            took = _one_by_one(server, made)
+            server.pause()
+            inside.resume()
+            batches = [[text] for text in made]
+            inside.ask({"batches": batches})  # reads the texts, so that the next time has the row alone
+            times = inside.ask({"batches": batches})["times"]
+            inside.pause()
+            server.resume()
+            assert isinstance(times, list)
+            if number:  # the first warms both up
+                http += took
+                rows += [1000 * (ended - began) for began, ended in times]
+    finally:
+        server.close()
+        inside.close()
+    differences = [whole - part for whole, part in zip(http, rows, strict=True)]
+    return {"http": median(http), "row": median(rows), "share": median(differences)}
+
+
+def _folder(system: System) -> Path:
+    return systems.HOME / "models" / system.model.replace(":", "%3A")
+
+
+def _one_by_one(running: Running, made: Sequence[str]) -> list[float]:
+    """Give the milliseconds that each text took over one connection."""
+    given = {k: v for k, v in running.headers.items() if k != "Content-Type"}
+    bodies = [
+        json.dumps({"model": running.system.model, "input": text, "encoding_format": "base64"})
+        for text in made
+    ]
+    path = running.system.path
+    requests = [load.post("127.0.0.1", path, given, body.encode()) for body in bodies]
+    stream = load.Stream(requests, 1)
+    load.run(("127.0.0.1", running.port), [stream])
+    return [1000 * one.seconds for one in stream.answers]
