@@ -295,6 +295,67 @@ async def test_a_request_that_is_cancelled_while_it_is_tokenised_never_runs() ->
     assert row_with(backend, 1) == []
 
 
+async def test_of_many_requests_that_wait_those_that_leave_never_run_and_the_others_all_do() -> (
+    None
+):
+    backend = FakeBackend(WIDTH, row_tokens=16, streams=2)
+    chance = random.Random(4)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        tasks = [asyncio.ensure_future(engine.embed(EmbedRequest((words(0),), fair_share="0")))]
+        await begun(backend)
+        for n in range(1, 500):
+            request = EmbedRequest(
+                (words(n), words(n, n)), lane=chance.choice(list(Lane)), fair_share=str(n % 7)
+            )
+            tasks.append(asyncio.ensure_future(engine.embed(request)))
+        await until(lambda: _requests(engine) >= 490)  # the second stream has taken a row, too
+        staying = [n for n in range(500) if not any(n in row_words(row) for row in backend.rows)]
+        leaving = chance.sample(staying, 300)
+        for n in leaving:
+            tasks[n].cancel()
+        await asyncio.wait([tasks[n] for n in leaving])
+        backend.release()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [engine._queue.waiting(lane) for lane in Lane] == [Load(), Load()]
+    ran = {word for row in backend.rows for word in row_words(row)}
+    assert ran == set(range(500)) - set(leaving)
+    for n, result in enumerate(results):
+        if n in leaving:
+            assert isinstance(result, asyncio.CancelledError)
+        else:
+            np.testing.assert_allclose(result.vectors[0], vector_of(words(n)), atol=1e-5)
+
+
+def _requests(engine: Engine) -> int:
+    return sum(queued.requests for queued in engine.work().queued.values())
+
+
+def row_words(row: Row) -> set[int]:
+    """Give the words of a row."""
+    return {int(token) - FIRST_WORD for token in row.ids if token >= FIRST_WORD}
+
+
+async def test_a_key_with_one_request_does_not_wait_for_the_many_of_another() -> None:
+    backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        flood = [
+            EmbedRequest((words(n), words(n)), lane=Lane.BULK, fair_share="flood")
+            for n in range(1, 101)
+        ]
+        tasks = [asyncio.ensure_future(engine.embed(request)) for request in flood]
+        await begun(backend)
+        await until(lambda: _requests(engine) == 100)
+        mine = EmbedRequest((words(500), words(501)), lane=Lane.BULK, fair_share="mine")
+        tasks.append(asyncio.ensure_future(engine.embed(mine)))
+        await until(lambda: _requests(engine) == 101)
+        backend.release()
+        await asyncio.gather(*tasks)
+    assert row_with(backend, 501)[0] <= 4
+    assert len(backend.rows) == 202
+
+
 async def test_an_interactive_request_overtakes_bulk_work_between_two_rows() -> None:
     backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
     async with tiny_engine(backend) as engine:
