@@ -50,7 +50,9 @@ def alike(one: object, other: object) -> bool:
     return type(one) is type(other) and str(one) == str(other)
 
 
-@given(st.lists(st.lists(REQUESTS, min_size=1, max_size=4), max_size=5), st.sampled_from([700, 10**6]))
+@given(
+    st.lists(st.lists(REQUESTS, min_size=1, max_size=4), max_size=5), st.sampled_from([700, 10**6])
+)
 @settings(max_examples=150, deadline=None)
 def test_answers_and_refusals_are_those_of_the_embedder_alone(
     rounds: list[list[EmbedRequest]], room: int

@@ -15,7 +15,7 @@ from emblem.core.output import shortened
 from emblem.core.plan import refuse_unread
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Overflow, Vectors
 
 Entry = bytes
 Input = str | tuple[int, ...]
@@ -45,8 +45,8 @@ def entries(result: EmbedResult, texts: int, space: Space) -> list[Entry]:
     records["tokens"] = result.tokens
     records["uncut"] = result.tokens if result.uncut is None else result.uncut
     records["overflowed"][list(result.overflowed)] = 1
-    whole, size = records.tobytes(), records.itemsize
-    return [whole[start : start + size] for start in range(0, len(whole), size)]
+    made: list[Entry] = records.view(f"V{records.itemsize}").tolist()  # copies: bytes of their own
+    return made
 
 
 def reusable(request: EmbedRequest, space: Space, shortening: bool) -> bool:
@@ -66,13 +66,13 @@ def reusable(request: EmbedRequest, space: Space, shortening: bool) -> bool:
         return False
 
 
-def name(one: Input) -> Name:
-    """Name a text or token ids, so that two have one name only where they are the same.
+def names(inputs: Sequence[Input]) -> list[Name]:
+    """Name texts and token ids, so that two have one name only where they are the same.
 
     Raises OverflowError for an id beyond 64 bits. Ids do not stand for themselves, since anybody
     can find many tuples that Python hashes alike.
     """
-    return one if isinstance(one, str) else array("q", one).tobytes()
+    return [one if isinstance(one, str) else array("q", one).tobytes() for one in inputs]
 
 
 def rule(request: EmbedRequest, space: Space) -> Overflow:
@@ -93,26 +93,29 @@ def joined(
     if _too_many(uncut, request) or (len(overflowed) and rule(request, space) is Overflow.ERROR):
         return None
     tokens = records["tokens"].copy()
-    result = EmbedResult(
-        vectors=np.ascontiguousarray(records["vector"]),
+    return EmbedResult(
+        vectors=_narrow(np.ascontiguousarray(records["vector"]), request, space),
         tokens=tokens,
         overflowed=tuple(overflowed.tolist()),
         served_by=served_by,
-        uncut=uncut.copy() if (uncut != tokens).any() else None,
+        uncut=uncut.copy() if len(overflowed) and (uncut != tokens).any() else None,
         hits=hits,
     )
-    return narrowed(result, request, space, hits=hits)
 
 
 def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: int) -> EmbedResult:
     """Give a result of full width the dimensions that were asked for."""
-    vectors = result.vectors
-    if request.dimensions is not None:
-        vectors = shortened(vectors, request.dimensions, normalised=space.normalised)
-    vectors.flags.writeable = False
+    vectors = _narrow(result.vectors, request, space)
     return EmbedResult(
         vectors, result.tokens, result.overflowed, result.served_by, result.uncut, hits
     )
+
+
+def _narrow(vectors: Vectors, request: EmbedRequest, space: Space) -> Vectors:
+    if request.dimensions is not None:
+        vectors = shortened(vectors, request.dimensions, normalised=space.normalised)
+    vectors.flags.writeable = False
+    return vectors
 
 
 def _too_many(uncut: npt.NDArray[np.int32], request: EmbedRequest) -> bool:

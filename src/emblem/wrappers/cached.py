@@ -2,11 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from emblem.core.reuse import Entry, Input, entries, joined, name, narrowed, reusable, rule
+from emblem.core.reuse import Entry, Input, Name, entries, joined, names, narrowed, reusable, rule
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Embedder
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
@@ -113,7 +113,7 @@ class Cached(Around):
             return None
         prefix = self._prefix(request)
         try:
-            return [_key(prefix, one) for one in request.inputs]
+            return _keys(prefix, request.inputs)
         except OverflowError:  # an id that no vocabulary has
             return None
 
@@ -132,13 +132,14 @@ class Cached(Around):
         return prefix
 
 
-def _key(prefix: bytes, one: Input) -> bytes:
-    """Give the key of a text, or of token ids. No two that differ have the same."""
-    named = name(one)
+def _keys(prefix: bytes, inputs: Sequence[Input]) -> list[bytes]:
+    """Give the keys of texts and token ids. No two that differ have the same."""
+    return [_key(prefix, one) for one in names(inputs)]
+
+
+def _key(prefix: bytes, one: Name) -> bytes:
     form, content = (
-        (b"i", named)
-        if isinstance(named, bytes)
-        else (b"t", named.encode("utf-8", "surrogatepass"))
+        (b"i", one) if isinstance(one, bytes) else (b"t", one.encode("utf-8", "surrogatepass"))
     )
     if len(content) > MAX_KEY_BYTES:
         form, content = form.upper(), hashlib.sha256(content).digest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
-from emblem.core.reuse import Entry, Input, Name, entries, joined, name, narrowed, reusable, rule
+from emblem.core.reuse import Entry, Input, Name, entries, joined, names, narrowed, reusable, rule
 from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overloaded
 from emblem.ports import Embedder
 from emblem.space import Space
@@ -133,7 +133,7 @@ class Coalesced(Around):
         if not (request.reuse and reusable(request, self.space, self._shortening)):
             return None
         try:
-            return [name(one) for one in request.inputs]
+            return names(request.inputs)
         except OverflowError:  # an id that no vocabulary has
             return None
 

@@ -41,7 +41,14 @@ class Recent:
 
     def find(self, keys: Sequence[bytes]) -> list[Entry | None]:
         """Give the entry of each key, None where there is none."""
-        found = [self._find(key) for key in keys]
+        found: list[Entry | None] = []
+        for key in keys:
+            if (entry := self._proven.get(key)) is not None:
+                self._proven.move_to_end(key)
+            elif (entry := self._fresh.pop(key, None)) is not None:
+                self._proven[key] = entry
+                self._proven_bytes += cost(key, entry)
+            found.append(entry)
         missing = found.count(None)
         self._misses += missing
         self._hits += len(found) - missing
@@ -51,29 +58,26 @@ class Recent:
             self._fresh[key] = entry
         return found
 
-    def put(self, keys: Sequence[bytes], values: Sequence[Entry]) -> None:
+    def put(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
         """Keep the entries, in place of those that the keys had. What can never fit is not kept."""
-        for key, entry in zip(keys, values, strict=True):
+        given = dict(zip(keys, entries, strict=True))
+        for key in [key for key in given if key in self._fresh or key in self._proven]:
             self._drop(key)
-            size = cost(key, entry)
-            if size <= self.max_bytes:
-                self._fresh[key] = entry
-                self._bytes += size
+        costs = [*map(cost, given, given.values())]
+        if max(costs, default=0) > self.max_bytes:
+            given = {key: one for key, one in given.items() if cost(key, one) <= self.max_bytes}
+            costs = [*map(cost, given, given.values())]
+        self._fresh.update(given)
+        self._bytes += sum(costs)
         while self._bytes > self.max_bytes:
-            self._drop(next(iter(self._fresh or self._proven)))
-
-    def _find(self, key: bytes) -> Entry | None:
-        if (entry := self._proven.get(key)) is not None:
-            self._proven.move_to_end(key)
-        elif (entry := self._fresh.pop(key, None)) is not None:
-            self._proven[key] = entry
-            self._proven_bytes += cost(key, entry)
-        return entry
+            if self._fresh:
+                self._bytes -= cost(*self._fresh.popitem(last=False))
+            else:
+                self._drop(next(iter(self._proven)))
 
     def _drop(self, key: bytes) -> None:
         if (entry := self._fresh.pop(key, None)) is None:
-            if (entry := self._proven.pop(key, None)) is None:
-                return
+            entry = self._proven.pop(key)
             self._proven_bytes -= cost(key, entry)
         self._bytes -= cost(key, entry)
 
