@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pybase64
-from tokenizers import Tokenizer
-
 from benchmarks.compare import systems
+from tokenizers import Tokenizer
 
 Vectors = npt.NDArray[np.float32]  # (n, width)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-
 from benchmarks.compare.check import LEAST, Truth, cosines, count_tokens
 from benchmarks.compare.measure import Got, Measured
 from benchmarks.compare.stats import percentile

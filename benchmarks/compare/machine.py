@@ -10,11 +10,25 @@ from pathlib import Path
 from benchmarks.compare.kept import Results
 from benchmarks.compare.systems import ROOT, SYSTEMS
 
-PACKAGES = (
-    "emblem openvino granian numpy orjson pybase64 tokenizers torch transformers "
-    "sentence-transformers optimum-onnx optimum-intel onnxruntime infinity-emb fastembed "
-    "llama-cpp-python uvicorn"
-).split()
+PACKAGES = [
+    "emblem",
+    "openvino",
+    "granian",
+    "numpy",
+    "orjson",
+    "pybase64",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "optimum-onnx",
+    "optimum-intel",
+    "onnxruntime",
+    "infinity-emb",
+    "fastembed",
+    "llama-cpp-python",
+    "uvicorn",
+]
 _LIST = (
     "import json, importlib.metadata as m\nfound = {}\n"
     "for name in %r:\n try: found[name] = m.version(name)\n except m.PackageNotFoundError: pass\n"
@@ -60,6 +74,10 @@ def _cpu() -> str:
 
 def _commit() -> str:
     done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() or "unknown"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.compare import load
 from benchmarks.compare.check import Vectors, WrongAnswer, decode
 from benchmarks.compare.systems import Running

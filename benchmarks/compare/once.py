@@ -12,7 +12,6 @@ from statistics import median
 import numpy as np
 import orjson
 import pybase64
-
 from benchmarks.compare import load, systems, texts
 from benchmarks.compare.systems import Running, System
 from benchmarks.compare.workloads import SERVERS
@@ -85,7 +84,7 @@ def starts(wanted: Sequence[System], rounds: int) -> dict[str, object]:
             for name, value in (("seconds", seconds), ("loaded_bytes", loaded)):
                 each[name].append(float(value or 0))
             each["worked_bytes"].append(float(worked or 0))
-    return {name: each for name, each in found.items()}
+    return dict(found)
 
 
 def _some_passages(running: Running) -> None:
@@ -141,7 +140,9 @@ def own_share(system: System, rounds: int, queries: int = 100) -> dict[str, obje
             server.pause()
             inside.resume()
             batches = [[text] for text in made]
-            inside.ask({"batches": batches})  # reads the texts, so that the next time has the row alone
+            inside.ask(
+                {"batches": batches}
+            )  # reads the texts, so that the next time has the row alone
             times = inside.ask({"batches": batches})["times"]
             inside.pause()
             server.resume()

@@ -75,8 +75,8 @@ def row(folder):
     from emblem.types import EmbedRequest, Overflow, Row
 
     model = layout.read(Path(folder), "m", overflow=Overflow.TRUNCATE)
-    reader = wiring._tokenizer(model)
-    stream = wiring._backend(model, reader, Settings()).stream()
+    reader = wiring._tokenizer(model)  # noqa: SLF001  what a server puts together
+    stream = wiring._backend(model, reader, Settings()).stream()  # noqa: SLF001
     head, rows = Head(model.pooling, (), model.normalise), {}
 
     def embed(texts):

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.compare.kept import Results
 from benchmarks.compare.judge import Turn
+from benchmarks.compare.kept import Results
 from benchmarks.compare.stats import Spread, ratios, spread
 from benchmarks.compare.systems import SYSTEMS
 from benchmarks.compare.targets import ceiling_lines, targets
@@ -74,25 +74,39 @@ def _about(results: Results) -> str:
     return "\n".join(lines)
 
 
-HEADER = ["system", "texts/s", "tokens/s", "p50, ms", "p99, ms", "Emblem is", "failed", "wrong", "worst cosine"]
+HEADER = [
+    "system",
+    "texts/s",
+    "tokens/s",
+    "p50, ms",
+    "p99, ms",
+    "Emblem is",
+    "failed",
+    "wrong",
+    "worst cosine",
+]
 
 
 def _parts(results: Results, workload: str) -> list[str]:
-    return list(dict.fromkeys(str(one["part"]) for one in results.turns if one["workload"] == workload))
+    return list(
+        dict.fromkeys(str(one["part"]) for one in results.turns if one["workload"] == workload)
+    )
 
 
 def _workload(results: Results, workload: str, part: str) -> Rows:
     found = results.of(workload, part)
     ours = found.get("emblem") or found.get("emblem-static") or {}
-    latency = part in ("query",) and workload in ("mixed", "queries-1")
+    latency = part == "query" and workload in ("mixed", "queries-1")
     rows = []
     for system in TITLES:
         if system not in found:
             continue
         turns = found[system]
         measure = (lambda turn: turn.p50_ms) if latency else rate
-        times = ratios(_each(turns, measure), _each(ours, measure)) if latency else ratios(
-            _each(ours, measure), _each(turns, measure)
+        times = (
+            ratios(_each(turns, measure), _each(ours, measure))
+            if latency
+            else ratios(_each(ours, measure), _each(turns, measure))
         )
         mine = turns is ours
         rows.append(

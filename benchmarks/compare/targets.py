@@ -28,12 +28,16 @@ def _p50(turn: Turn) -> float:
     return turn.p50_ms
 
 
-def _values(results: Results, workload: str, system: str, part: str | None, of: Measure) -> dict[int, float]:
+def _values(
+    results: Results, workload: str, system: str, part: str | None, of: Measure
+) -> dict[int, float]:
     turns = results.of(workload, part).get(system, {})
     return {number: of(one) for number, one in turns.items()}
 
 
-def _ratio(results: Results, workload: str, ours: str, theirs: str, of: Measure, part: str | None = None) -> float | None:
+def _ratio(
+    results: Results, workload: str, ours: str, theirs: str, of: Measure, part: str | None = None
+) -> float | None:
     """Give the median over the rounds of ours ÷ theirs."""
     found = ratios(
         _values(results, workload, ours, part, of), _values(results, workload, theirs, part, of)
@@ -45,7 +49,14 @@ def targets(results: Results) -> list[list[str]]:
     """Give a row for each target: what, the target, fp32, int8, and whether it is reached."""
     rows: list[list[str]] = []
 
-    def add(what: str, bounds: tuple[float, float | None], values: tuple[float | None, ...], form: str, *, most: bool = False) -> None:
+    def add(
+        what: str,
+        bounds: tuple[float, float | None],
+        values: tuple[float | None, ...],
+        form: str,
+        *,
+        most: bool = False,
+    ) -> None:
         if all(value is None for value in values):
             return
         sign = "≤" if most else "≥"
@@ -55,29 +66,80 @@ def targets(results: Results) -> list[list[str]]:
             if value is not None and bound is not None:
                 told.append("yes" if (value <= bound if most else value >= bound) else "no")
         cells = ["" if value is None else format(value, form) for value in values]
-        rows.append([what, " / ".join(dict.fromkeys(wanted)), *(cells + [""])[:2], " / ".join(told)])
+        rows.append([what, " / ".join(dict.fromkeys(wanted)), *[*cells, ""][:2], " / ".join(told)])
 
-    def both(workload: str, theirs: str, of: Measure, part: str | None = None) -> tuple[float | None, ...]:
+    def both(
+        workload: str, theirs: str, of: Measure, part: str | None = None
+    ) -> tuple[float | None, ...]:
         return tuple(_ratio(results, workload, ours, theirs, of, part) for ours in OURS)
 
     add("ceiling: passages", (0.8, 0.8), _shares(results, "passages"), ".2f")
-    add("ceiling: short queries, 32 connections", (0.65, 0.65), _shares(results, "queries-32"), ".2f")
-    add("passages, against infinity (torch)", (1.4, 2.8), both("passages", "infinity", _tokens), ".2f")
-    add("passages, against the best other rival", (1.0, 1.0), _best(results, "passages", _tokens), ".2f")
-    add("short queries, 32 connections, against infinity", (4, 7), both("queries-32", "infinity", _speed), ".2f")
-    add("one short query, p50, of infinity's", (0.25, 0.15), both("queries-1", "infinity", _p50), ".3f", most=True)
+    add(
+        "ceiling: short queries, 32 connections",
+        (0.65, 0.65),
+        _shares(results, "queries-32"),
+        ".2f",
+    )
+    add(
+        "passages, against infinity (torch)",
+        (1.4, 2.8),
+        both("passages", "infinity", _tokens),
+        ".2f",
+    )
+    add(
+        "passages, against the best other rival",
+        (1.0, 1.0),
+        _best(results, "passages", _tokens),
+        ".2f",
+    )
+    add(
+        "short queries, 32 connections, against infinity",
+        (4, 7),
+        both("queries-32", "infinity", _speed),
+        ".2f",
+    )
+    add(
+        "one short query, p50, of infinity's",
+        (0.25, 0.15),
+        both("queries-1", "infinity", _p50),
+        ".3f",
+        most=True,
+    )
     sooner = tuple(1 / one if one else None for one in both("mixed", "infinity", _p50, "query"))
     add("a query beside bulk, p50, times sooner than infinity", (50, 50), sooner, ".0f")
-    add("bulk lost to that mixing", (0.15, 0.15), tuple(_lost(results, one) for one in OURS), ".2f", most=True)
-    add("the same 256 queries again, against infinity", (20, 20), both("again", "infinity", _speed, "again"), ".1f")
+    add(
+        "bulk lost to that mixing",
+        (0.15, 0.15),
+        tuple(_lost(results, one) for one in OURS),
+        ".2f",
+        most=True,
+    )
+    add(
+        "the same 256 queries again, against infinity",
+        (20, 20),
+        both("again", "infinity", _speed, "again"),
+        ".1f",
+    )
     for form in ("base64", "float"):
         share = _ratio(results, f"static-{form}", "emblem-static", "echo", _speed)
         add(f"static model, of an echo, {form}", (0.5, None), (share, None), ".2f")
     share_of = cast("dict[str, dict[str, float]]", results.once.get("share", {}))
-    add("own share of a short query, ms", (0.8, 0.8), tuple(share_of.get(one, {}).get("share") for one in OURS), ".2f", most=True)
+    add(
+        "own share of a short query, ms",
+        (0.8, 0.8),
+        tuple(share_of.get(one, {}).get("share") for one in OURS),
+        ".2f",
+        most=True,
+    )
     wrote = cast("dict[str, float]", results.once.get("encoding", {}))
     for ours, bare in (("json", "orjson"), ("base64", "pybase64")):
-        add(f"encoding as {ours}, of a bare {bare}", (1.5, None), (wrote[ours] / wrote[bare] if wrote else None, None), ".2f", most=True)
+        add(
+            f"encoding as {ours}, of a bare {bare}",
+            (1.5, None),
+            (wrote[ours] / wrote[bare] if wrote else None, None),
+            ".2f",
+            most=True,
+        )
     begun = cast("dict[str, dict[str, list[float]]]", results.once.get("start", {}))
     seconds = tuple(median(begun[one]["seconds"]) if one in begun else None for one in OURS)
     add("start to ready, s", (2.5, 2.5), seconds, ".2f", most=True)
@@ -147,14 +209,31 @@ def ceiling_lines(results: Results) -> list[tuple[str, list[str], list[list[str]
         for name, each in begun.items()
     ]
     if rows:
-        found.append(("Start, and what resides", ["system", "s to the first vector", "MB loaded", "MB after 64 passages"], rows))
+        found.append(
+            (
+                "Start, and what resides",
+                ["system", "s to the first vector", "MB loaded", "MB after 64 passages"],
+                rows,
+            )
+        )
     wrote = cast("dict[str, float]", results.once.get("encoding", {}))
     if wrote:
-        found.append(("Writing 2,048 × 384 floats, ms", list(wrote), [[f"{one:.2f}" for one in wrote.values()]]))
+        found.append(
+            (
+                "Writing 2,048 × 384 floats, ms",
+                list(wrote),
+                [[f"{one:.2f}" for one in wrote.values()]],
+            )
+        )
     share = cast("dict[str, dict[str, float]]", results.once.get("share", {}))
-    rows = [[name, *(f"{one[key]:.2f}" for key in ("http", "row", "share"))] for name, one in share.items()]
+    rows = [
+        [name, *(f"{one[key]:.2f}" for key in ("http", "row", "share"))]
+        for name, one in share.items()
+    ]
     if rows:
-        found.append(("One short query, ms", ["system", "over HTTP", "its row", "the difference"], rows))
+        found.append(
+            ("One short query, ms", ["system", "over HTTP", "its row", "the difference"], rows)
+        )
     return [*found, *_growth(results)]
 
 

@@ -42,7 +42,7 @@ class Workload:
         return _MAKERS[self.name.partition("-")[0]](self.name, turn, 0.4 if quick else 1.0)
 
 
-def _lists(quantiles: tuple[int, ...], seed: str, n: int, each: int, most: int | None = None):  # noqa: ANN202
+def _lists(quantiles: tuple[int, ...], seed: str, n: int, each: int, most: int | None = None):
     made: Iterator[str] = texts.texts(quantiles, seed, most)
     return [list(islice(made, each)) for _ in range(n)]
 
