@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pybase64
 from benchmarks.compare import load, systems, texts
+from benchmarks.compare.check import decode
 from benchmarks.compare.systems import Running, System
 from benchmarks.compare.workloads import SERVERS
 
@@ -105,10 +106,14 @@ def encoding(rounds: int = 30) -> dict[str, object]:
     vectors = rng.standard_normal((2048, 384)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     answer = Answer("all-MiniLM-L6-v2", vectors, 20_000, "a space", Overflow.MEAN, ())
+    for form in EncodingFormat:
+        # What is timed must be the whole answer: these numbers, every one.
+        if not np.array_equal(decode(200, _whole(encode(answer, form)), len(vectors)), vectors):
+            raise RuntimeError(f"encode as {form} does not give the numbers that it was given")
     ways: dict[str, Callable[[], object]] = {
-        "json": lambda: encode(answer, EncodingFormat.FLOAT),
+        "json": lambda: _whole(encode(answer, EncodingFormat.FLOAT)),
         "orjson": lambda: orjson.dumps(vectors, option=orjson.OPT_SERIALIZE_NUMPY),
-        "base64": lambda: encode(answer, EncodingFormat.BASE64),
+        "base64": lambda: _whole(encode(answer, EncodingFormat.BASE64)),
         "pybase64": lambda: pybase64.b64encode(memoryview(vectors)),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -118,6 +123,11 @@ def encoding(rounds: int = 30) -> dict[str, object]:
             way()
             times[name].append(1000 * (time.perf_counter() - started))
     return {name: median(each) for name, each in times.items()}
+
+
+def _whole(body: bytes | Iterable[bytes]) -> bytes:
+    """Give all of a body, which may be written part by part and only as it is asked for."""
+    return body if isinstance(body, bytes) else b"".join(body)
 
 
 def own_share(system: System, rounds: int, queries: int = 100) -> dict[str, object]:

@@ -68,7 +68,7 @@ def openvino_kind(name):
             x = op.fake_quantize(x, low, high, low, high, 256)
         return op.matmul(x, matrix(one), False, True)
 
-    x = given = op.parameter([-1, WIDTH], "f32")
+    x = given = op.parameter([-1, WIDTH], np.float32)
     for one in weights():
         x = step(x, one)
     config = {
