@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def _once(name: str, systems: list[str], rounds: int, results: kept.Results) -> 
 def main() -> None:
     """Do what is asked."""
     given = _asked().parse_args()
+    # Ended by SIGTERM it would leave behind servers that are stopped, and hold their memory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     if given.command == "run":
         _run(given)
     elif given.command == "report":
