@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 SUFFIX = "/v1/embeddings"
 
+LARGE_PART_BYTES = 32_768
+
 
 class ClientGone(Exception):
     """The client left before it got an answer; nobody is there to be told."""
@@ -47,7 +49,7 @@ class Embeddings:
                 model, inputs, body.options, wrong, NO_CACHE not in asked, NO_STORE not in asked
             )
             answer = await unless_gone(self._service.embed(call, key), receive)
-        answered = encode(answer, body.encoding_format or EncodingFormat.FLOAT)
+        answered = await _encoded(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, answered, _headers(answer))
 
     def _model(self, in_path: str, in_body: str | None) -> str:
@@ -65,6 +67,16 @@ class Embeddings:
                     "model",
                 )
         return in_path
+
+
+async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
+    """Write the answer's body. Other requests have their turn between the parts of a large one."""
+    parts = []
+    for part in encode(answer, encoding):
+        parts.append(part)
+        if len(part) > LARGE_PART_BYTES:
+            await asyncio.sleep(0)
+    return b"".join(parts)
 
 
 async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:

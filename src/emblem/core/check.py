@@ -22,14 +22,25 @@ def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str |
     if vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
         return f"numbers of type {vectors.dtype} where contiguous float32 was expected"
     squared = _squared_norms(vectors)
-    if what := _broken(squared):
-        return what
-    if space.normalised:
-        off = np.abs(np.sqrt(squared) - 1.0)
-        worst = int(np.argmax(off)) if len(off) else 0
-        if len(off) and off[worst] > NORM_TOLERANCE:
-            return f"vector {worst} has norm {np.sqrt(squared[worst]):.4f}, not 1"
-    return _miscounted(result, expected[0])
+    what = None if space.normalised and _all_unit(squared) else _wrong(squared, space)
+    return what or _miscounted(result, expected[0])
+
+
+def _wrong(squared: npt.NDArray[np.float64], space: Space) -> str | None:
+    return _broken(squared) or (_off(squared) if space.normalised else None)
+
+
+def _all_unit(squared: npt.NDArray[np.float64]) -> bool:
+    """Tell whether no norm is off, which that of a broken vector is."""
+    return bool(np.abs(squared - 1.0).max(initial=0.0) <= NORM_TOLERANCE)
+
+
+def _off(squared: npt.NDArray[np.float64]) -> str | None:
+    off = np.abs(np.sqrt(squared) - 1.0)
+    worst = int(np.argmax(off)) if len(off) else 0
+    if len(off) and off[worst] > NORM_TOLERANCE:
+        return f"vector {worst} has norm {np.sqrt(squared[worst]):.4f}, not 1"
+    return None
 
 
 def of_one_text(what: str, vectors: Vectors) -> bool:

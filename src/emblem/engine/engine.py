@@ -197,8 +197,10 @@ class Engine:
 
     def _at_once(self, planned: Plan) -> Vectors | None:
         """Run what is small enough for that on an instant backend; None where it has to wait."""
-        tokens = int(planned.lengths.sum()) if self._instant else 0
-        if self._instant is None or tokens > self._instant_tokens:
+        if self._instant is None or len(planned.windows) > self._instant_tokens:
+            return None
+        tokens = sum(len(window.ids) for window in planned.windows)
+        if tokens > self._instant_tokens:
             return None
         if self._closing:
             raise DeploymentFailed(f"{self._model.name} is shutting down")
