@@ -3,11 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import orjson
+from msgspec import structs
 
 from emblem.cli.embed_asked import STDIN, Asked, find, names_files, refuse_clash, scanned
 from emblem.cli.embed_model import Opened, opened, overflow_rule
@@ -30,6 +32,8 @@ def embed(asked: Asked) -> int:
         raise InvalidRequest(f"{wrong[0]} is for a file that is written; add --output OUT")
     with TemporaryDirectory() as folder:
         if asked.inputs and not names_files(asked.inputs):
+            # A few texts are done before a model could be compiled for rows side by side.
+            asked = replace(asked, settings=structs.replace(asked.settings, streams=1))
             chunks, called = _of_arguments(asked.inputs), "text"
         else:
             chunks, called = _of_files(asked, Path(folder)), "row"
