@@ -151,13 +151,9 @@ def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Back
         return whole
     streams = settings.streams or streams_for(threads)
     if streams > threads:
-        raise ConfigError(
-            f"streams = {streams} is more than the {threads} threads there are"
-        )
+        raise ConfigError(f"streams = {streams} is more than the {threads} threads there are")
     if isinstance(network, Graph):
-        graph: Backend = registry.backend("graph")(
-            network, threads=threads, streams=streams
-        )
+        graph: Backend = registry.backend("graph")(network, threads=threads, streams=streams)
         return graph
     made = model.quantised
     try:

@@ -161,7 +161,9 @@ class Library:
                 return shelf.place(partial, name, manifest)
         except OSError as error:
             where = error.filename or shelf.folder(name)
-            raise ModelError(f"{name} cannot be kept: {where}: {error.strerror or error}") from error
+            raise ModelError(
+                f"{name} cannot be kept: {where}: {error.strerror or error}"
+            ) from error
 
     def cl100k(self, fetch: bool) -> Path | None:
         """Give the file with the ranks of cl100k_base; None where it is not here, unless fetched."""
