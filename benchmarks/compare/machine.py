@@ -45,7 +45,8 @@ def describe(results: Results) -> None:
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "commit": _commit(),
+        # Parts of a run may be of several: say so, and not the last one alone.
+        "commit": ", ".join(dict.fromkeys([*_earlier(results), _commit()])),
     }
     for python in dict.fromkeys(system.python for system in SYSTEMS):
         if not python.exists():
@@ -72,9 +73,14 @@ def _cpu() -> str:
     return f"{given.get('model name', '?')}, model {given.get('model', '?')} ({', '.join(has)})"
 
 
+def _earlier(results: Results) -> list[str]:
+    return [one for one in results.machine.get("commit", "").split(", ") if one]
+
+
 def _commit() -> str:
+    """Name the commit, with a + where the source is not as it was committed."""
     done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+", "--abbrev=7"],
         cwd=ROOT,
         capture_output=True,
         text=True,
