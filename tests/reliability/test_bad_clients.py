@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -120,12 +121,15 @@ def test_an_idle_connection_may_live_longer_than_clients_keep_one() -> None:
 
 
 def test_work_whose_clients_have_left_delays_nobody(busy_server: RunningServer) -> None:
-    few = {"model": MODEL, "input": [f"a museum of engines {n} " * 8 for n in range(40)]}
-    few["priority"] = "bulk"
-    many = json.dumps({"model": MODEL, "input": ["a river " * 60] * 2048}).encode()
+    rivers = [f"{n}: " + "a river " * 60 for n in range(2048)]
+    many = json.dumps({"model": MODEL, "input": rivers}).encode()
+    rounds = count()
 
     def ask() -> None:
-        assert busy_server.post(few).status_code == 200
+        asked = next(rounds)  # or the texts would be known
+        few = [f"{asked}: " + f"a museum of engines {n} " * 8 for n in range(40)]
+        body = {"model": MODEL, "input": few, "priority": "bulk"}
+        assert busy_server.post(body).status_code == 200
 
     alone = min(seconds(ask), seconds(ask))
     process = Started(busy_server.process, busy_server.port, str)

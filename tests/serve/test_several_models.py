@@ -34,7 +34,11 @@ def home(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def serving(home: Path, budget_mib: int) -> Iterator[RunningServer]:
-    with running_server(home, env={"EMBLEM_MAX_MODEL_BYTES": str(budget_mib * MIB)}) as server:
+    settings = {
+        "EMBLEM_MAX_MODEL_BYTES": str(budget_mib * MIB),
+        "EMBLEM_CACHE_BYTES": "0",  # what is remembered needs no model in memory
+    }
+    with running_server(home, env=settings) as server:
         yield server
 
 

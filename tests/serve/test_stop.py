@@ -14,8 +14,8 @@ from serve.processes import PATIENCE_S, STATIC, Started, is_alive, is_free, star
 KEY = "sk-stop-0123456789abcdef"
 ENV = {"EMBLEM_API_KEY": KEY}
 MINILM = "all-MiniLM-L6-v2"
-SOME = ["a museum of garden engines " * 10] * 60
-MANY = ["a museum of garden engines " * 20] * 2048
+SOME = [f"{n}: " + "a museum of garden engines " * 10 for n in range(60)]
+MANY = [f"{n}: " + "a museum of garden engines " * 20 for n in range(2048)]
 
 
 class Asking:
