@@ -100,7 +100,7 @@ def test_sequences_of_one_length_go_in_their_order() -> None:
 
 
 def test_a_sequence_longer_than_a_row_runs_alone() -> None:
-    queue = line(waiting(500, 5), waiting(5))
+    queue = line(waiting(500, 5), waiting(506))
     assert [part.tokens for part in queue.take(100, now=0.0).parts] == [500]
 
 
@@ -125,18 +125,49 @@ def test_a_small_request_shares_the_next_row_with_a_big_one_before_it() -> None:
     assert {part.waiting: part.tokens for part in taken.parts} == {big: 90, small: 10}
 
 
-def test_requests_take_turns_so_that_none_fills_a_row_alone() -> None:
-    queue = line(*(waiting(*[10] * 50) for _ in range(4)))
-    assert [len(part.indices) for part in queue.take(60, now=0.0).parts] == [2, 2, 1, 1]
-    assert [len(part.indices) for part in queue.take(60, now=0.0).parts] == [2, 2, 1, 1]
-    assert [part.tokens for part in queue.take(240, now=0.0).parts] == [60] * 4
+def test_of_requests_alike_the_first_ends_first_and_fills_its_rows_with_the_next() -> None:
+    requests = [waiting(*[10] * 9) for _ in range(3)]
+    queue = line(*requests)
+    had = [{part.waiting: part.tokens for part in row.parts} for row in rows(queue, 60, 5)]
+    first, second, third = requests
+    assert had == [{first: 60}, {first: 30, second: 30}, {second: 60}, {third: 60}, {third: 30}]
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=12), after=st.integers(0, 20))
+def test_no_request_ends_later_than_if_all_that_wait_took_turns(
+    sizes: list[int], after: int
+) -> None:
+    queue, ended = Line(), []
+    for number, size in enumerate(sizes):
+        queue.add(waiting(*[1] * size, share=""))
+        if number == len(sizes) // 2:
+            rows(queue, 1, after)
+    total = sum(sizes) - min(after, sum(sizes[: len(sizes) // 2 + 1]))
+    for place in range(total):
+        (part,) = queue.take(1, now=0.0).parts
+        if not part.waiting.sizes:
+            ended.append((part.waiting.tokens, place + 1))
+    for tokens_of, place in ended:
+        before = sum(min(tokens_of, size) for size in sizes)
+        assert place <= before
+
+
+def test_a_large_request_runs_though_small_ones_come_without_end() -> None:
+    large = waiting(*[10] * 40)
+    queue = line(large)
+    for _ in range(100):
+        queue.add(waiting(10))
+        queue.add(waiting(10))
+        queue.take(20, now=0.0)
+    assert len(large.piles) == 0
 
 
 def test_what_does_not_fit_keeps_its_turn() -> None:
     first, second, third = waiting(60), waiting(50), waiting(40)
     queue = line(first, second, third)
-    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [first, third]
-    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [second]
+    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [third, second]
+    assert [part.waiting for part in queue.take(100, now=0.0).parts] == [first]
 
 
 def test_what_left_and_what_is_too_late_does_not_run() -> None:
@@ -149,7 +180,7 @@ def test_what_left_and_what_is_too_late_does_not_run() -> None:
 
 
 def test_a_row_asks_no_more_requests_than_its_bound_for_what_fits() -> None:
-    queue = line(waiting(50), *(waiting(60) for _ in range(MAX_LOOK)), waiting(50))
+    queue = line(waiting(50), *(waiting(60) for _ in range(MAX_LOOK)), waiting(50, 60))
     assert [part.tokens for part in queue.take(100, now=0.0).parts] == [50]
     shares = [waiting(60, share=str(n)) for n in range(MAX_SHARES_LOOK)]
     queue = line(waiting(50, share="first"), *shares, waiting(50, share="last"))

@@ -2,15 +2,15 @@
 
 Turns are counted in tokens for each share (whoever a request came from), as start-time fair
 queueing does it: the share that has had the fewest goes first, and one that was away begins where
-those are that stayed.
+those are that stayed. The requests of one share go in the order in which they would end if all got
+the same part: a small one does not wait for a large one, of two alike the first goes first, and
+none ends later than if they took turns, while most end sooner.
 """
 
-from bisect import bisect_right
-from collections import OrderedDict
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import islice
 from math import inf
 
 import numpy as np
@@ -40,25 +40,29 @@ class Waiting:
     """The sequences of one request that are in no row yet.
 
     ``sizes`` are their different lengths from short to long, ``piles`` the indices of each length,
-    of which the last goes first.
+    of which the last goes first. ``tokens`` is how many there were at first, and ``turn`` is set by
+    the line that it waits in.
     """
 
     sizes: list[int]
     piles: list[list[int]]
+    tokens: int
     deadline: float = inf
     share: str = ""
+    turn: tuple[float, int] = (0.0, 0)
 
     @classmethod
     def of(cls, lengths: npt.NDArray[np.intp], deadline: float, share: str = "") -> "Waiting":
         """Sort the sequences of a request; ``lengths`` is (n,)."""
         if len(lengths) == 1:
-            return cls([int(lengths[0])], [[0]], deadline, share)
+            only = int(lengths[0])
+            return cls([only], [[0]], only, deadline, share)
         order = np.argsort(lengths, kind="stable")
         by_length = lengths[order]
         starts = [0, *(np.flatnonzero(np.diff(by_length)) + 1).tolist()]
         stops = [*starts[1:], len(lengths)]
         piles = [order[a:b][::-1].tolist() for a, b in zip(starts, stops, strict=True)]
-        return cls(by_length[starts].tolist(), piles, deadline, share)
+        return cls(by_length[starts].tolist(), piles, int(lengths.sum()), deadline, share)
 
     def pick(self, room: float) -> tuple[int, int]:
         """Take the longest sequence out that fits: its index and length. There must be one."""
@@ -89,26 +93,51 @@ class Take:
 
 @dataclass(slots=True, eq=False)
 class _Flow:
-    """The requests of one share, in turn. ``had`` is the tokens that it got, over its weight."""
+    """The requests of one share. ``had`` is the tokens that it got, over its weight.
+
+    ``even`` is how many tokens a request would have had that was there from the beginning, if all
+    had got the same part. ``requests`` are in the order of their turns; the last goes first.
+    """
 
     share: str
     weight: float
     had: float
-    requests: OrderedDict[Waiting, None] = field(default_factory=OrderedDict)
+    even: float = 0.0
+    added: int = 0
+    requests: list[tuple[float, int, Waiting]] = field(default_factory=list)
+
+    def add(self, waiting: Waiting) -> None:
+        """Give a request its turn."""
+        self.added += 1
+        waiting.turn = (-self.even - waiting.tokens, -self.added)
+        insort(self.requests, (*waiting.turn, waiting))
+
+    def remove(self, waiting: Waiting) -> None:
+        """Take a request out."""
+        del self.requests[bisect_left(self.requests, waiting.turn)]
 
     def find(self, room: float, now: float, late: list[Waiting]) -> Waiting | None:
         """Give the first request with a sequence that fits, and move those that are late."""
         found = None
         before = len(late)
-        for waiting in islice(self.requests, MAX_LOOK):
+        for *_, waiting in self.requests[: -MAX_LOOK - 1 : -1]:
             if waiting.deadline <= now:
                 late.append(waiting)
             elif waiting.sizes[0] <= room:
                 found = waiting
                 break
         for waiting in late[before:]:
-            del self.requests[waiting]
+            self.remove(waiting)
         return found
+
+    def pick(self, waiting: Waiting, room: float) -> tuple[int, int]:
+        """Take the best sequence of a request out: its index and length."""
+        index, tokens = waiting.pick(room)
+        self.even += tokens / len(self.requests)
+        self.had += tokens / self.weight
+        if not waiting.sizes:
+            self.remove(waiting)
+        return index, tokens
 
 
 class Line:
@@ -133,14 +162,14 @@ class Line:
             had = max(self._reached, self._away.pop(waiting.share, 0.0))
             flow = _Flow(waiting.share, self._weight(waiting.share), had)
             self._flows[waiting.share] = flow
-        flow.requests[waiting] = None
+        flow.add(waiting)
         if len(flow.requests) == 1:
             self._push(flow)
 
     def remove(self, waiting: Waiting) -> None:
         """Let a request that waits do so no longer."""
         flow = self._flows[waiting.share]
-        del flow.requests[waiting]
+        flow.remove(waiting)
         if not flow.requests:
             self._end(flow)
 
@@ -149,7 +178,7 @@ class Line:
 
         The share that has had least gives the longest sequence, however long, of its first request.
         Then whichever has had least gives what still fits into ``row_tokens``: the longest such of
-        the first of its requests that has any. Who gives is the last of its share to give again.
+        the first of its requests that has any.
         """
         parts: dict[Waiting, Part] = {}
         late: list[Waiting] = []
@@ -161,16 +190,11 @@ class Line:
                 passed.append(flow)
                 continue
             self._reached = max(self._reached, flow.had)
-            index, tokens = found.pick(room)
+            index, tokens = flow.pick(found, room)
             part = parts.setdefault(found, Part(found, [], 0))
             part.indices.append(index)
             part.tokens += tokens
             room = (row_tokens if room == inf else room) - tokens
-            flow.had += tokens / flow.weight
-            if found.sizes:
-                flow.requests.move_to_end(found)
-            else:
-                del flow.requests[found]
             self._push(flow)
         for flow in passed:
             self._push(flow)
