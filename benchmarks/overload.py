@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/overload.py [--seconds 120] [--times 10] [--queries]
 
 Starts ``emblem serve`` with the real all-MiniLM-L6-v2 of .cache/test-home, without its cache. In
-one run: a lone query, the capacity (a closed loop, connections enough), then an open loop that
-offers ``--times`` the capacity for ``--seconds`` whatever is answered, then lone queries until they
-are answered as quickly as before. Goodput counts the tokens of answers that came within the storm
-and are right. The clients take processor time from the server in both measurements, and more in the
+one run: a lone query; the capacity for queries alone and for passages alone (closed loops,
+connections enough); then an open loop of both that offers ``--times`` the capacity for
+``--seconds`` whatever is answered; then lone queries until they are answered as quickly as before.
+What is answered in a storm has another mix than what is asked, so goodput counts each answer as the
+time that the capacity says it takes: all time well spent is 1. The clients take processor time from the server in both measurements, and more in the
 storm; how much is printed, with what the capacity would be if as much were taken from it.
 
 Ends with 1 where goodput is below 0.9 of that, a vector is wrong, a refusal is not a 429 or 503
@@ -31,7 +32,7 @@ MODEL = "all-MiniLM-L6-v2"
 POOL = 256
 PASSAGES = 8
 CORES = 2
-CONNECTIONS = 64
+CONNECTIONS = 32
 RAMP_S = 2.0
 LEAST = 0.9
 
@@ -42,7 +43,38 @@ class Asked:
 
     request: bytes
     expected: Matrix
+    single: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the server has done so far: processor seconds, rows, and their tokens."""
+
+    at: float
+    cpu_s: float
+    rows: int
     tokens: int
+
+    @classmethod
+    async def now(cls, server: Server) -> "Done":
+        """Ask the server."""
+        asked = (
+            f"GET /ps HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {server.keys[0]}\r\n\r\n"
+        )
+        async with crowd(server) as one:
+            while (reply := await one.ask(asked.encode())).status != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # it is refused like any other request
+        (model,) = json.loads(reply.body)["models"]
+        return cls(time.perf_counter(), server.cpu_s(), model["rows"], model["tokens"])
+
+    def since(self, before: "Done") -> str:
+        """Say what was done since then."""
+        seconds = self.at - before.at
+        rows, tokens = self.rows - before.rows, self.tokens - before.tokens
+        return (
+            f"server: {(self.cpu_s - before.cpu_s) / seconds:.2f} cores, {tokens / seconds:.0f} "
+            f"tokens/s in rows of {tokens / max(1, rows):.0f}"
+        )
 
 
 @dataclass(slots=True)
@@ -65,10 +97,10 @@ class Phase:
         self.own_cpu = (own_cpu_s() - self.own_began) / seconds
         return seconds
 
-    def tokens_per_s(self, first: float, last: float) -> float:
-        """Give the tokens a second of the good answers between two times."""
-        good = [a.tokens for at, a, r in self.answers if r.status == 200 and first <= at < last]
-        return sum(good) / (last - first)
+    def per_s(self, single: bool, first: float, last: float) -> float:
+        """Give the good answers of a kind a second between two times."""
+        good = [r for at, a, r in self.answers if a.single is single and first <= at < last]
+        return sum(reply.status == 200 for reply in good) / (last - first)
 
 
 def own_cpu_s() -> float:
@@ -86,14 +118,13 @@ async def references(server: Server, clients: Crowd, *, queries: bool) -> list[A
         texts = [text(chance, chance.randint(6, 16))] if single else [
             text(chance, chance.randint(40, 80)) for _ in range(PASSAGES)
         ]  # fmt: skip
-        found, tokens = [], 0
+        found = []
         for one in texts:
             reply = await clients.ask(server.request(_body(one)))
             if reply.status != 200:
                 raise SystemExit(f"a lone text is answered with {reply.status}: {reply.body!r}")
             found.append(vectors(reply.body))
-            tokens += json.loads(reply.body)["usage"]["total_tokens"]
-        made.append(Asked(server.request(_body(texts)), np.concatenate(found), tokens))
+        made.append(Asked(server.request(_body(texts)), np.concatenate(found), single))
     return made
 
 
@@ -143,13 +174,13 @@ async def storm(
 
 async def lone(clients: Crowd, pool: list[Asked], count: int) -> float:
     """Give the median seconds of queries one after another."""
-    query = min(pool, key=lambda asked: asked.tokens)
+    query = next(asked for asked in pool if asked.single)
     return float(np.median([(await clients.ask(query.request)).seconds for _ in range(count)]))
 
 
 async def recovery(server: Server, pool: list[Asked], normal: float) -> float:
     """Give the seconds until three lone queries on end take no more than twice what is normal."""
-    query = min(pool, key=lambda asked: asked.tokens)
+    query = next(asked for asked in pool if asked.single)
     began = time.perf_counter()
     in_a_row = 0
     async with crowd(server) as fresh:
@@ -195,25 +226,40 @@ async def measure(server: Server, arguments: argparse.Namespace) -> int:
     async with crowd(server) as clients:
         pool = await references(server, clients, queries=arguments.queries)
         normal = await lone(clients, pool, 50)
-        seconds = max(5.0, arguments.seconds / 8)
-        base = await capacity(clients, pool, seconds)
-        able = base.tokens_per_s(1.0, seconds)
-        per_s = arguments.times * len(base.answers) / seconds
-        print(f"lone query {1000 * normal:.1f} ms; capacity {able:.0f} tokens/s, "
-              f"{per_s / arguments.times:.0f} requests/s; clients take {base.own_cpu:.2f} cores")  # fmt: skip
+        print(f"lone query {1000 * normal:.1f} ms")
+        seconds = max(5.0, arguments.seconds / 12)
+        bases, able, busy = [], {}, 0.0
+        for single in {asked.single for asked in pool}:
+            kind = [asked for asked in pool if asked.single is single]
+            before = await Done.now(server)
+            bases.append(await capacity(clients, kind, seconds))
+            print((await Done.now(server)).since(before))
+            able[single] = bases[-1].per_s(single, 1.0, seconds)
+            busy += len(kind) / POOL / able[single]
+            print(f"capacity {able[single]:.0f} requests/s with {kind[0].expected.shape[0]} inputs; "
+                  f"clients take {bases[-1].own_cpu:.2f} cores")  # fmt: skip
+        per_s = arguments.times / busy
+        before = await Done.now(server)
         phase, waiting = await storm(clients, pool, per_s, arguments.seconds)
+        print((await Done.now(server)).since(before))
         recovered = await recovery(server, pool, normal)
         still = len(waiting)
         await asyncio.gather(*waiting)
-    good = phase.tokens_per_s(RAMP_S, arguments.seconds)
-    fair = able * (CORES - phase.own_cpu) / (CORES - base.own_cpu)
+    good = sum(phase.per_s(kind, RAMP_S, arguments.seconds) / able[kind] for kind in able)
+    own = float(np.mean([base.own_cpu for base in bases]))
+    fair = (CORES - phase.own_cpu) / (CORES - own)
     faults, refused = judge(phase)
-    faults += judge(base)[0]
+    for base in bases:
+        faults += judge(base)[0]
     ok = [reply.seconds for _, _, reply in phase.answers if reply.status == 200]
     print(f"offered {phase.offered / arguments.seconds:.0f} requests/s, clients take "
           f"{phase.own_cpu:.2f} cores; {clients.connections} connections")  # fmt: skip
-    print(f"goodput {good:.0f} tokens/s: {good / able:.3f} of the capacity, {good / fair:.3f} of "
-          f"what is left of it beside the clients")  # fmt: skip
+    print(
+        f"goodput {good:.3f} of the capacity, {good / fair:.3f} of what is left beside the clients"
+    )
+    for kind in able:
+        print(f"  {phase.per_s(kind, RAMP_S, arguments.seconds):.0f} answers/s with "
+              f"{'one input' if kind else f'{PASSAGES} inputs'}")  # fmt: skip
     print(f"answered {len(ok)}: {quantiles(ok)}; {still} still waited at the end")
     share = len(refused) / max(1, len(phase.answers))
     print(f"refused {share:.1%}: {quantiles([one.seconds for one in refused])}")
