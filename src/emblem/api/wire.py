@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ import orjson
 import pybase64
 
 from emblem.api.problems import HALF_PAIR, PYTHON_KINDS, Problem, invalid, unparsed
+from emblem.core.output import Components
 from emblem.errors import InvalidInput
 from emblem.names import Options
 from emblem.service import Answer
@@ -132,27 +133,35 @@ def encode(answer: Answer, encoding: EncodingFormat) -> Iterator[bytes]:
 
     base64 holds the components little-endian, four bytes each for float and one for the rest.
     """
+    write = _in_base64 if encoding is EncodingFormat.BASE64 else _in_digits
     vectors = answer.vectors
-    if encoding is EncodingFormat.BASE64:
-        vectors = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
-    write = pybase64.b64encode_as_string if encoding is EncodingFormat.BASE64 else _as_it_is
-    yield b'{"object":"list","data":['
     step = max(1, NUMBERS_AT_A_TIME // vectors.shape[1])
+    yield b'{"object":"list","data":['
     for start in range(0, len(vectors), step):
-        items = orjson.dumps(
-            [
-                {"object": "embedding", "index": index, "embedding": write(vector)}
-                for index, vector in enumerate(vectors[start : start + step], start)
-            ],
-            option=orjson.OPT_SERIALIZE_NUMPY,
-        )
-        yield b"," * (start > 0) + items[1:-1]
+        items = write(vectors[start : start + step], start)
+        yield b"," + items if start else items
     usage = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens}
     yield b"]," + orjson.dumps({"model": answer.model, "usage": usage})[1:]
 
 
-def _as_it_is(vector: Any) -> Any:
-    return vector
+def _in_digits(vectors: Components, start: int) -> bytes:
+    """Write the items of ``data``, the first of which has the index ``start``."""
+    items = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(vectors, start)
+    ]
+    return orjson.dumps(items, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def _in_base64(vectors: Components, start: int) -> bytes:
+    """Write the items of ``data``, whose strings need no look for what is to be escaped."""
+    little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
+    return b",".join(
+        [
+            b'{"object":"embedding","index":%d,"embedding":"%b"}' % (index, pybase64.b64encode(row))
+            for index, row in enumerate(little, start)
+        ]
+    )
 
 
 MAX_INDICES_IN_HEADER = 100
