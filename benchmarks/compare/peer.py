@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def row(folder):
 def windows(folder):
     """Give the vectors of whole texts by the rule ``mean``, computed with sentence-transformers.
 
-    k equal windows of content tokens, special tokens around each, weighted by what they hold.
+    k windows of content tokens, the i-th from ⌊in/k⌋ on, special tokens around each, weighted by what they hold.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -104,7 +105,9 @@ def windows(folder):
 
     def one(text):
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        parts = np.array_split(ids, -(-len(ids) // most))
+        k = -(-len(ids) // most)
+        bounds = [i * len(ids) // k for i in range(k + 1)]
+        parts = [ids[start:stop] for start, stop in pairwise(bounds)]
         total = np.zeros(model.get_sentence_embedding_dimension())
         for part in parts:
             framed = [tokenizer.cls_token_id, *map(int, part), tokenizer.sep_token_id]

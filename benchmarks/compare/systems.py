@@ -104,7 +104,15 @@ def _emblem(name: str, title: str, model: str, vectors: str, *needs: Path) -> Sy
 def _infinity(name: str, title: str, engine: str, folder: Path) -> System:
     arguments = ("--engine", engine, "--device", "cpu", "--dtype", "float32", "--port", "{port}")
     # "." because it takes an absolute path of a local ONNX file for one within the folder.
-    named = ("--model-id", ".", "--served-model-name", "all-MiniLM-L6-v2")
+    # And its ONNX engine takes the first token's state unless it is told to average.
+    named = (
+        "--model-id",
+        ".",
+        "--served-model-name",
+        "all-MiniLM-L6-v2",
+        "--pooling-method",
+        "mean",
+    )
     return System(
         name,
         title,
