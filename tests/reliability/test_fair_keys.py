@@ -62,6 +62,7 @@ def test_a_key_with_one_bulk_request_does_not_wait_for_all_those_of_another(
         own = send("other", other, FLOOD)
         ran = ps(server)["tokens"] - before
         assert [flood.result() for flood in floods] == [own] * FLOOD
-    assert ended[0] == "other"
+    # Beside it the other key got as much: the rest of what ran, and one more request.
+    assert ended.index("other") <= 2
     # Its own, as much of the other key's, and what ran before it came and after its answer.
     assert ran < 0.6 * (1 + FLOOD) * own
