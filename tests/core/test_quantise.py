@@ -83,17 +83,36 @@ def test_both_the_cosine_and_the_ranks_have_a_bound(mean: float, rank: float, ho
     assert Bound().holds(Loss(mean, 0.9, rank, 20)) is holds
 
 
+def turned(stored: np.ndarray, cosine: float) -> np.ndarray:
+    """Turn unit vectors, each by the same angle, to anywhere."""
+    aside = units(*stored.shape)
+    aside -= (aside * stored).sum(1, keepdims=True) * stored
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    return (cosine * stored + np.sqrt(1 - cosine**2) * aside).astype(np.float32)
+
+
 def test_a_kernel_is_proven_within_twice_the_loss_and_not_beyond() -> None:
     stored = units(10, 64)
     loss = Loss(0.999, 0.998, 0.999, 100)
-
-    def turned(cosine: float) -> np.ndarray:
-        aside = units(10, 64)
-        aside -= (aside * stored).sum(1, keepdims=True) * stored
-        aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-        return (cosine * stored + np.sqrt(1 - cosine**2) * aside).astype(np.float32)
-
     assert proven(loss, stored, stored)
-    assert proven(loss, stored, turned(0.9985))
-    assert not proven(loss, stored, turned(0.9975))
+    assert proven(loss, stored, turned(stored, 0.9985))
+    assert not proven(loss, stored, turned(stored, 0.9975))
     assert not proven(loss, stored, np.full_like(stored, np.nan))
+
+
+@pytest.mark.parametrize("length", [0.02, 1, 9])
+def test_how_long_vectors_are_proves_nothing(length: float) -> None:
+    stored = units(10, 64)
+    loss = Loss(0.999, 0.998, 0.999, 100)
+    scale = np.float32(length)
+    for before in (stored, stored * scale):
+        assert proven(loss, before, scale * turned(stored, 0.9985))
+        assert not proven(loss, before, scale * turned(stored, 0.9975))
+
+
+@pytest.mark.parametrize("mean", [1, 1.0000001, 0.99999])
+def test_float_arithmetic_alone_refutes_no_model_that_lost_next_to_nothing(mean: float) -> None:
+    stored = units(10, 64)
+    loss = Loss(mean, mean, 1, 100)
+    assert proven(loss, stored, turned(stored, 0.99995))
+    assert not proven(loss, stored, turned(stored, 0.9995))

@@ -31,13 +31,14 @@ LAYERS = tuple(
 )
 TEXTS = ("the river and the museum", "a search engine", "little light")
 SETTINGS = Settings(threads=1)
+LOSS = {"mean": 0.998, "worst": 0.98, "rank": 0.997, "texts": 20}
 
 
 def make(into: Path, source: Path, kept: tuple[str, ...] = ()) -> Model:
     """Quantise a folder of the tiny model into another."""
     before = layout.read(source, "tiny")
     file = before.weights[0].with_name(quantised.FILE)
-    made = Quantised(file, 16, kept, str(before.space), Loss(0.99, 0.98, 0.99, 20), "1.0")
+    made = Quantised(file, 16, kept, str(before.space), Loss(0.998, 0.98, 0.997, 20), "1.0")
     model = replace(before, quantised=made, licence="MIT", languages=("en",), shortening=False)
     tensors = Rounded(Weights(before.weights), tuple(one for one in LAYERS if one not in kept))
     vectors = wiring.embed_with(model, tensors, TEXTS, SETTINGS)
@@ -67,7 +68,7 @@ def test_a_quantised_folder_is_read_as_a_model_in_a_space_of_its_own(
     assert model.quantised is not None
     assert (model.quantised.group, model.quantised.kept) == (16, LAYERS[:2])
     assert model.quantised.source == str(before.space)
-    assert model.quantised.loss == Loss(0.99, 0.98, 0.99, 20)
+    assert model.quantised.loss == Loss(0.998, 0.98, 0.997, 20)
     assert model.space.weights == safetensors.digest(model.weights) != before.space.weights
     assert model.space.recipe != before.space.recipe
     assert not model.space.known_recipe
@@ -151,6 +152,8 @@ def edit(folder: Path, **fields: object) -> None:
         ({"group": 64}, "group: is 64, which does not divide the 32 numbers"),
         ({"group": "16"}, r"is not what emblem quantize writes: .*group"),
         ({"loss": None}, "is not what emblem quantize writes: .*loss"),
+        ({"loss": LOSS | {"mean": -1e9}}, "loss: mean -1000000000.0 and rank 0.997 are not what"),
+        ({"loss": LOSS | {"rank": 0.9}}, "loss: mean 0.998 and rank 0.9 .* 0.995 and 0.995 at l"),
         ({"more": 1}, "is not what emblem quantize writes: .*more"),
         ({"kept": [LAYERS[5]]}, f"kept: {LAYERS[5]} is no layer that stayed as it was"),
         ({"kept": ["nothing"]}, "kept: nothing is no layer that stayed as it was"),

@@ -12,11 +12,16 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
+from emblem.core.pool import unit
 from emblem.model import Loss
 from emblem.types import Vectors
 
 Whole = npt.NDArray[np.int8]
 LARGEST = 127  # as far from zero as eight bits go on both sides
+SLACK = 1e-4
+"""How far from 1 a kernel's mean cosine may always be, however little a model lost: where it lost next
+to nothing, twice that is less than float32 itself may be off, or one activation that is rounded the
+other way. Vectors this near (less than a degree) rank alike; those of shuffled weights are far."""
 LANES = 16  # OpenVINO rounds groups of a multiple of this, or none
 
 
@@ -83,13 +88,13 @@ def loss_of(before: Vectors, after: Vectors) -> Loss:
 def proven(loss: Loss, stored: Vectors, now: Vectors) -> bool:
     """Tell whether a kernel gives what the one gave that a model was quantised with.
 
-    Where one number is rounded the other way, as float arithmetic in another order has it, a
-    token's further roundings are others too; a CPU may also leave activations as they are. Either
-    moves a vector by less than the rounding itself did, so twice that is allowed, and a mistake
-    goes far beyond it.
+    Both are (n, width) float32 of any length; their directions are compared. Where one number is
+    rounded the other way, as float arithmetic in another order has it, a token's further roundings
+    are others too; a CPU may also leave activations as they are. Either moves a vector by less than
+    the rounding itself did, so twice that is allowed, or ``SLACK``, and a mistake goes far beyond.
     """
-    cosines = np.einsum("ij,ij->i", stored, now, dtype=np.float64)
-    return bool(cosines.mean() >= 1 - 2 * (1 - loss.mean))
+    cosines = np.einsum("ij,ij->i", unit(stored), unit(now), dtype=np.float64)
+    return bool(1 - cosines.mean() <= max(2 * (1 - loss.mean), SLACK))
 
 
 def _ranks(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from emblem.core.quantise import LANES, rounded
+from emblem.core.quantise import LANES, Bound, rounded
 from emblem.errors import ModelError
 from emblem.model import Loss, Model, Prompts, Quantised
 from emblem.models import repository
@@ -120,6 +120,11 @@ def read(root: Path) -> Made | None:
     if said.group <= 0 or said.group % LANES:
         raise ModelError(f"{file}: group: is {said.group}, not a multiple of {LANES}")
     loss = Loss(said.loss.mean, said.loss.worst, said.loss.rank, said.loss.texts)
+    if not (bound := Bound()).holds(loss):  # a larger one would let any kernel pass
+        raise ModelError(
+            f"{file}: loss: mean {loss.mean} and rank {loss.rank} are not what emblem quantize "
+            f"keeps, which is {bound.mean} and {bound.rank} at least; quantise the model again"
+        )
     return Made(
         Quantised(file, said.group, said.kept, said.source, loss, said.emblem),
         Prompts(said.query_prompt, said.document_prompt),
