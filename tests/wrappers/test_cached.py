@@ -1,11 +1,15 @@
 """What is known is not computed again, and is asked whatever a new text would be."""
 
+import asyncio
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from emblem.core.reuse import entries
 from emblem.errors import (
     DeadlineExceeded,
     DeploymentFailed,
@@ -78,6 +82,50 @@ def test_a_large_answer_is_the_same_as_many_small_ones() -> None:
             fresh = await Honest(wide.space).embed(request)
             assert same(await cached.embed(request), fresh)
         assert len(wide.computed) == len(texts)
+
+    run(go)
+
+
+BUSY = tuple(f"t{n}" for n in range(1100))
+
+
+@pytest.mark.parametrize("dimensions", [None, 40])
+def test_a_large_answer_waits_for_nobody_who_loads_a_model(dimensions: int | None) -> None:
+    async def go() -> None:
+        loop, loaded = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loading = loop.run_in_executor(None, loaded.wait)
+        cached = Cached(Coalesced(Honest(replace(SPACE, width=100))), Recent(10**8))
+        try:
+            for texts in (BUSY, BUSY, ("new", *BUSY)):
+                await cached.embed(EmbedRequest(texts, dimensions=dimensions))
+        finally:
+            loaded.set()
+        await loading
+
+    run(go)
+
+
+def test_what_is_remembered_of_many_texts_is_not_made_on_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    makers: list[threading.Thread] = []
+
+    def made(*args: object) -> list[bytes]:
+        makers.append(threading.current_thread())
+        return entries(*args)
+
+    async def go() -> None:
+        monkeypatch.setattr("emblem.wrappers.cached.entries", made)
+        cached = Cached(Honest(replace(SPACE, width=100)), Recent(10**8))
+        await cached.embed(EmbedRequest(("a",)))
+        await cached.embed(EmbedRequest(BUSY))
+        await cached.aclose()
+        cached = Cached(Honest(replace(SPACE, width=100)), Recent(10**8))
+        await cached._aside.do(cached._aside.close, 0)
+        assert (await cached.embed(EmbedRequest(BUSY))).hits == 0  # also while it is closed
+        first, many, late = makers
+        assert first is late is threading.main_thread() is not many
 
     run(go)
 

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 
 import pytest
 
+from emblem.core.reuse import entries
 from emblem.errors import (
     DeadlineExceeded,
     DeploymentFailed,
@@ -64,6 +65,41 @@ def test_a_text_is_computed_once_in_a_request_and_once_for_all_who_wait() -> Non
             (third, EmbedRequest(("c", "a"), dimensions=3)),
         ):
             assert same(result, await Honest().embed(request))
+
+    run(go)
+
+
+def test_who_joins_a_large_request_has_only_his_own_texts_picked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picked: list[int] = []
+
+    def counted(*args: object) -> list[bytes]:
+        made = entries(*args)
+        picked.append(len(made))
+        return made
+
+    async def go() -> None:
+        monkeypatch.setattr("emblem.wrappers.coalesced.entries", counted)
+        bench = Bench()
+        many = await bench.begin(*(f"t{n}" for n in range(50)), LONG)
+        joining = await bench.begin("t7", LONG, "t7")
+        _, joined = await bench.end(many, joining)
+        assert picked == [2]
+        assert same(joined, await Honest().embed(EmbedRequest(("t7", LONG, "t7"))))
+
+    run(go)
+
+
+def test_bulk_work_joins_the_interactive_of_two_that_have_its_text() -> None:
+    async def go() -> None:
+        bench = Bench()
+        slow = await bench.begin("a", lane=Lane.BULK)
+        fast = await bench.begin("a", lane=Lane.INTERACTIVE)
+        third = await bench.begin("a", lane=Lane.BULK)
+        slow.cancel()
+        await until(lambda: bench.inner.cancelled)  # since nobody else waits for it
+        await bench.end(fast, third)
 
     run(go)
 

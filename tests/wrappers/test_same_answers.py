@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emblem.errors import EmblemError, InvalidInput, InvalidRequest
+from emblem.errors import EmblemError, InvalidInput, InvalidRequest, InvalidResult
 from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.coalesced import Coalesced
 from emblem.wrappers.recent import Recent
-from wrappers.honest import WIDTH, Honest, same
+from wrappers.honest import LATE, WIDTH, Honest, same
 
 WORD = "abcdefgh"
 TEXTS = st.one_of(
-    st.sampled_from(["", "a", "b", "a b", " ".join(WORD), " ".join(WORD[:7]), "x" * 2000]),
+    st.sampled_from(["", "a", "b", LATE, "a b", " ".join(WORD), " ".join(WORD[:7]), "x" * 2000]),
     st.text("ab ", max_size=12),
     st.lists(st.sampled_from(WORD), max_size=12).map(" ".join),
     st.just("a " * 700),  # more characters than its limit lets be read
@@ -47,6 +47,8 @@ async def outcome(embedder: Honest | Cached | Checked, request: EmbedRequest) ->
 def alike(one: object, other: object) -> bool:
     if isinstance(one, EmbedResult) and isinstance(other, EmbedResult):
         return same(one, other)
+    if isinstance(one, InvalidResult) and isinstance(other, InvalidResult):
+        assert one.of_one_text is other.of_one_text
     return type(one) is type(other) and str(one) == str(other)
 
 
@@ -103,5 +105,24 @@ def test_a_model_that_gives_no_fewer_dimensions_refuses_them_also_of_known_texts
         await cached.embed(EmbedRequest(("a",)))
         with pytest.raises(InvalidRequest, match="no fewer dimensions"):
             await cached.embed(EmbedRequest(("a",), dimensions=3))
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("texts", [(LATE,), ("a", LATE, "b"), ("a", LATE, "a")])
+def test_a_vector_of_which_shortening_leaves_nothing_is_refused_each_time(
+    texts: tuple[str, ...],
+) -> None:
+    async def go() -> None:
+        embedder = Checked(Honest())
+        recent = Recent(10**6)
+        request = EmbedRequest(texts, dimensions=3)
+        for one in (Coalesced(embedder), Cached(Coalesced(embedder), recent)):
+            for known in ((), texts[-1:], texts):  # of the second of them
+                await one.embed(EmbedRequest(known or ("c",)))
+                with pytest.raises(InvalidResult, match="a zero vector at ") as caught:
+                    await one.embed(request)
+                assert caught.value.of_one_text
+        assert (await one.embed(EmbedRequest(texts))).hits == len(texts)
 
     asyncio.run(go())

@@ -3,10 +3,18 @@
 import numpy as np
 import numpy.typing as npt
 
+from emblem.errors import InvalidResult
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Vectors
 
 NORM_TOLERANCE = 1e-3
+
+
+def refuse_wrong(request: EmbedRequest, result: EmbedResult, space: Space) -> None:
+    """Raise InvalidResult for a result that cannot be right; see ``violation``."""
+    if what := violation(request, result, space):
+        single = of_one_text(what, result.vectors)
+        raise InvalidResult(result.served_by, what, of_one_text=single)
 
 
 def violation(request: EmbedRequest, result: EmbedResult, space: Space) -> str | None:

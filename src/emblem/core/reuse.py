@@ -6,16 +6,18 @@ long an entry lives; whoever keeps it also knows of which text, kind and rule it
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from emblem.core.check import refuse_wrong
 from emblem.core.output import shortened
 from emblem.core.plan import refuse_unread
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Overflow, Vectors
+from emblem.types import EmbedRequest, EmbedResult, Overflow
 
 Entry = bytes
 Input = str | tuple[int, ...]
@@ -25,14 +27,22 @@ Name = str | bytes  # a text, or the bytes of its token ids
 # what the contract's 300,000 tokens are in any language.
 MAX_CHARACTERS = 2_000_000
 
+# An id counts as so many: it has eight bytes, and each is made of a Python object.
+CHARACTERS_PER_ID = 20
+
+# Entries are made of so many numbers at a time, so that a thread that makes many lets others run.
+NUMBERS_AT_ONCE = 100_000
+
 
 def _layout(width: int) -> np.dtype[np.void]:
     vector = ("vector", np.float32, (width,))
     return np.dtype([vector, ("tokens", np.int32), ("uncut", np.int32), ("overflowed", np.int32)])
 
 
-def entries(result: EmbedResult, texts: int, space: Space) -> list[Entry]:
-    """Give an entry for each text of a result of full width, in their order.
+def entries(
+    result: EmbedResult, texts: int, space: Space, places: Sequence[int] | None = None
+) -> list[Entry]:
+    """Give an entry for each text of a result of full width, in their order, or for some of them.
 
     Raises InvalidResult for a result of another shape: nothing of it may be kept.
     """
@@ -40,37 +50,52 @@ def entries(result: EmbedResult, texts: int, space: Space) -> list[Entry]:
         shape = " × ".join(map(str, result.vectors.shape))
         what = f"{shape} {result.vectors.dtype} where {texts} × {space.width} float32 was expected"
         raise InvalidResult(result.served_by, what)
-    records = np.zeros(texts, _layout(space.width))
-    records["vector"] = result.vectors
-    records["tokens"] = result.tokens
-    records["uncut"] = result.tokens if result.uncut is None else result.uncut
-    records["overflowed"][list(result.overflowed)] = 1
-    made: list[Entry] = records.view(f"V{records.itemsize}").tolist()  # copies: bytes of their own
+    layout, overflowed = _layout(space.width), np.zeros(texts, np.int32)
+    overflowed[list(result.overflowed)] = 1
+    uncut = result.tokens if result.uncut is None else result.uncut
+    made: list[Entry] = []
+    for part in _parts(texts if places is None else len(places), space.width):
+        chosen = part if places is None else places[part]
+        tokens = result.tokens[chosen]
+        records = np.zeros(len(tokens), layout)
+        records["vector"] = result.vectors[chosen]
+        records["tokens"] = tokens
+        records["uncut"] = uncut[chosen]
+        records["overflowed"] = overflowed[chosen]
+        made += records.view(f"V{records.itemsize}").tolist()  # copies: bytes of their own
     return made
 
 
-def reusable(request: EmbedRequest, space: Space, shortening: bool) -> bool:
-    """Tell whether a request may be answered from parts.
+def _parts(texts: int, width: int) -> Iterator[slice]:
+    step = max(1, NUMBERS_AT_ONCE // width)
+    return (slice(first, first + step) for first in range(0, texts, step))
 
-    Any other is for the embedder alone, which answers it or says what is wrong with it. So is one
-    that is too large for its texts to be compared.
+
+def wanted(request: EmbedRequest, space: Space, shortening: bool) -> list[Name] | None:
+    """Name each input of a request that may be answered from parts; None for any other.
+
+    That is for the embedder alone, which answers it or says what is wrong with it. So is one that
+    is too large for its texts to be compared, or has an id beyond 64 bits, as no vocabulary has.
     """
     asked = request.dimensions
     if asked is not None and not (shortening and 0 < asked <= space.width):
-        return False
-    if sum(map(len, request.inputs)) > MAX_CHARACTERS:
-        return False
+        return None
+    if sum(map(_size, request.inputs)) > MAX_CHARACTERS:
+        return None
     try:
-        return not refuse_unread(request)
-    except InvalidRequest:
-        return False
+        return None if refuse_unread(request) else _names(request.inputs)
+    except (InvalidRequest, OverflowError):
+        return None
 
 
-def names(inputs: Sequence[Input]) -> list[Name]:
+def _size(one: Input) -> int:
+    return len(one) if isinstance(one, str) else CHARACTERS_PER_ID * len(one)
+
+
+def _names(inputs: Sequence[Input]) -> list[Name]:
     """Name texts and token ids, so that two have one name only where they are the same.
 
-    Raises OverflowError for an id beyond 64 bits. Ids do not stand for themselves, since anybody
-    can find many tuples that Python hashes alike.
+    Ids do not stand for themselves, since anybody can find many tuples that Python hashes alike.
     """
     return [one if isinstance(one, str) else array("q", one).tobytes() for one in inputs]
 
@@ -86,36 +111,41 @@ def joined(
     """Make the result of a request from an entry for each of its texts.
 
     None where the request's own limits or its rule refuse one of them: the entries may be those of
-    requests that had others. The vectors cannot be written to.
+    requests that had others. The vectors cannot be written to. Raises InvalidResult as ``narrowed``.
     """
     records = np.frombuffer(b"".join(parts), _layout(space.width))
     uncut, overflowed = records["uncut"], records["overflowed"].nonzero()[0]
     if _too_many(uncut, request) or (len(overflowed) and rule(request, space) is Overflow.ERROR):
         return None
     tokens = records["tokens"].copy()
-    return EmbedResult(
-        vectors=_narrow(np.ascontiguousarray(records["vector"]), request, space),
+    full = EmbedResult(
+        vectors=np.ascontiguousarray(records["vector"]),
         tokens=tokens,
         overflowed=tuple(overflowed.tolist()),
         served_by=served_by,
         uncut=uncut.copy() if len(overflowed) and (uncut != tokens).any() else None,
-        hits=hits,
     )
+    return narrowed(full, request, space, hits=hits)
+
+
+def shortens(request: EmbedRequest, space: Space) -> bool:
+    """Tell whether fewer dimensions are asked for than there are."""
+    return request.dimensions not in (None, space.width)
 
 
 def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: int) -> EmbedResult:
-    """Give a result of full width the dimensions that were asked for."""
-    vectors = _narrow(result.vectors, request, space)
-    return EmbedResult(
-        vectors, result.tokens, result.overflowed, result.served_by, result.uncut, hits
-    )
+    """Give a result of full width the dimensions that were asked for.
 
-
-def _narrow(vectors: Vectors, request: EmbedRequest, space: Space) -> Vectors:
-    if request.dimensions is not None:
-        vectors = shortened(vectors, request.dimensions, normalised=space.normalised)
-    vectors.flags.writeable = False
-    return vectors
+    What that leaves is checked again, for a vector may have been zero but for its other numbers:
+    raises InvalidResult.
+    """
+    result = replace(result, hits=hits)
+    if request.dimensions is not None and shortens(request, space):
+        short = shortened(result.vectors, request.dimensions, normalised=space.normalised)
+        result = replace(result, vectors=short)
+        refuse_wrong(request, result, space)
+    result.vectors.flags.writeable = False
+    return result
 
 
 def _too_many(uncut: npt.NDArray[np.int32], request: EmbedRequest) -> bool:

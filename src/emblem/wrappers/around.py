@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from emblem.ports import Embedder, Examining, Working
@@ -43,6 +44,26 @@ class Around:
         await self._embedder.aclose()
 
 
-async def in_turn(work: Callable[[], T], numbers: int) -> T:
-    """Do what makes so many numbers, and let the event loop go on meanwhile where they are many."""
-    return work() if numbers <= NUMBERS_ON_THE_LOOP else await asyncio.to_thread(work)
+class Aside:
+    """A thread of its own for what makes many numbers, so that the event loop goes on meanwhile.
+
+    Models are opened and closed in the loop's own threads, which may be busy for long. Whoever
+    creates it closes it; what comes later is done on the loop.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "emblem-answers")
+
+    async def do(self, work: Callable[[], T], numbers: int) -> T:
+        """Do what makes so many numbers: here, where they are few."""
+        if numbers <= NUMBERS_ON_THE_LOOP:
+            return work()
+        try:
+            done = self._thread.submit(work)
+        except RuntimeError:  # it is closed
+            return work()
+        return await asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """Let the thread end once it has done what it was given."""
+        self._thread.shutdown(wait=False)

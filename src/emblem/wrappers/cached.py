@@ -2,15 +2,15 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from emblem.core.reuse import Entry, Input, Name, entries, joined, names, narrowed, reusable, rule
+from emblem.core.reuse import Entry, Name, entries, joined, narrowed, rule, shortens, wanted
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Embedder
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
-from emblem.wrappers.around import Around, in_turn
+from emblem.wrappers.around import Around, Aside
 from emblem.wrappers.recent import Recent
 
 # What is longer is known by its SHA-256, so that it takes no more room than its vector.
@@ -43,6 +43,7 @@ class Cached(Around):
         self._clock = clock
         self._shortening = shortening
         self._prefixes: dict[tuple[Kind | None, Overflow], bytes] = {}
+        self._aside = Aside()
         self._closing = False
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
@@ -66,34 +67,36 @@ class Cached(Around):
                 return await self._plainly(request)  # which names the texts by their own places
             hits += computed.hits or 0
             served_by = computed.served_by
-            parts = self._kept([keys[place] for place in missing], computed, request)
+            parts = await self._kept([keys[place] for place in missing], computed, request)
             for place, entry in zip(missing, parts, strict=True):
                 found[place] = entry
         known = [entry for entry in found if entry is not None]
         made = partial(joined, known, request, self.space, served_by=served_by, hits=hits)
-        result = await in_turn(made, self._numbers(request))
+        result = await self._aside.do(made, self._numbers(len(keys)))
         return result or await self._plainly(request)
 
     async def aclose(self) -> None:
         """Close the embedder, which answers everything from now on, as one that is closed does."""
         self._closing = True
         await super().aclose()
+        self._aside.close()
 
     async def _all(self, keys: list[bytes], request: EmbedRequest) -> EmbedResult:
         """Answer a request of which nothing is known."""
         full = request if request.dimensions is None else replace(request, dimensions=None)
         computed = await self._embedder.embed(full)
         if request.keep:
-            self._kept(keys, computed, request)
-        hits = computed.hits or 0
-        if request.dimensions is None:
-            return narrowed(computed, request, self.space, hits=hits)
-        made = partial(narrowed, computed, request, self.space, hits=hits)
-        return await in_turn(made, self._numbers(request))
+            await self._kept(keys, computed, request)
+        made = partial(narrowed, computed, request, self.space, hits=computed.hits or 0)
+        numbers = self._numbers(len(keys)) if shortens(request, self.space) else 0
+        return await self._aside.do(made, numbers)
 
-    def _kept(self, keys: list[bytes], computed: EmbedResult, request: EmbedRequest) -> list[Entry]:
+    async def _kept(
+        self, keys: list[bytes], computed: EmbedResult, request: EmbedRequest
+    ) -> list[Entry]:
         """Give the entries of what was computed, and remember them if that may be."""
-        parts = entries(computed, len(keys), self.space)
+        made = partial(entries, computed, len(keys), self.space)
+        parts = await self._aside.do(made, self._numbers(len(keys)))
         if request.keep:
             self._recent.put(keys, parts)
         return parts
@@ -103,19 +106,18 @@ class Cached(Around):
         result = await self._embedder.embed(request)
         return replace(result, hits=result.hits or 0)
 
-    def _numbers(self, request: EmbedRequest) -> int:
-        return len(request.inputs) * self.space.width
+    def _numbers(self, texts: int) -> int:
+        return texts * self.space.width
 
     def _keys(self, request: EmbedRequest) -> list[bytes] | None:
         """Give the key of each input; None where the request is for the embedder alone."""
-        late = request.deadline <= self._clock()
-        if self._closing or late or not reusable(request, self.space, self._shortening):
+        if self._closing or request.deadline <= self._clock():
+            return None
+        names = wanted(request, self.space, self._shortening)
+        if names is None:
             return None
         prefix = self._prefix(request)
-        try:
-            return _keys(prefix, request.inputs)
-        except OverflowError:  # an id that no vocabulary has
-            return None
+        return [_key(prefix, one) for one in names]
 
     def _prefix(self, request: EmbedRequest) -> bytes:
         """Give what tells the vectors of one text apart, in 16 bytes of a digest.
@@ -132,12 +134,8 @@ class Cached(Around):
         return prefix
 
 
-def _keys(prefix: bytes, inputs: Sequence[Input]) -> list[bytes]:
-    """Give the keys of texts and token ids. No two that differ have the same."""
-    return [_key(prefix, one) for one in names(inputs)]
-
-
 def _key(prefix: bytes, one: Name) -> bytes:
+    """Give the key of a text or of token ids. No two that differ have the same."""
     form, content = (
         (b"i", one) if isinstance(one, bytes) else (b"t", one.encode("utf-8", "surrogatepass"))
     )

@@ -1,7 +1,6 @@
 """Checked: the promise. It wraps each deployment, so that nothing unchecked is ever handed on."""
 
-from emblem.core.check import of_one_text, violation
-from emblem.errors import InvalidResult
+from emblem.core.check import refuse_wrong
 from emblem.types import EmbedRequest, EmbedResult
 from emblem.wrappers.around import Around
 
@@ -15,7 +14,5 @@ class Checked(Around):
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed, and check; see ``ports.Embedder``."""
         result = await self._embedder.embed(request)
-        if what := violation(request, result, self.space):
-            single = of_one_text(what, result.vectors)
-            raise InvalidResult(result.served_by, what, of_one_text=single)
+        refuse_wrong(request, result, self.space)
         return result

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
-from emblem.core.reuse import Entry, Input, Name, entries, joined, names, narrowed, reusable, rule
+from emblem.core.reuse import Entry, Input, Name, entries, joined, narrowed, rule, shortens, wanted
 from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overloaded
 from emblem.ports import Embedder
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow
-from emblem.wrappers.around import Around, in_turn
+from emblem.wrappers.around import Around, Aside
 
 # Failures that may lie in what else somebody asked for at once, and in how long he would wait.
 _OF_THE_REQUEST = (InvalidRequest, InvalidResult, Overloaded, DeadlineExceeded)
@@ -31,7 +31,7 @@ class _Flight:
     names: list[Name]
     task: asyncio.Task[EmbedResult | Exception]
     waiting: int = 0
-    parts: dict[Name, Entry] = field(default_factory=dict)
+    places: dict[Name, int] = field(default_factory=dict)
 
     @property
     def result(self) -> EmbedResult:
@@ -41,12 +41,13 @@ class _Flight:
             raise result
         return result
 
-    def part(self, name: Name, space: Space) -> Entry:
-        """Give what came of one of its texts."""
-        if not self.parts:
-            made = entries(self.result, len(self.names), space)
-            self.parts = dict(zip(self.names, made, strict=True))
-        return self.parts[name]
+    def parts(self, names: Sequence[Name], space: Space) -> dict[Name, Entry]:
+        """Give what came of some of its texts."""
+        if not self.places:
+            self.places = {name: place for place, name in enumerate(self.names)}
+        places = [self.places[name] for name in names]
+        made = entries(self.result, len(self.names), space, places)
+        return dict(zip(names, made, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,9 +82,20 @@ class _Wait:
         """Put the result together; None where the request's own limits or rule refuse it."""
         if self.mine and self.whole:
             return narrowed(self.mine.result, self.request, space, hits=0)
-        parts = [self.flights[name].part(name, space) for name in self.names]
+        shares: dict[_Flight, list[Name]] = {}
+        for name, flight in self.flights.items():
+            shares.setdefault(flight, []).append(name)
+        known: dict[Name, Entry] = {}
+        for flight, share in shares.items():
+            known |= flight.parts(share, space)
+        parts = [known[name] for name in self.names]
         served_by = self.flights[self.names[0]].result.served_by
         return joined(parts, self.request, space, served_by=served_by, hits=self.hits)
+
+    def numbers(self, space: Space) -> int:
+        """Count the numbers that have to be written for the result."""
+        handed_on = self.whole and not shortens(self.request, space)
+        return 0 if handed_on else len(self.names) * space.width
 
 
 class Coalesced(Around):
@@ -110,14 +122,15 @@ class Coalesced(Around):
         super().__init__(embedder)
         self._clock = clock
         self._shortening = shortening
+        self._aside = Aside()
         self._in_work: dict[Question, dict[Name, _Flight]] = {}
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed what nobody else has in work, and wait for the rest; see ``ports.Embedder``."""
-        wanted = self._wanted(request)
-        if wanted is None:
+        names = wanted(request, self.space, self._shortening) if request.reuse else None
+        if names is None:
             return await self._embedder.embed(request)
-        wait = self._begin(wanted, request)
+        wait = self._begin(names, request)
         flights = wait.distinct()
         for flight in flights:
             flight.waiting += 1
@@ -128,30 +141,28 @@ class Coalesced(Around):
                 self._leave(flight)
         return result or await self._embedder.embed(request)
 
-    def _wanted(self, request: EmbedRequest) -> Sequence[Name] | None:
-        """Name the texts of a request; None where it has to be embedded by itself."""
-        if not (request.reuse and reusable(request, self.space, self._shortening)):
-            return None
-        try:
-            return names(request.inputs)
-        except OverflowError:  # an id that no vocabulary has
-            return None
+    async def aclose(self) -> None:
+        """Close the embedder, and the thread."""
+        await super().aclose()
+        self._aside.close()
 
-    def _begin(self, wanted: Sequence[Name], request: EmbedRequest) -> _Wait:
+    def _begin(self, names: Sequence[Name], request: EmbedRequest) -> _Wait:
         """Find out who has which of the texts in work, and begin to embed those that nobody has."""
-        inputs: dict[Name, Input] = dict(zip(wanted, request.inputs, strict=True))
+        inputs: dict[Name, Input] = dict(zip(names, request.inputs, strict=True))
         asked = (request.kind, rule(request, self.space))
-        lanes = (Lane.INTERACTIVE,) if request.lane is Lane.INTERACTIVE else tuple(Lane)
+        # Of two that have a text the later counts, and the interactive one is done first.
+        bulk = request.lane is Lane.BULK
+        lanes = (Lane.BULK, Lane.INTERACTIVE) if bulk else (Lane.INTERACTIVE,)
         tables = [table for lane in lanes if (table := self._in_work.get((*asked, lane)))]
         flights = {name: table[name] for table in tables for name in inputs.keys() & table.keys()}
         left = inputs
         if flights:
             left = {name: one for name, one in inputs.items() if name not in flights}
         if not left:
-            return _Wait(request, wanted, flights, None)
+            return _Wait(request, names, flights, None)
         mine = self._launch((*asked, request.lane), left, request)
         flights |= dict.fromkeys(left, mine)
-        return _Wait(request, wanted, flights, mine)
+        return _Wait(request, names, flights, mine)
 
     def _launch(
         self, question: Question, texts: Mapping[Name, Input], request: EmbedRequest
@@ -180,7 +191,7 @@ class Coalesced(Around):
             if wait.whole or not isinstance(error, _OF_THE_REQUEST):
                 raise error
             return None
-        return await in_turn(partial(wait.result, self.space), len(wait.names) * self.space.width)
+        return await self._aside.do(partial(wait.result, self.space), wait.numbers(self.space))
 
     def _leave(self, flight: _Flight) -> None:
         """Wait for it no more. Nobody finds what all have left."""
