@@ -67,6 +67,15 @@ def test_a_key_has_its_newest_entry() -> None:
     assert recent.held_bytes == cost(key(1), b"new") + cost(key(2), b"new")
 
 
+def test_what_came_twice_and_is_computed_anew_still_outlives_what_comes_once() -> None:
+    recent = filled(10, 1, 2)
+    assert known(recent, 1, 2) == [1, 2]
+    recent.put([key(1), key(2)], [ENTRY, ENTRY])
+    for number in range(100, 200):
+        recent.put([key(number)], [ENTRY])
+    assert known(recent, 1, 2) == [1, 2]
+
+
 def test_what_can_never_fit_is_not_kept_and_drives_nobody_out() -> None:
     recent = filled(2, 1, 2)
     recent.put([b"huge"], [b"h" * recent.max_bytes])

@@ -46,21 +46,18 @@ class Recent:
             if (entry := self._proven.get(key)) is not None:
                 self._proven.move_to_end(key)
             elif (entry := self._fresh.pop(key, None)) is not None:
-                self._proven[key] = entry
-                self._proven_bytes += cost(key, entry)
+                self._prove(key, entry)
             found.append(entry)
         missing = found.count(None)
         self._misses += missing
         self._hits += len(found) - missing
-        while self._proven_bytes > PROVEN_SHARE * self.max_bytes:
-            key, entry = self._proven.popitem(last=False)
-            self._proven_bytes -= cost(key, entry)
-            self._fresh[key] = entry
+        self._bound_proven()
         return found
 
     def put(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
         """Keep the entries, in place of those that the keys had. What can never fit is not kept."""
         given = dict(zip(keys, entries, strict=True))
+        proven = [key for key in given if key in self._proven]
         for key in [key for key in given if key in self._fresh or key in self._proven]:
             self._drop(key)
         costs = [*map(cost, given, given.values())]
@@ -69,11 +66,26 @@ class Recent:
             costs = [*map(cost, given, given.values())]
         self._fresh.update(given)
         self._bytes += sum(costs)
+        for key in proven:
+            if key in given:
+                self._prove(key, self._fresh.pop(key))
+        self._bound_proven()
         while self._bytes > self.max_bytes:
             if self._fresh:
                 self._bytes -= cost(*self._fresh.popitem(last=False))
             else:
                 self._drop(next(iter(self._proven)))
+
+    def _prove(self, key: bytes, entry: Entry) -> None:
+        self._proven[key] = entry
+        self._proven_bytes += cost(key, entry)
+
+    def _bound_proven(self) -> None:
+        """Have the proven ones that were used least recently go next, where they are too many."""
+        while self._proven_bytes > PROVEN_SHARE * self.max_bytes:
+            key, entry = self._proven.popitem(last=False)
+            self._proven_bytes -= cost(key, entry)
+            self._fresh[key] = entry
 
     def _drop(self, key: bytes) -> None:
         if (entry := self._fresh.pop(key, None)) is None:
