@@ -14,7 +14,7 @@ from emblem.config import ModelSettings, Settings, name_problem
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
 from emblem.model import Model, Prompts
-from emblem.models import catalog, layout, recommended, sizes
+from emblem.models import catalog, layout, quantised, recommended, sizes
 from emblem.models.catalog import Row
 from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
@@ -252,9 +252,12 @@ def _with_streams(one: Deployed, streams: int) -> Deployed:
 
 
 def _read(folder: Path, name: str, own: ModelSettings, settings: Settings) -> Model:
-    """Understand a folder as its row of the catalogue has it, if it has one."""
+    """Understand a folder as its row of the catalogue has it, if it has one.
+
+    What was quantised here carries what its source had: its name alone makes it no row's model.
+    """
     named = identify(own.source or name, own.revision, own.variant)
-    row = named.row
+    row = None if quantised.is_made(folder) else named.row
     asked = recommended.prompts(folder, row, Prompts(own.query_prompt, own.document_prompt))
     read = layout.read(
         folder,
@@ -290,7 +293,9 @@ def hint(plan: Plan, name: str) -> str:
         )
     source = base.removesuffix(f":{INT8}")
     if source != base and (catalog.find(source) or source in plan.models or "/" in source):
-        return f"To make it here, run: emblem quantize {source}, and start the server again. {listed}"
+        return (
+            f"To make it here, run: emblem quantize {source}, and start the server again. {listed}"
+        )
     if base == catalog.CL100K.name:
         return f"It is the vocabulary that OpenAI's token ids are read with, and no model. {listed}"
     if (row := catalog.find(base.removesuffix(f":{LATEST}"))) is not None:

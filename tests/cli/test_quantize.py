@@ -160,8 +160,8 @@ def _roughen(file: Path) -> None:
         (["./tiny", "--texts", "missing.txt"], "--texts missing.txt: cannot be read"),
         (["./tiny", "--texts", "few.txt"], "has 2 different lines that are not empty, and 20 are"),
         (["./tiny", "--texts", "latin.txt"], "--texts latin.txt: is not UTF-8"),
-        (["./tiny", "--name", "bge-m3"], "bge-m3: is a model of the catalogue, and not what is"),
-        (["./tiny", "--name", "a b"], "'a b' can be no name"),
+        (["./tiny", "--name", "bge-m3"], "--name 'bge-m3': is a model of the catalogue, and not"),
+        (["./tiny", "--name", "a b"], "--name 'a b': can be no name"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

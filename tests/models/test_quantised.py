@@ -31,6 +31,7 @@ LAYERS = tuple(
 )
 TEXTS = ("the river and the museum", "a search engine", "little light")
 SETTINGS = Settings(threads=1)
+SPACE = "tiny@0123abcd-4567cdef/32"
 LOSS = {"mean": 0.998, "worst": 0.98, "rank": 0.997, "texts": 20}
 
 
@@ -263,11 +264,11 @@ def test_what_is_made_is_kept_whole_found_listed_and_removed(tmp_path: Path, sou
     def fill(into: Path) -> None:
         (into / "file").write_text("content")
 
-    folder = library.keep(name, "abc", fill)
+    folder = library.keep(name, "abc", SPACE, fill)
     assert library.find(name) == library.fetch(name) == folder
     (found,) = library.all_installed()
     assert (found.name, found.manifest.source, found.manifest.revision) == (name, QUANTIZE, "abc")
-    library.keep(name, None, fill)  # again, in its place
+    library.keep(name, None, SPACE, fill)  # again, in its place
     (folder / "file").write_text("damaged")
     with pytest.raises(ModelError, match="not here, or not whole"):
         library.fetch(name)
@@ -277,14 +278,16 @@ def test_what_is_made_is_kept_whole_found_listed_and_removed(tmp_path: Path, sou
 
 def test_what_fails_to_be_made_leaves_what_was_there_before(tmp_path: Path) -> None:
     library = Library(tmp_path / "home", sources=())
-    folder = library.keep("mine:int8", None, lambda into: void((into / "file").write_text("first")))
+    folder = library.keep(
+        "mine:int8", None, SPACE, lambda into: void((into / "file").write_text("first"))
+    )
 
     def fail(into: Path) -> None:
         (into / "file").write_text("half")
         raise ModelError("not what it must be")
 
     with pytest.raises(ModelError, match="not what it must be"):
-        library.keep("mine:int8", None, fail)
+        library.keep("mine:int8", None, SPACE, fail)
     assert (folder / "file").read_text() == "first"
     assert [one.name for one in folder.parent.iterdir() if not one.name.startswith(".")] == [
         folder.name
@@ -298,9 +301,34 @@ def void(_: object) -> None:
 
 def test_a_model_that_was_pulled_is_not_replaced(tmp_path: Path) -> None:
     library = Library(tmp_path / "home", sources=())
-    folder = library.keep("org/name:int8", None, lambda into: void((into / "f").write_text("x")))
+    folder = library.keep(
+        "org/name:int8", None, SPACE, lambda into: void((into / "f").write_text("x"))
+    )
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "source": "hub"}))
     with pytest.raises(EmblemError, match="is here and was pulled; give the new one another name"):
-        library.keep("org/name:int8", None, lambda into: void((into / "f").write_text("y")))
+        library.keep("org/name:int8", None, SPACE, lambda into: void((into / "f").write_text("y")))
     assert (folder / "f").read_text() == "x"
+
+
+def test_what_was_made_from_one_model_is_replaced_only_by_what_is_made_from_it(
+    tmp_path: Path, folder: Path
+) -> None:
+    library = Library(tmp_path / "home", sources=())
+    said = (folder / quantised.FILE).read_text()
+    source = json.loads(said)["source"]
+
+    def fill(into: Path) -> None:
+        (into / quantised.FILE).write_text(said)
+
+    kept = library.keep("mine:int8", None, source, fill)
+    library.keep("mine:int8", None, source.replace("tiny", "renamed") + "+truncate", fill)
+    refusal = r"mine:int8 is here and was made from tiny@.*, not tiny@0123abcd.*--name.*emblem rm"
+    with pytest.raises(ModelError, match=refusal):
+        library.keep("mine:int8", None, SPACE, lambda _: pytest.fail("was begun"))
+    with pytest.raises(ModelError, match=refusal):
+        library.check_free("mine:int8", SPACE)
+    (kept / quantised.FILE).write_text("damaged")  # and so nothing that anybody could use
+    library.check_free("mine:int8", SPACE)
+    library.remove("mine:int8")
+    library.check_free("mine:int8", SPACE)

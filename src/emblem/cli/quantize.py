@@ -17,6 +17,7 @@ from emblem.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from emblem.cli.quantize_model import Rounding
     from emblem.config import Settings
+    from emblem.model import Model
 
 ModelArgument = Annotated[
     str,
@@ -55,6 +56,8 @@ kept.
 
   [cyan]emblem quantize bge-small-en-v1.5 --keep '*.value' --texts ours.txt[/cyan]
 """
+
+_ASK = "; give it another name with --name NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ def _quantised(
 
     with bars() as progress:
         before = serving.model(reference, settings, progress)
-    called = _called(name, before.name, reference, settings)
+    called = _called(name, reference, before, settings)
+    serving.open_library(settings).check_free(called, str(before.space))
     quantiser = Quantiser(before, settings, texts, _say)
     rounding = quantiser.round(quantiser.keeping(keep))
     if not Bound().holds(rounding.loss):
@@ -143,25 +147,33 @@ def _quantised(
     )
 
 
-def _called(name: str | None, source: str, reference: str, settings: Settings) -> str:
+def _called(name: str | None, reference: str, before: Model, settings: Settings) -> str:
     """Give the name of what is made. Raises ConfigError for one that means another model."""
     from emblem.models import catalog
     from emblem.models.identity import identify, is_own_name
     from emblem.models.reference import INT8
+    from emblem.names import OPENAI_WIDTHS
 
     own = settings.models.get(reference)
-    row = identify((own.source if own else "") or reference).row
-    base = (name or source.partition(":")[0]).removesuffix(f":{INT8}")
-    same_row = row is not None and catalog.find(base) is row
-    if name is None and not same_row and ("/" in base or is_own_name(base)):
-        pass  # a repository's name, or a folder's
-    elif catalog.find(base) is not None and not same_row:
-        raise ConfigError(f"--name {base}: is a model of the catalogue, and not what is quantised")
-    elif not same_row and not is_own_name(base):
-        raise ConfigError(
-            f"{base!r} can be no name (letters, digits, _ . -); give it one with --name NAME"
-        )
-    return f"{row.name if same_row and row is not None else base}:{INT8}"
+    named = identify((own.source if own else "") or reference)
+    base = reference if own else named.base or (named.folder or Path()).resolve().name
+    if name is not None:
+        base = name.removesuffix(f":{INT8}")
+    row = named.row
+    if row is None and before.space.known_recipe:  # a folder with what the catalogue pins
+        row = catalog.of_weights(before.space.weights)
+    known = catalog.find(base)
+    if known is not None and known is row:
+        return f"{row.name}:{INT8}"
+    other = f"{base!r} " if name is None else f"--name {base!r}: "
+    if known is not None:
+        raise ConfigError(f"{other}is a model of the catalogue, and not what is quantised{_ASK}")
+    if base in (INT8, catalog.CL100K.name, *OPENAI_WIDTHS):
+        raise ConfigError(f"{other}stands for something else{_ASK}")
+    is_repository = bool(base) and base == named.base
+    if not is_repository and not is_own_name(base):
+        raise ConfigError(f"{other}can be no name (letters, digits, _ . -){_ASK}")
+    return f"{base}:{INT8}"
 
 
 def _texts(file: Path | None) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def put(
         quantised.fill(into, place.source, rounding.model, rounding.tensors, texts, proof)
         _check(into, place.name, settings)
 
-    return library.keep(place.name, revision, fill)
+    return library.keep(place.name, revision, rounding.made.source, fill)
 
 
 def _check(folder: Path, name: str, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emblem.errors import ConfigError, ModelError, SourcesExhausted
-from emblem.models import catalog, sources
+from emblem.models import catalog, quantised, sources
 from emblem.models.catalog import Asset, Repository, Row
 from emblem.models.identity import Named, identify
 from emblem.models.progress import Progress, silent
@@ -140,22 +140,35 @@ class Library:
             ) from error
         return found
 
-    def keep(self, name: str, revision: str | None, fill: Callable[[Path], None]) -> Path:
+    def check_free(self, name: str, source: str) -> None:
+        """Raise ModelError where a name is that of a model that nothing made here may replace.
+
+        ``source`` is the space of the model that is quantised. What was made from the same one may
+        be made anew; what was pulled, or was made from another, stays.
+        """
+        before = self._models.manifest(name)
+        if before is None:
+            return
+        other = f"give the new one another name (--name), or run: emblem rm {name}"
+        if before.source != QUANTIZE:
+            raise ModelError(f"{name} is here and was pulled; {other}")
+        made_from = quantised.source_of(self._models.folder(name))
+        if made_from and not quantised.same_source(made_from, source):
+            raise ModelError(f"{name} is here and was made from {made_from}, not {source}; {other}")
+
+    def keep(
+        self, name: str, revision: str | None, source: str, fill: Callable[[Path], None]
+    ) -> Path:
         """Put a model that was made here in its place, once it is whole.
 
         ``fill`` writes its files into an empty folder; what it raises leaves everything as it was.
-        What was made under that name before is replaced. Raises ModelError where a model of that
-        name was pulled.
+        What was made under that name from the same ``source`` before is replaced. Raises ModelError
+        where the name is another model's: see ``check_free``.
         """
         shelf = self._models
         try:
             with shelf.locked(name), shelf.partial(name) as partial:
-                before = shelf.manifest(name)
-                if before is not None and before.source != QUANTIZE:
-                    raise ModelError(
-                        f"{name} is here and was pulled; give the new one another name (--name), "
-                        f"or run: emblem rm {name}"
-                    )
+                self.check_free(name, source)
                 fill(partial)
                 manifest = Manifest(name, QUANTIZE, revision, None, seals(partial))
                 return shelf.place(partial, name, manifest)

@@ -6,6 +6,7 @@ weights and their scales, and ``quantization.json`` beside it, which says what w
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,28 @@ def read(root: Path) -> Made | None:
         said.licence,
         said.shortening,
     )
+
+
+def is_made(folder: Path) -> bool:
+    """Tell whether a model's folder is one that ``emblem quantize`` made."""
+    return any(folder.rglob(FILE))
+
+
+def source_of(folder: Path) -> str:
+    """Give the space that a folder was made from; "" where that cannot be read."""
+    for file in folder.rglob(FILE):
+        with suppress(ModelError):
+            return _document(file).source
+    return ""
+
+
+def same_source(one: str, other: str) -> bool:
+    """Tell whether two written spaces are one model, whatever it is called and however it is cut."""
+    return _digest(one) == _digest(other)
+
+
+def _digest(space: str) -> str:
+    return space.rpartition("@")[2].partition("/")[0]
 
 
 def check(made: Quantised, weights: tuple[Path, ...]) -> None:
