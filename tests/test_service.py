@@ -15,7 +15,6 @@ from emblem.errors import (
     DeploymentFailed,
     InvalidInput,
     InvalidRequest,
-    Overloaded,
     TooManyTokens,
     UnknownModel,
 )
@@ -111,6 +110,7 @@ def test_an_embedder_is_asked_for_the_texts_and_nothing_that_nobody_asked_for(be
         fair_share="k7",
         max_input_tokens=6,
         max_total_tokens=10,
+        lane_by_size=True,
     )
 
 
@@ -189,39 +189,12 @@ def test_ids_that_are_wrong_are_named_with_an_array_that_is(bench: Bench) -> Non
 # -- lanes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("inputs", "lane"),
-    [
-        (("a short question",), Lane.INTERACTIVE),
-        (("x" * 3000,), Lane.INTERACTIVE),
-        (("x" * 5000,), Lane.BULK),
-        (("中" * 3000,), Lane.BULK),
-        (("tiny",) * 2048, Lane.BULK),
-    ],
-)
-def test_small_requests_go_first_unless_they_say_otherwise(
-    inputs: tuple[str, ...], lane: Lane
-) -> None:
-    bench = Bench(limits=Limits())
-    bench.embed(*inputs)
-    assert bench.asked.lane is lane
+def test_the_lane_is_chosen_by_size_unless_one_is_asked_for(bench: Bench) -> None:
+    bench.embed("a short question")
+    assert bench.asked.lane_by_size
     for wanted in Lane:
-        bench.embed(*inputs, lane=wanted)
-        assert bench.asked.lane is wanted
-
-
-def test_a_small_request_waits_with_the_bulk_where_its_own_lane_is_full() -> None:
-    """A burst of small requests is answered, if late; whoever asked for a lane hears that it is full."""
-    for asked, tried in (
-        (None, [Lane.INTERACTIVE, Lane.BULK]),
-        (Lane.INTERACTIVE, [Lane.INTERACTIVE]),
-        (Lane.BULK, [Lane.BULK]),
-    ):
-        bench = Bench(limits=Limits())
-        bench.embedder.error = Overloaded("full", 7.0)
-        with pytest.raises(Overloaded):
-            bench.embed("a short question", lane=asked)
-        assert [request.lane for request in bench.embedder.requests] == tried
+        bench.embed("a short question", lane=wanted)
+        assert (bench.asked.lane, bench.asked.lane_by_size) == (wanted, False)
 
 
 # -- limits -----------------------------------------------------------------------------------

@@ -4,19 +4,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import NoReturn
 
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
-from emblem.core.plan import context_length, estimated_tokens, unreadable
+from emblem.core.plan import context_length, unreadable
 from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
     InvalidRequest,
-    Overloaded,
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
@@ -33,9 +32,6 @@ from emblem.types import (
 from emblem.waiting import guarded, within
 
 log = logging.getLogger(__name__)
-
-# A request that a person may be waiting for: about a quarter of a second's work on two cores.
-INTERACTIVE_TOKENS = 1024
 
 # The two limits count the ids that are sent, and one of cl100k's may be a hundred of the model's
 # own. So what they stand for is bounded too; ordinary text comes nowhere near it.
@@ -111,6 +107,8 @@ def _late() -> DeadlineExceeded:
 class Service:
     """Embeds what callers send. ``embedders`` are by the name of their model.
 
+    They choose the lane of a request that leaves it to its size.
+
     ``cl100k`` is None where its vocabulary is not at hand; ``running`` says which models are loaded.
     """
 
@@ -149,7 +147,7 @@ class Service:
             await self._refuse(served, call, options)
         request = await self._request(served, call, options, key)
         result = await guarded(
-            self._result(embedder, request, options.lane),
+            embedder.embed(request),
             partial(within, self.limits.timeout_s, _late),
         )
         self._log_overflow(served, key, result)
@@ -183,23 +181,12 @@ class Service:
             pass  # that of the whole is said once its parts are mended
         raise InvalidInput(sorted((found | dict(call.wrong)).items()))
 
-    async def _result(
-        self, embedder: Embedder, request: EmbedRequest, asked: Lane | None
-    ) -> EmbedResult:
-        """Embed, in the other lane where this one is full and nobody asked for it."""
-        try:
-            return await embedder.embed(request)
-        except Overloaded:
-            if asked is not None or request.lane is Lane.BULK:
-                raise
-        return await embedder.embed(replace(request, lane=Lane.BULK))
-
     async def _request(
         self, served: Served, call: Call, options: Options, key: str = ""
     ) -> EmbedRequest:
         self.limits.check_items(len(call.inputs))
         texts, times = await self._texts(served, call.inputs)
-        request = EmbedRequest(
+        return EmbedRequest(
             inputs=texts,
             kind=options.kind,
             dimensions=options.dimensions,
@@ -211,10 +198,8 @@ class Service:
             max_total_tokens=None if times is None else times * self.limits.max_request_tokens,
             reuse=call.reuse,
             keep=call.keep,
+            lane_by_size=options.lane is None,
         )
-        if options.lane is None and estimated_tokens(request) > INTERACTIVE_TOKENS:
-            return replace(request, lane=Lane.BULK)
-        return request
 
     async def _texts(
         self, served: Served, inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]

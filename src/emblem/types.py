@@ -60,7 +60,8 @@ class EmbedRequest:
     ``deadline`` is absolute, in seconds of the monotonic clock. ``fair_share`` is opaque: requests
     that carry the same value share one turn. ``max_input_tokens`` and ``max_total_tokens`` bound
     the texts as they come, counted in the model's own tokens; ``None`` means that whoever asks has
-    counted already. Without ``reuse`` every vector is computed for this request, without ``keep``
+    counted already. Where nobody asked for a lane ``lane_by_size`` is true, and it is chosen by how
+    much there is to compute. Without ``reuse`` every vector is computed for this request, without ``keep``
     none of them is remembered for others.
     """
 
@@ -75,6 +76,7 @@ class EmbedRequest:
     max_total_tokens: int | None = None
     reuse: bool = True
     keep: bool = True
+    lane_by_size: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

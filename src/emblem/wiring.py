@@ -40,6 +40,7 @@ from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.coalesced import Coalesced
+from emblem.wrappers.laned import Laned
 from emblem.wrappers.on_demand import Closed, OnDemand
 from emblem.wrappers.recent import Recent
 from emblem.wrappers.residency import Residency
@@ -236,10 +237,13 @@ def _on_demand(
 
 
 def _remembering(embedder: Embedder, model: Model, recent: Recent) -> Embedder:
-    """Have a model's texts computed once, unless there is no room to remember any."""
+    """Have a model's texts computed once, unless there is no room to remember any.
+
+    The lane of a request is chosen by what is left to compute of it.
+    """
     if not recent.max_bytes:
-        return embedder
-    once = Coalesced(embedder, shortening=model.shortening)
+        return Laned(embedder)
+    once = Laned(Coalesced(embedder, shortening=model.shortening))
     return Cached(once, recent, shortening=model.shortening)
 
 

@@ -17,6 +17,7 @@ from emblem.names import Names, Options, Served
 from emblem.ports import Key
 from emblem.service import Limits, Service
 from emblem.types import EmbedRequest, EmbedResult, Kind, OutputType, Overflow, TokenIds, Vectors
+from emblem.wrappers.laned import Laned
 from tiny_engine import WIDTH, model
 
 TINY = model("tiny")
@@ -104,7 +105,7 @@ class Small:
         names = Names(SERVED, lambda name: f"Fetch it with: emblem pull {name}")
         asking = Embedder(ASKING.space)
         asking.requests = self.embedder.requests
-        embedders = {"tiny": self.embedder, "asking": asking}
+        embedders = {"tiny": Laned(self.embedder), "asking": Laned(asking)}
         self.service = Service(names, embedders, limits or Limits(), bytes_first())
         self.app: ASGIApp = create_app(self.service, OneKey() if auth else None, bounds)
 

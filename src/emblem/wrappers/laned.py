@@ -1,0 +1,30 @@
+"""Laned: whoever asks for no lane is in that of what there is to compute."""
+
+from dataclasses import replace
+
+from emblem.core.plan import estimated_tokens
+from emblem.errors import Overloaded
+from emblem.types import EmbedRequest, EmbedResult, Lane
+from emblem.wrappers.around import Around
+
+# A request that a person may be waiting for: about a quarter of a second's work on two cores.
+INTERACTIVE_TOKENS = 1024
+
+
+class Laned(Around):
+    """Chooses the lane of a request that leaves it to its size, and passes on any other.
+
+    One that is small goes to the other lane where its own is full: it is answered, if late.
+    """
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Embed in the lane that is right; see ``ports.Embedder``."""
+        if not request.lane_by_size:
+            return await self._embedder.embed(request)
+        bulk = replace(request, lane=Lane.BULK, lane_by_size=False)
+        if estimated_tokens(request) <= INTERACTIVE_TOKENS:
+            try:
+                return await self._embedder.embed(replace(bulk, lane=Lane.INTERACTIVE))
+            except Overloaded:
+                pass
+        return await self._embedder.embed(bulk)
