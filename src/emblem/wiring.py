@@ -244,7 +244,7 @@ def _remembering(embedder: Embedder, model: Model, recent: Recent) -> Embedder:
     if not recent.max_bytes:
         return Laned(embedder)
     once = Laned(Coalesced(embedder, shortening=model.shortening))
-    return Cached(once, recent, shortening=model.shortening)
+    return Cached(once, recent, shortening=model.shortening, name=model.name)
 
 
 def _occupancy(residency: Residency, recent: Recent) -> Occupancy:

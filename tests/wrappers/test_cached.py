@@ -59,6 +59,17 @@ def test_what_was_embedded_is_not_embedded_again() -> None:
     run(go)
 
 
+def test_an_answer_from_memory_is_served_by_whoever_computed_it() -> None:
+    async def go() -> None:
+        cached = Cached(Honest(replace(SPACE, name="elsewhere")), Recent(10**6), name="honest")
+        answers = [
+            await cached.embed(EmbedRequest(texts)) for texts in (("a",), ("a",), ("a", "b"))
+        ]
+        assert {answer.served_by for answer in answers} == {"honest"}
+
+    run(go)
+
+
 @pytest.mark.parametrize("dimensions", [1, 3, WIDTH, None])
 def test_every_number_of_dimensions_comes_from_one_entry(dimensions: int | None) -> None:
     async def go() -> None:

@@ -26,8 +26,9 @@ class Cached(Around):
     deadline. Where that is in doubt the embedder gets the request as it came.
 
     It must wrap nothing that is not Checked, and the embedder must give for fewer ``dimensions``
-    what it gives at full width, shortened; ``shortening`` is false where it refuses them. Used on
-    one event loop; ``clock`` is the monotonic clock, in seconds.
+    what it gives at full width, shortened; ``shortening`` is false where it refuses them. ``name``
+    is what the embedder's results say they are served by, if that is not the name of its space.
+    Used on one event loop; ``clock`` is the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Cached(Around):
         clock: Callable[[], float] = time.monotonic,
         *,
         shortening: bool = True,
+        name: str = "",
     ) -> None:
         super().__init__(embedder)
+        self._name = name or embedder.space.name
         self._recent = recent
         self._clock = clock
         self._shortening = shortening
@@ -56,7 +59,7 @@ class Cached(Around):
         if len(missing) == len(keys):
             return await self._all(keys, request)
         hits = len(keys) - len(missing)
-        served_by = self.space.name
+        served_by = self._name
         if missing:
             asked = replace(
                 request, inputs=tuple(request.inputs[place] for place in missing), dimensions=None
