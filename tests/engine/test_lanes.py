@@ -1,7 +1,7 @@
 """The two lanes beside one another, in virtual time: who waits how long, and what that costs."""
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 
 from emblem.core.pack import INTERACTIVE_S_PER_BULK_S, ROW_S
 from emblem.engine.queue import Job, Queue, QueueLimits
+from emblem.errors import Overloaded
 from emblem.types import Lane
 from queued_job import job
 
@@ -151,3 +152,37 @@ def test_two_streams_share_what_would_fill_no_more_than_a_row() -> None:
     row = machine.queue.next_row()
     assert row is not None
     assert sum(share.tokens for share in row) == 4 * QUERY
+
+
+@pytest.mark.parametrize("times_too_much", [2, 20])
+def test_a_key_that_asks_once_a_second_is_never_refused_for_the_flood_of_another(
+    times_too_much: int,
+) -> None:
+    chance = np.random.default_rng(11)
+    now = [0.0]
+    queue = Queue("virtual", ROW_TOKENS, QueueLimits(), lambda: now[0])
+    every_s = FULL_ROW_S / (ROW_TOKENS / QUERY) / times_too_much
+    refused, asked_at, waited = Counter[str](), {}, []
+    flood, other = 0.0, 0.5
+    while now[0] < 20:
+        while min(flood, other) <= now[0]:
+            share = "flood" if flood <= other else "other"
+            one = job(QUERY, share=share)
+            try:
+                queue.put(one, Lane.INTERACTIVE)
+                asked_at[one] = now[0]
+            except Overloaded:
+                refused[share] += 1
+            if share == "flood":
+                flood += chance.exponential(every_s)
+            else:
+                other += 1.0
+        row = queue.next_row()
+        seconds = row_seconds(sum(share.tokens for share in row))
+        now[0] += seconds
+        queue.done(row, seconds)
+        waited += [now[0] - asked_at[one.job] for one in row if one.job.waiting.share == "other"]
+    assert refused["flood"] > 1000
+    assert refused["other"] == 0
+    assert len(waited) == 20
+    assert max(waited) <= 3 * FULL_ROW_S

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from emblem.core.admit import Load, Pace
 from emblem.core.pack import Waiting
+from emblem.engine.lane import resolve
 from emblem.engine.queue import INITIAL_SECONDS_PER_TOKEN, Job, Queue, QueueLimits
 from emblem.errors import DeploymentFailed, Overloaded
 from emblem.types import Lane
@@ -226,16 +228,16 @@ def test_a_result_for_an_event_loop_that_has_closed_harms_nobody(
 def test_a_request_is_answered_once_whatever_comes_later() -> None:
     loop = asyncio.new_event_loop()
     one = job(5, loop=loop)
-    one.resolve(DeploymentFailed("first"))
-    one.resolve()
-    one.resolve(DeploymentFailed("third"))
+    resolve([one], DeploymentFailed("first"))
+    resolve([one])
+    resolve([one], DeploymentFailed("third"))
     loop.run_until_complete(asyncio.wait([one.finished]))
     loop.close()
     assert str(one.finished.exception()) == "first"
 
 
 def test_queues_of_the_same_limits_share_their_bytes() -> None:
-    limits = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=45)
+    limits = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=90)
     one, other = (Queue(name, 100, limits, lambda: 0.0) for name in ("one", "other"))
     one.put(job(5, 5, 5), Lane.BULK)
     other.put(job(5), Lane.BULK)  # an empty lane takes in anything
@@ -247,6 +249,41 @@ def test_queues_of_the_same_limits_share_their_bytes() -> None:
     other.put(job(5), Lane.BULK)  # what has been taken out waits no more
     other.close("gone")
     assert [limits.held.of(lane) for lane in Lane] == [0, 0]
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Counts how often somebody else wakes it."""
+
+    woken = 0
+
+    def call_soon_threadsafe(self, *call: Any, **more: Any) -> asyncio.Handle:
+        self.woken += 1
+        return super().call_soon_threadsafe(*call, **more)
+
+
+def test_a_row_wakes_each_event_loop_once_for_all_of_its_requests() -> None:
+    loops, closed, work = [Loop(), Loop()], Loop(), queue()
+    closed.close()
+    jobs = [job(5, loop=loop) for loop in [*loops, closed] * 4]
+    for one in jobs:
+        work.put(one, Lane.INTERACTIVE)
+    row = work.next_row()
+    assert row is not None
+    work.done(row, 0.1)
+    for place, loop in enumerate(loops):
+        assert loop.woken == 1
+        loop.run_until_complete(asyncio.wait([one.finished for one in jobs[place::3]]))
+        loop.close()
+
+
+def test_a_share_that_weighs_more_gets_more_of_a_row() -> None:
+    plenty = QueueLimits(interactive_s=1e9, bulk_s=1e9, max_bytes=1 << 60)
+    work = Queue("tiny", 120, plenty, lambda: 0.0, {"light": 1.0, "heavy": 3.0}.__getitem__)
+    for share in ("light", "heavy"):
+        work.put(job(*[10] * 100, share=share), Lane.BULK)
+    row = work.next_row()
+    assert row is not None
+    assert {one.job.waiting.share: one.tokens for one in row} == {"light": 30, "heavy": 90}
 
 
 def test_a_queue_says_what_waits_and_what_has_run() -> None:

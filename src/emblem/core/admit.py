@@ -1,6 +1,7 @@
 """Admission: whether work is taken in, decided from what is queued already."""
 
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,36 @@ class Pace:
             self._full = learned(self._full, min(self._full, self._guess))
 
 
-def retry_after(
-    queued: Load, asked: Load, *, max_seconds: float, max_bytes: int, elsewhere: int = 0
-) -> float | None:
-    """Seconds after which to come back, or None where the work is taken in.
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked for of one bound, in its unit, beside what waits.
 
-    ``elsewhere`` are the bytes of queues that share this one's bound. An empty queue takes in
-    anything that keeps the contract's own limits.
+    ``own`` is what waits of the share that asks, and ``shares`` how many wait, itself included.
     """
-    if queued.bytes == 0:
-        return None
-    held = queued.bytes + elsewhere + asked.bytes
-    if queued.seconds + asked.seconds > max_seconds or held > max_bytes:
-        return queued.seconds
-    return None
+
+    asked: float
+    own: float
+    total: float
+    shares: int
+
+    def fits(self, bound: float, ceiling: float = inf) -> bool:
+        """Tell whether there is room: within the bound for all, or in the share's part of it.
+
+        So nobody is refused for what others have put in. Beyond ``ceiling`` nothing fits; without
+        one, n shares have at most 1 + 1/2 + ... + 1/n times the bound waiting.
+        """
+        held = self.total + self.asked
+        part = bound / max(1, self.shares)
+        return held <= bound or (self.own + self.asked <= part and held <= ceiling)
+
+
+def admitted(
+    seconds: Demand, size: Demand, *, max_seconds: float, max_bytes: int, empty: bool
+) -> bool:
+    """Tell whether work is taken in. ``size`` is in bytes.
+
+    Of the bytes half is for all, and the other half only for shares that have less than their part
+    of the first; more than ``max_bytes`` is never held, but for what an empty queue takes in: anything
+    that keeps the contract's own limits.
+    """
+    return empty or (seconds.fits(max_seconds) and size.fits(max_bytes / 2, max_bytes))

@@ -108,7 +108,7 @@ class Engine:
         guess = estimated_tokens(request)
         if not unread and guess > self._instant_tokens:
             # What is too large is read only to say all that is wrong with it.
-            self._queue.admit(request.lane, guess)
+            self._queue.admit(request.lane, guess, share=request.fair_share)
         planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
         windows = self._at_once(planned)
         if windows is None:

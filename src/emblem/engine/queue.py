@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-from emblem.core.admit import Load, Pace, hopeless, retry_after
+from emblem.core.admit import Load, Pace, admitted, hopeless
 from emblem.core.pack import INTERACTIVE_S_PER_BULK_S, bounded, lane_to_run, split
-from emblem.engine.lane import HeldBytes, Job, LaneJobs, Share
+from emblem.engine.lane import HeldBytes, Job, LaneJobs, Share, resolve
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, Overloaded
 from emblem.types import Lane, Queued, Work
 
@@ -24,7 +24,8 @@ INTERACTIVE_AGAIN_S = 60.0
 class QueueLimits:
     """How much work may wait: predicted seconds in each lane, bytes in each lane.
 
-    Queues with the same limits share the bytes: all of them together are bounded.
+    Queues with the same limits share the bytes: all of them together are bounded. Of what is full a
+    share still gets its part; see ``core.admit``.
     """
 
     interactive_s: float = 1.0
@@ -40,17 +41,23 @@ class QueueLimits:
 class Queue:
     """Two lanes of requests. Every method may be called from any thread.
 
-    None takes longer for what waits. ``clock`` is the monotonic clock, in seconds.
+    None takes longer for what waits. ``clock`` is the monotonic clock, in seconds. ``weights`` gives
+    how many times the tokens of others a share is to get where it waits beside them.
     """
 
     def __init__(
-        self, name: str, row_tokens: int, limits: QueueLimits, clock: Callable[[], float]
+        self,
+        name: str,
+        row_tokens: int,
+        limits: QueueLimits,
+        clock: Callable[[], float],
+        weights: Callable[[str], float] = lambda _: 1.0,
     ) -> None:
         self._name = name
         self._row_tokens = row_tokens
         self._limits = limits
         self._clock = clock
-        self._lanes = {lane: LaneJobs(lane, limits.held) for lane in Lane}
+        self._lanes = {lane: LaneJobs(lane, limits.held, weights) for lane in Lane}
         self._changed = threading.Condition()
         self._idle = 0  # streams that wait for work
         self._bulk_owed_s = 0.0
@@ -65,22 +72,22 @@ class Queue:
             here = self._lanes[lane]
             return Load(here.tokens * self._pace.seconds_per_token, here.bytes)
 
-    def admit(self, lane: Lane, tokens: int, size: int = 0) -> None:
+    def admit(self, lane: Lane, tokens: int, size: int = 0, *, share: str) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
         with self._changed:
             queued = self.waiting(lane)
-            after = retry_after(
-                queued,
-                Load(tokens * self._pace.seconds_per_token, size),
+            taken_in = admitted(
+                self._lanes[lane].demand(share, tokens, self._pace.seconds_per_token),
+                self._limits.held.demand(lane, share, size),
                 max_seconds=self._limits.seconds(lane),
                 max_bytes=self._limits.max_bytes,
-                elsewhere=self._limits.held.of(lane) - queued.bytes,
+                empty=queued.bytes == 0,
             )
-        if after is not None:
+        if not taken_in:
             raise Overloaded(
-                f"{self._name} has {after:.1f} s of {lane} work waiting, and all models together "
-                f"{self._limits.held.of(lane) >> 20} MiB of it. Please try again later.",
-                after,
+                f"{self._name} has {queued.seconds:.1f} s of {lane} work waiting, and all models "
+                f"together {self._limits.held.of(lane) >> 20} MiB of it. Please try again later.",
+                queued.seconds,
             )
 
     def put(self, job: Job, lane: Lane) -> None:
@@ -89,7 +96,7 @@ class Queue:
             if self._closed is not None:
                 raise DeploymentFailed(self._closed)
             self._refuse_hopeless(job)
-            self.admit(lane, job.tokens, job.bytes)
+            self.admit(lane, job.tokens, job.bytes, share=job.waiting.share)
             self._lanes[lane].add(job)
             if lane is Lane.INTERACTIVE:
                 self._last_interactive = self._clock()
@@ -156,8 +163,7 @@ class Queue:
                 share.job.remaining -= len(share.windows)
             finished = [share.job for share in row if share.job.remaining == 0]
             self.ran(_tokens(row), seconds)
-        for job in finished:
-            job.resolve()
+        resolve(finished)
 
     def ran(self, tokens: int, seconds: float) -> None:
         """Note a row that has run, here or without waiting: so many tokens, above 0."""
@@ -170,7 +176,7 @@ class Queue:
         """Give up the requests that had a part in a row, and no others."""
         for share in row:
             self.leave(share.job)
-            share.job.resolve(error)
+        resolve((share.job for share in row), error)
 
     def close(self, why: str) -> None:
         """Give no more rows, and fail what waits and what still comes. The first reason stays."""
@@ -182,8 +188,7 @@ class Queue:
             for job in jobs:
                 self.leave(job)
             self._changed.notify_all()
-        for job in jobs:
-            job.resolve(DeploymentFailed(why))
+        resolve(jobs, DeploymentFailed(why))
 
     # -- the lock is held ---------------------------------------------------------------------
 
@@ -191,8 +196,8 @@ class Queue:
         """Take the next row of a lane out, and tell those that are too late."""
         both = all(one.jobs for one in self._lanes.values())
         row, late = self._lanes[lane].take(self._row_size(lane), self._clock())
-        for job in late:
-            job.resolve(DeadlineExceeded("The request was not answered in time."))
+        if late:
+            resolve(late, DeadlineExceeded("The request was not answered in time."))
         if not both:
             self._bulk_owed_s = 0.0
         elif row:
