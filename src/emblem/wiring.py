@@ -72,9 +72,13 @@ def open_engine(model: Model, settings: Settings, limits: QueueLimits | None = N
     reader = _tokenizer(model)
     layers = tuple(dense.load(layer) for layer in model.dense)
     backend = _backend(model, reader, settings)
-    if model.quantised is not None:
-        _prove(model, model.quantised, reader, backend, layers)
-    return Checked(Engine(model, reader, backend, limits, layers=layers))
+    try:
+        if model.quantised is not None:
+            _prove(model, model.quantised, reader, backend, layers)
+        return Checked(Engine(model, reader, backend, limits, layers=layers))
+    except BaseException:
+        backend.close()
+        raise
 
 
 def embed_with(
@@ -181,7 +185,6 @@ def _prove(
     texts, stored = quantised.canaries(made, model.width)
     now = embed_alone(model, reader, backend, layers, texts)
     if not proven(made.loss, stored, now):
-        backend.close()
         raise ModelError(
             f"{made.file}: canaries: the vectors of {len(texts)} texts are not those that the model "
             "was quantised with, so its numbers or this machine's arithmetic are wrong; quantise "
