@@ -15,7 +15,10 @@ READS = 256  # tokens that MiniLM reads at once
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The figures of one part of one turn. ``wrong`` vectors and ``failed`` requests count too."""
+    """The figures of one part of one turn. ``wrong`` vectors and ``failed`` requests count too.
+
+    A request that failed counts in the percentiles as one that took the whole turn.
+    """
 
     part: str
     requests: int
@@ -29,11 +32,12 @@ class Turn:
     worst: float | None
     mean: float | None
     problem: str
+    row_ms: float | None = None
 
     @property
     def right(self) -> bool:
         """Tell whether every answer was."""
-        return not self.failed and not self.wrong
+        return not self.failed and not self.wrong and self.requests > 0
 
     def plain(self) -> dict[str, object]:
         """Give what JSON holds."""
@@ -89,20 +93,24 @@ def _turn(one: Taken, part: Measured, truths: dict[str, dict[str, np.ndarray]]) 
     texts = [text for got in good for text in got.texts]
     whole = one.workload.whole and _kind(one) == "windows"
     tokens = int(count_tokens(texts, None if whole else READS).sum()) if texts else 0
-    times = [1000 * got.seconds for got in good] or [float("nan")]
+    times = [
+        1000 * (got.seconds if got.vectors is not None else max(got.seconds, part.seconds))
+        for got in part.got
+    ]
     return Turn(
         part=part.part,
         requests=len(good),
         texts=len(texts),
         tokens=tokens,
         seconds=part.seconds,
-        p50_ms=percentile(times, 0.5),
-        p99_ms=percentile(times, 0.99),
+        p50_ms=percentile(times, 0.5) if times else 0.0,
+        p99_ms=percentile(times, 0.99) if times else 0.0,
         failed=len(failed),
         wrong=wrong,
         worst=float(found.min()) if len(found) else None,
         mean=float(found.mean()) if len(found) else None,
         problem=problem,
+        row_ms=None if part.row_s is None else 1000 * part.row_s,
     )
 
 

@@ -7,7 +7,6 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.compare.kept import Results
 from benchmarks.compare.systems import ROOT, SYSTEMS
 
 PACKAGES = [
@@ -26,7 +25,6 @@ PACKAGES = [
     "onnxruntime",
     "infinity-emb",
     "fastembed",
-    "llama-cpp-python",
     "uvicorn",
 ]
 _LIST = (
@@ -36,18 +34,22 @@ _LIST = (
 )
 
 
-def describe(results: Results) -> None:
-    """Put machine and versions into the results."""
-    results.machine = {
+def machine() -> dict[str, str]:
+    """Say what this is, and which commit."""
+    return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _cpu(),
         "cpus": str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "?",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        # Parts of a run may be of several: say so, and not the last one alone.
-        "commit": ", ".join(dict.fromkeys([*_earlier(results), _commit()])),
+        "commit": _commit(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Say what is installed in each environment."""
+    found = {}
     for python in dict.fromkeys(system.python for system in SYSTEMS):
         if not python.exists():
             continue
@@ -55,8 +57,9 @@ def describe(results: Results) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         name = python.parents[1].name if python.is_relative_to(ROOT) else "Emblem"
         if not done.returncode:
-            versions = json.loads(done.stdout)
-            results.versions[name] = ", ".join(f"{k} {v}" for k, v in versions.items())
+            there = json.loads(done.stdout)
+            found[name] = ", ".join(f"{k} {v}" for k, v in there.items())
+    return found
 
 
 def _cpu() -> str:
@@ -71,10 +74,6 @@ def _cpu() -> str:
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
     has = [name for name in wanted if name in given.get("flags", "").split()]
     return f"{given.get('model name', '?')}, model {given.get('model', '?')} ({', '.join(has)})"
-
-
-def _earlier(results: Results) -> list[str]:
-    return [one for one in results.machine.get("commit", "").split(", ") if one]
 
 
 def _commit() -> str:

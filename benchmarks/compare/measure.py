@@ -2,11 +2,12 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from benchmarks.compare import load
+from benchmarks.compare.ceilings import ROW
 from benchmarks.compare.check import Vectors, WrongAnswer, decode
 from benchmarks.compare.systems import Running
 from benchmarks.compare.workloads import Part, Workload
@@ -29,36 +30,48 @@ class Measured:
     part: str
     seconds: float
     got: list[Got]
+    row_s: float | None = None  # Emblem's own word for the time of a row
 
 
-def turn(running: Running, workload: Workload, number: int, *, quick: bool) -> list[Measured]:
-    """Wake a system, warm it up, and measure one turn."""
+def turn(
+    running: Running, workload: Workload, number: int, measured: list[Measured], *, quick: bool
+) -> None:
+    """Wake a system, warm it up, and measure one turn into ``measured``.
+
+    Raises OSError or RuntimeError; what was measured before is kept.
+    """
     running.resume()
     try:
-        warm_up(running)
+        warm_up(running, workload, number)
         phase = _over_http if running.system.served else _in_process
-        measured: list[Measured] = []
         for parts in workload.phases(number, quick):
-            measured += phase(running, parts, workload)
-        return measured
+            measured += phase(running, parts, whole=workload.whole)
+        if running.system.own_home and running.ended() is None:
+            row_s = running.row_seconds(ROW)
+            measured[:] = [replace(one, row_s=row_s) for one in measured]
     finally:
         running.pause()
 
 
-def warm_up(running: Running) -> None:
-    """Have a few texts embedded that count for nothing."""
-    texts = [f"warming up {n} of {running.port}" for n in range(4)]
-    part = Part("warm", [[text] for text in texts] * 2, 2)
-    if running.system.served:
-        load.run(("127.0.0.1", running.port), [_stream(running, part, whole=False)])
-    else:
-        running.ask({"batches": part.batches})
+def warm_up(running: Running, workload: Workload, number: int) -> None:
+    """Have texts embedded that count for nothing. Raises RuntimeError where they are not."""
+    ask(running, workload.warm_up(number), whole=workload.whole)
+
+
+def ask(running: Running, part: Part, *, whole: bool = False) -> Measured:
+    """Have all of it embedded. Raises RuntimeError where an answer is none."""
+    phase = _over_http if running.system.served else _in_process
+    (measured,) = phase(running, [part], whole=whole)
+    wrong = [got.problem for got in measured.got if got.vectors is None]
+    if wrong:
+        raise RuntimeError(f"{len(wrong)} of {len(measured.got)} failed: {wrong[0]}")
+    return measured
 
 
 def _stream(running: Running, part: Part, *, whole: bool) -> load.Stream:
     system = running.system
     fixed: dict[str, object] = {"model": system.model, **({} if whole else system.options)}
-    fixed["encoding_format"] = "base64" if part.base64 and system.base64 else "float"
+    fixed["encoding_format"] = "base64" if part.base64 else "float"
     bodies = (json.dumps({**fixed, "input": batch}).encode() for batch in part.batches)
     host = f"127.0.0.1:{running.port}"
     headers = {k: v for k, v in running.headers.items() if k != "Content-Type"}
@@ -66,8 +79,8 @@ def _stream(running: Running, part: Part, *, whole: bool) -> load.Stream:
     return load.Stream(requests, part.connections, part.seconds, part.every, part.beside)
 
 
-def _over_http(running: Running, parts: list[Part], workload: Workload) -> list[Measured]:
-    streams = [_stream(running, part, whole=workload.whole) for part in parts]
+def _over_http(running: Running, parts: list[Part], *, whole: bool) -> list[Measured]:
+    streams = [_stream(running, part, whole=whole) for part in parts]
     seconds = load.run(("127.0.0.1", running.port), streams)
     measured = []
     for part, stream in zip(parts, streams, strict=True):
@@ -83,7 +96,7 @@ def _over_http(running: Running, parts: list[Part], workload: Workload) -> list[
     return measured
 
 
-def _in_process(running: Running, parts: list[Part], _: Workload) -> list[Measured]:
+def _in_process(running: Running, parts: list[Part], **_: bool) -> list[Measured]:
     (part,) = parts  # a library is asked one thing at a time
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "vectors.npy")

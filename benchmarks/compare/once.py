@@ -1,7 +1,5 @@
-"""What is measured apart from the workloads: ceilings, the start, memory, encoding, the own share."""
+"""What is measured apart from the workloads: the start, memory, encoding, the own share."""
 
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,56 +10,19 @@ from statistics import median
 import numpy as np
 import orjson
 import pybase64
-from benchmarks.compare import load, systems, texts
+from benchmarks.compare import measure, systems, texts
 from benchmarks.compare.check import decode
 from benchmarks.compare.systems import Running, System
-from benchmarks.compare.workloads import SERVERS
-
-PRODUCTS = {
-    "fp32": ("torch:float32", "openvino:float32"),
-    "int8": ("openvino:int8-dynamic", "openvino:int8-fixed"),
-    "bf16": ("torch:bfloat16",),
-}
+from benchmarks.compare.workloads import SERVERS, Part
 
 
-def ceilings(rounds: int) -> dict[str, object]:
-    """Give GFLOP/s of the bare products by kind, library and rows, and GB/s of a copy."""
-    found: dict[str, object] = {}
-    for kind, ways in PRODUCTS.items():
-        each: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way in ways:
-                if (one := _products(way)) is not None:
-                    each[way].append(one)
-        found[kind] = {
-            way: {rows: median(one[rows] for one in runs) for rows in runs[0]}
-            for way, runs in each.items()
-            if runs
-        }
-    found["copy_gb_s"] = (_products("copy") or {}).get("GB/s")
-    return found
-
-
-def _products(way: str) -> dict[str, float] | None:
-    python = Path(sys.executable) if way.startswith("openvino") else systems.TORCH
-    if not python.exists():
-        return None
-    script = str(Path(__file__).with_name("products.py"))
-    done = subprocess.run(
-        [str(python), script, way], capture_output=True, text=True, timeout=120, check=False
-    )
-    if done.returncode:
-        print(f"{way}: {done.stderr[-300:]}", file=sys.stderr)
-        return None
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def starts(wanted: Sequence[System], rounds: int) -> dict[str, object]:
+def starts(
+    wanted: Sequence[System], rounds: int, failed: Callable[[str, str], None]
+) -> dict[str, object]:
     """Give the seconds from the command to the first vector, and what resides then, for servers.
 
     The model and the program are on disk and have been read before. ``worked_bytes`` is what
-    resides once some passages were embedded.
+    resides once some passages were embedded. ``failed`` is told of a system what was wrong.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
@@ -74,8 +35,8 @@ def starts(wanted: Sequence[System], rounds: int) -> dict[str, object]:
                 loaded = running.resident_bytes()
                 _some_passages(running)
                 worked = running.resident_bytes()
-            except RuntimeError as error:
-                print(error, file=sys.stderr)
+            except (OSError, RuntimeError) as error:
+                failed(system.name, str(error))
                 continue
             finally:
                 running.close()
@@ -90,10 +51,7 @@ def starts(wanted: Sequence[System], rounds: int) -> dict[str, object]:
 
 def _some_passages(running: Running) -> None:
     made = list(islice(texts.texts(texts.PASSAGES, "memory", texts.WITHIN), 64))
-    body = json.dumps({"model": running.system.model, "input": made}).encode()
-    given = {k: v for k, v in running.headers.items() if k != "Content-Type"}
-    request = load.post("127.0.0.1", running.system.path, given, body)
-    load.run(("127.0.0.1", running.port), [load.Stream([request], 1)])
+    measure.ask(running, Part("passages", [made], 1))
 
 
 def encoding(rounds: int = 30) -> dict[str, object]:
@@ -172,14 +130,6 @@ def _folder(system: System) -> Path:
 
 
 def _one_by_one(running: Running, made: Sequence[str]) -> list[float]:
-    """Give the milliseconds that each text took over one connection."""
-    given = {k: v for k, v in running.headers.items() if k != "Content-Type"}
-    bodies = [
-        json.dumps({"model": running.system.model, "input": text, "encoding_format": "base64"})
-        for text in made
-    ]
-    path = running.system.path
-    requests = [load.post("127.0.0.1", path, given, body.encode()) for body in bodies]
-    stream = load.Stream(requests, 1)
-    load.run(("127.0.0.1", running.port), [stream])
-    return [1000 * one.seconds for one in stream.answers]
+    """Give the milliseconds that each text took over one connection. Raises RuntimeError."""
+    part = Part("query", [[text] for text in made], 1)
+    return [1000 * got.seconds for got in measure.ask(running, part).got]

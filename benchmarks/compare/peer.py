@@ -53,14 +53,6 @@ def fastembed(folder):
     return lambda texts: np.array(list(model.embed(texts, batch_size=64)))
 
 
-def emblem(folder):
-    """Give Emblem's Python interface."""
-    import emblem
-
-    model = emblem.load(folder, overflow="truncate", offline=True)
-    return lambda texts: model.embed(texts)
-
-
 def row(folder):
     """Give what computes the vector of one text that was read before: the row and its pooling alone.
 
@@ -126,7 +118,6 @@ KINDS = {
     "st-onnx": st_onnx,
     "st-ov": st_openvino,
     "fastembed": fastembed,
-    "emblem": emblem,
     "row": row,
     "windows": windows,
 }

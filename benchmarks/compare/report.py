@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.compare.apart import tables
 from benchmarks.compare.judge import Turn
-from benchmarks.compare.kept import Results
+from benchmarks.compare.kept import Place, Results
 from benchmarks.compare.stats import Spread, ratios, spread
 from benchmarks.compare.systems import SYSTEMS
-from benchmarks.compare.targets import ceiling_lines, targets
+from benchmarks.compare.targets import speed, targets, tokens
 from benchmarks.compare.workloads import WORKLOADS
 
 BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
@@ -56,11 +57,22 @@ def _sections(results: Results, heading: str) -> Iterable[str]:
             named = f", {part}" if len(_parts(results, workload.name)) > 1 else ""
             rows = _workload(results, workload.name, part)
             yield f"{heading}{workload.title}{named}\n\n{table(HEADER, rows)}"
-    for title, header, rows in ceiling_lines(results):
+    for title, header, rows in tables(results, shown):
         yield f"{heading}{title}\n\n{table(header, rows)}"
-    if results.left_out:
-        lines = [f"- {TITLES[name]}: {why}" for name, why in results.left_out.items()]
+    lines = [f"- {_title(name)}: {why}" for name, why in results.left_out.items()]
+    if lines:
         yield f"{heading}Not measured\n\n" + "\n".join(lines)
+    lines = [
+        f"- {_title(str(one['system']))}, {one['workload']}, round {int(str(one['round'])) + 1}: "
+        f"{' '.join(str(one['problem']).split())}"
+        for one in results.problems
+    ]
+    if lines:
+        yield f"{heading}Went wrong\n\n" + "\n".join(lines)
+
+
+def _title(system: str) -> str:
+    return TITLES.get(system, system)
 
 
 def _about(results: Results) -> str:
@@ -76,6 +88,7 @@ def _about(results: Results) -> str:
 
 HEADER = [
     "system",
+    "rounds",
     "texts/s",
     "tokens/s",
     "p50, ms",
@@ -99,24 +112,18 @@ def _workload(results: Results, workload: str, part: str) -> Rows:
     latency = part == "query" and workload in ("mixed", "queries-1")
     rows = []
     for system in TITLES:
-        if system not in found:
+        turns = found.get(system, {})
+        broken = results.broken(workload, system)
+        if not turns and not broken:
             continue
-        turns = found[system]
-        measure = (lambda turn: turn.p50_ms) if latency else rate
-        times = (
-            ratios(_each(turns, measure), _each(ours, measure))
-            if latency
-            else ratios(_each(ours, measure), _each(turns, measure))
-        )
-        mine = turns is ours
+        rounds = f"{len(turns.keys() - broken)}/{len(turns.keys() | broken)}"
+        measured = {place: one for place, one in turns.items() if one.requests}
+        figures = _figures(measured, ours, latency=latency) if measured else [""] * 5
         rows.append(
             [
                 TITLES[system],
-                shown(spread([one.texts / one.seconds for one in turns.values()]), ",.1f"),
-                shown(spread([one.tokens / one.seconds for one in turns.values()])),
-                shown(spread([one.p50_ms for one in turns.values()]), ",.1f"),
-                shown(spread([one.p99_ms for one in turns.values()]), ",.1f"),
-                "" if mine or not times else f"{shown(spread(times), '.2f')} × as fast",
+                rounds,
+                *figures,
                 str(sum(one.failed for one in turns.values())),
                 str(sum(one.wrong for one in turns.values())),
                 _least(turns.values()),
@@ -125,13 +132,29 @@ def _workload(results: Results, workload: str, part: str) -> Rows:
     return rows
 
 
-def rate(turn: Turn) -> float:
-    """Give texts a second."""
-    return turn.texts / turn.seconds
+def _figures(turns: dict[Place, Turn], ours: dict[Place, Turn], *, latency: bool) -> list[str]:
+    """Give speeds, percentiles, and how much faster Emblem was in the same rounds."""
+    if latency:
+        times = ratios(_each(turns, _p50), _each(ours, _p50))
+    else:
+        times = ratios(_each(ours, speed), _each(turns, speed))
+    each = turns.values()
+    mine = all(ours.get(place) is one for place, one in turns.items())
+    return [
+        shown(spread([speed(one) for one in each]), ",.1f"),
+        shown(spread([tokens(one) for one in each])),
+        shown(spread([one.p50_ms for one in each]), ",.1f"),
+        shown(spread([one.p99_ms for one in each]), ",.1f"),
+        "" if mine or not times else f"{shown(spread(times), '.2f')} × as fast",
+    ]
 
 
-def _each(turns: dict[int, Turn], measure: Callable[[Turn], float]) -> dict[int, float]:
-    return {number: measure(one) for number, one in turns.items()}
+def _p50(turn: Turn) -> float:
+    return turn.p50_ms
+
+
+def _each(turns: dict[Place, Turn], measure: Callable[[Turn], float]) -> dict[Place, float]:
+    return {place: measure(one) for place, one in turns.items() if one.requests}
 
 
 def _least(turns: Iterable[Turn]) -> str:

@@ -1,8 +1,11 @@
 """The arithmetic of the tables: pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
+
+Place = TypeVar("Place", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, min(len(ordered) - 1, -int(-share * len(ordered) // 1) - 1))]
 
 
-def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+def ratios(ours: Mapping[Place, float], theirs: Mapping[Place, float]) -> list[float]:
     """Divide what two systems did in the same rounds; rounds that one of them lacks do not count."""
-    return [ours[turn] / theirs[turn] for turn in sorted(ours) if theirs.get(turn)]
+    return [ours[turn] / theirs[turn] for turn in ours if theirs.get(turn)]

@@ -4,6 +4,7 @@ While one is measured the others are stopped with SIGSTOP, so that an idle one b
 a POSIX system; what it resides in is read on Linux only.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -55,7 +56,6 @@ class System:
     own_home: bool = False
     folder: Path = ROOT  # where it is started
     vectors: str = "fp32"
-    base64: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -80,7 +80,6 @@ _OURS = Path(sys.executable)
 TORCH = _environment(".venv-torch")
 _ONNX = _environment(".venv-bench-onnx")
 _INFINITY = _environment(".venv-bench-infinity")
-_LLAMA = _environment(".venv-bench-llama")
 PEER = str(Path(__file__).with_name("peer.py"))
 _TRUNCATE = {"overflow": "truncate"}  # in the mix of lengths everybody cuts at 256 tokens
 
@@ -128,7 +127,6 @@ def _library(name: str, title: str, python: Path, kind: str, folder: Path = MODE
     return System(name, title, python, (PEER, kind, str(folder)), (folder,))
 
 
-GGUF = BUILT / "all-MiniLM-L6-v2-f32.gguf"
 INT8 = HOME / "models" / "all-MiniLM-L6-v2%3Aint8"
 
 SYSTEMS: tuple[System, ...] = (
@@ -136,19 +134,6 @@ SYSTEMS: tuple[System, ...] = (
     _emblem("emblem-int8", "Emblem, int8", "all-MiniLM-L6-v2:int8", "int8", INT8),
     _infinity("infinity", "infinity (torch)", "torch", MODEL),
     _infinity("infinity-onnx", "infinity (optimum, ONNX)", "optimum", BUILT / "flat"),
-    System(
-        "llama",
-        "llama-cpp-python server",
-        _LLAMA,
-        (
-            *("-m", "llama_cpp.server", "--model", str(GGUF), "--embedding", "true"),
-            *("--model_alias", "all-MiniLM-L6-v2", "--port", "{port}", "--n_ctx", "512"),
-            *("--n_batch", "2048", "--n_ubatch", "2048", "--verbose", "false"),
-        ),
-        (GGUF,),
-        path="/v1/embeddings",
-        base64=False,
-    ),
     _library("st", "sentence-transformers (torch)", TORCH, "st"),
     _library("st-onnx", "sentence-transformers (ONNX)", _ONNX, "st-onnx", BUILT / "onnx"),
     _library("st-openvino", "sentence-transformers (OpenVINO)", _ONNX, "st-ov", BUILT / "openvino"),
@@ -239,13 +224,29 @@ class Running:
         answer: dict[str, object] = json.loads(line)
         return answer
 
+    def ended(self) -> str | None:
+        """Say how it ended; None while it runs."""
+        code = self.process.poll()
+        return None if code is None else f"ended with {code}: {self.tail()}"
+
     def pause(self) -> None:
         """Stop its processes where they are."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and keeps what it has said
+            os.killpg(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let them go on."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGCONT)
+
+    def row_seconds(self, tokens: int) -> float | None:
+        """Give how long a row of so many tokens takes by what Emblem says of itself."""
+        url = f"http://127.0.0.1:{self.port}/ps"
+        request = urllib.request.Request(url, headers=self.headers)
+        with urllib.request.urlopen(request, timeout=START_S) as answer:
+            models = json.load(answer)["models"]
+        (each,) = (one["seconds_per_token"] for one in models if one["name"] == self.system.model)
+        return None if each is None else float(each) * tokens
 
     def resident_bytes(self) -> int | None:
         """Give what all its processes reside in together; None where the system does not say."""

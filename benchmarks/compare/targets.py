@@ -1,248 +1,296 @@
 """The targets of the project, computed from what was kept, and the share of the ceiling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from statistics import median
 from typing import cast
 
 from benchmarks.compare.judge import Turn
-from benchmarks.compare.kept import Results
+from benchmarks.compare.kept import Place, Results
 from benchmarks.compare.products import FLOPS_PER_TOKEN
 from benchmarks.compare.stats import ratios
-from benchmarks.compare.workloads import LENGTHS
+from benchmarks.compare.workloads import SERVERS
 
-Products = dict[str, dict[str, dict[str, float]]]
 Measure = Callable[[Turn], float]
+Figure = Callable[[Results, str], float | None]  # of one of OURS
 OURS = ("emblem", "emblem-int8")
-ROW = "128"  # tokens: what passages and queries are packed into
+EMBLEM = (*OURS, "emblem-static")
+KINDS = {"emblem": "fp32", "emblem-int8": "int8"}
 
 
-def _speed(turn: Turn) -> float:
+def speed(turn: Turn) -> float:
+    """Give texts a second."""
     return turn.texts / turn.seconds
 
 
-def _tokens(turn: Turn) -> float:
+def tokens(turn: Turn) -> float:
+    """Give tokens a second."""
     return turn.tokens / turn.seconds
 
 
-def _p50(turn: Turn) -> float:
+def p50(turn: Turn) -> float:
+    """Give milliseconds that half of the requests do not exceed."""
     return turn.p50_ms
 
 
-def _values(
-    results: Results, workload: str, system: str, part: str | None, of: Measure
-) -> dict[int, float]:
+def values(
+    results: Results, workload: str, system: str, of: Measure, part: str | None = None
+) -> dict[Place, float]:
+    """Give the figure of each turn; of rivals those alone whose answers were right."""
     turns = results.of(workload, part).get(system, {})
-    return {number: of(one) for number, one in turns.items()}
+    ours = system in EMBLEM
+    return {place: of(one) for place, one in turns.items() if one.right or (ours and one.requests)}
 
 
-def _ratio(
-    results: Results, workload: str, ours: str, theirs: str, of: Measure, part: str | None = None
-) -> float | None:
-    """Give the median over the rounds of ours ÷ theirs."""
-    found = ratios(
-        _values(results, workload, ours, part, of), _values(results, workload, theirs, part, of)
-    )
-    return median(found) if found else None
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be reached: at least ``bounds`` for fp32 and int8, or at ``most`` these.
+
+    ``workload`` is whose answers must have been right for it to be reached.
+    """
+
+    what: str
+    bounds: tuple[float, ...]
+    figure: Figure
+    form: str = ".2f"
+    workload: str = ""
+    most: bool = False
+    systems: tuple[str, ...] = OURS
+
+    def row(self, results: Results) -> list[str] | None:
+        """Give what, the target, fp32, int8, and whether it is reached; None where unmeasured."""
+        sign = "≤" if self.most else "≥"
+        cells, told = [], []
+        for system, bound in zip(self.systems, self.bounds, strict=True):
+            value = self.figure(results, system)
+            why = self._spoilt(results, system)
+            cells.append("" if value is None else format(value, self.form))
+            if why:
+                told.append(f"no ({why})")
+            elif value is not None:
+                told.append("yes" if (value <= bound if self.most else value >= bound) else "no")
+        if not told:
+            return None
+        wanted = dict.fromkeys(f"{sign} {format(bound, self.form)}" for bound in self.bounds)
+        return [self.what, " / ".join(wanted), *[*cells, ""][:2], " / ".join(told)]
+
+    def _spoilt(self, results: Results, system: str) -> str | None:
+        """Say what else keeps Emblem from having reached it."""
+        turns = results.every(self.workload, system)
+        if not all(turn.right for turn in turns):
+            return "wrong answers"
+        if broken := results.broken(self.workload, system):
+            return f"{len(broken)} rounds broke"
+        return None
 
 
-def targets(results: Results) -> list[list[str]]:
-    """Give a row for each target: what, the target, fp32, int8, and whether it is reached."""
-    rows: list[list[str]] = []
+def _against(
+    workload: str, rival: str, of: Measure, part: str | None = None, *, turned: bool = False
+) -> Figure:
+    """Give what gives the median over the rounds of ours ÷ theirs; ``turned`` is theirs ÷ ours."""
 
-    def add(
-        what: str,
-        bounds: tuple[float, float | None],
-        values: tuple[float | None, ...],
-        form: str,
-        *,
-        most: bool = False,
-    ) -> None:
-        if all(value is None for value in values):
-            return
-        sign = "≤" if most else "≥"
-        wanted = [f"{sign} {format(bound, form)}" for bound in bounds if bound is not None]
-        told = []
-        for value, bound in zip(values, bounds, strict=False):
-            if value is not None and bound is not None:
-                told.append("yes" if (value <= bound if most else value >= bound) else "no")
-        cells = ["" if value is None else format(value, form) for value in values]
-        rows.append([what, " / ".join(dict.fromkeys(wanted)), *[*cells, ""][:2], " / ".join(told)])
+    def figure(results: Results, system: str) -> float | None:
+        ours = values(results, workload, system, of, part)
+        theirs = values(results, workload, rival, of, part)
+        found = ratios(theirs, ours) if turned else ratios(ours, theirs)
+        return median(found) if found else None
 
-    def both(
-        workload: str, theirs: str, of: Measure, part: str | None = None
-    ) -> tuple[float | None, ...]:
-        return tuple(_ratio(results, workload, ours, theirs, of, part) for ours in OURS)
-
-    add("ceiling: passages", (0.8, 0.8), _shares(results, "passages"), ".2f")
-    add(
-        "ceiling: short queries, 32 connections",
-        (0.65, 0.65),
-        _shares(results, "queries-32"),
-        ".2f",
-    )
-    add(
-        "passages, against infinity (torch)",
-        (1.4, 2.8),
-        both("passages", "infinity", _tokens),
-        ".2f",
-    )
-    add(
-        "passages, against the best other rival",
-        (1.0, 1.0),
-        _best(results, "passages", _tokens),
-        ".2f",
-    )
-    add(
-        "short queries, 32 connections, against infinity",
-        (4, 7),
-        both("queries-32", "infinity", _speed),
-        ".2f",
-    )
-    add(
-        "one short query, p50, of infinity's",
-        (0.25, 0.15),
-        both("queries-1", "infinity", _p50),
-        ".3f",
-        most=True,
-    )
-    sooner = tuple(1 / one if one else None for one in both("mixed", "infinity", _p50, "query"))
-    add("a query beside bulk, p50, times sooner than infinity", (50, 50), sooner, ".0f")
-    add(
-        "bulk lost to that mixing",
-        (0.15, 0.15),
-        tuple(_lost(results, one) for one in OURS),
-        ".2f",
-        most=True,
-    )
-    add(
-        "the same 256 queries again, against infinity",
-        (20, 20),
-        both("again", "infinity", _speed, "again"),
-        ".1f",
-    )
-    for form in ("base64", "float"):
-        share = _ratio(results, f"static-{form}", "emblem-static", "echo", _speed)
-        add(f"static model, of an echo, {form}", (0.5, None), (share, None), ".2f")
-    share_of = cast("dict[str, dict[str, float]]", results.once.get("share", {}))
-    add(
-        "own share of a short query, ms",
-        (0.8, 0.8),
-        tuple(share_of.get(one, {}).get("share") for one in OURS),
-        ".2f",
-        most=True,
-    )
-    wrote = cast("dict[str, float]", results.once.get("encoding", {}))
-    for ours, bare in (("json", "orjson"), ("base64", "pybase64")):
-        add(
-            f"encoding as {ours}, of a bare {bare}",
-            (1.5, None),
-            (wrote[ours] / wrote[bare] if wrote else None, None),
-            ".2f",
-            most=True,
-        )
-    begun = cast("dict[str, dict[str, list[float]]]", results.once.get("start", {}))
-    seconds = tuple(median(begun[one]["seconds"]) if one in begun else None for one in OURS)
-    add("start to ready, s", (2.5, 2.5), seconds, ".2f", most=True)
-    held = tuple(median(begun[one]["worked_bytes"]) / 1e6 if one in begun else None for one in OURS)
-    add("resident after work, MB", (600, 600), held, ".0f", most=True)
-    return rows
+    return figure
 
 
-def _best(results: Results, workload: str, of: Measure) -> tuple[float | None, ...]:
-    """Give ours ÷ the best rival's, infinity on torch apart."""
-    rivals = [one for one in results.of(workload) if one not in (*OURS, "infinity")]
-    found = []
-    for ours in OURS:
-        each = [one for rival in rivals if (one := _ratio(results, workload, ours, rival, of))]
-        found.append(min(each) if each else None)
-    return tuple(found)
+def _best(
+    workload: str, of: Measure, among: Callable[[str], bool], *, most: bool = False
+) -> Figure:
+    """Give what gives ours ÷ the best of some rivals'."""
+
+    def figure(results: Results, system: str) -> float | None:
+        rivals = [one for one in results.of(workload) if one not in EMBLEM and among(one)]
+        each = [_against(workload, rival, of)(results, system) for rival in rivals]
+        found = [one for one in each if one is not None]
+        return (max(found) if most else min(found)) if found else None
+
+    return figure
 
 
 def _lost(results: Results, system: str) -> float | None:
     found = ratios(
-        _values(results, "mixed", system, "bulk", _tokens),
-        _values(results, "mixed", system, "alone", _tokens),
+        values(results, "mixed", system, tokens, "bulk"),
+        values(results, "mixed", system, tokens, "alone"),
     )
     return 1 - median(found) if found else None
 
 
-def products(results: Results, kind: str, rows: str = ROW) -> float | None:
-    """Give GFLOP/s of the bare products at so many rows, by the best library there is."""
-    ceilings = cast("Products", results.once.get("ceilings", {}))
-    return max((one[rows] for one in ceilings.get(kind, {}).values()), default=None)
-
-
-def _shares(results: Results, workload: str) -> tuple[float | None, ...]:
-    """Give FLOP/s in the products for tokens that were asked for ÷ that of the bare products."""
-    found: list[float | None] = []
-    for system, kind in zip(OURS, ("fp32", "int8"), strict=True):
-        speeds = _values(results, workload, system, None, _tokens).values()
-        bare = products(results, kind)
-        known = bare and speeds
-        found.append(median(speeds) * FLOPS_PER_TOKEN / 1e9 / bare if known and bare else None)
-    return tuple(found)
-
-
-def ceiling_lines(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Give title, header and rows of what is measured once, and of the growth of cost."""
-    found = []
-    ceilings = cast("Products", results.once.get("ceilings", {}))
-    rows = [
-        [f"{kind}, {way}", *(f"{value:,.0f}" for value in by_rows.values())]
-        for kind, ways in ceilings.items()
-        if isinstance(ways, dict)
-        for way, by_rows in ways.items()
+def _of_two_rows(results: Results, system: str) -> float | None:
+    """Give p99 beside bulk ÷ (two rows' time + what a query takes alone), a median over rounds."""
+    alone: dict[str, list[float]] = {}
+    for (run, _), own in values(results, "queries-1", system, p50).items():
+        alone.setdefault(run, []).append(own)
+    found = [
+        turn.p99_ms / (2 * turn.row_ms + median(alone[run]))
+        for (run, _), turn in results.of("mixed", "query").get(system, {}).items()
+        if turn.row_ms and run in alone
     ]
-    if rows:
-        sizes = [str(n) for n in next(iter(ceilings["fp32"].values()))]
-        copied = cast("float | None", results.once["ceilings"]["copy_gb_s"])  # type: ignore[index]
-        title = "Bare matrix products, GFLOP/s by rows"
-        found.append((f"{title} (a large copy: {copied:,.1f} GB/s)", ["", *sizes], rows))
-    begun = cast("dict[str, dict[str, list[float]]]", results.once.get("start", {}))
-    rows = [
-        [
-            name,
-            f"{median(each['seconds']):.2f}",
-            f"{median(each['loaded_bytes']) / 1e6:,.0f}",
-            f"{median(each['worked_bytes']) / 1e6:,.0f}",
-        ]
-        for name, each in begun.items()
-    ]
-    if rows:
-        found.append(
-            (
-                "Start, and what resides",
-                ["system", "s to the first vector", "MB loaded", "MB after 64 passages"],
-                rows,
-            )
-        )
-    wrote = cast("dict[str, float]", results.once.get("encoding", {}))
-    if wrote:
-        found.append(
-            (
-                "Writing 2,048 × 384 floats, ms",
-                list(wrote),
-                [[f"{one:.2f}" for one in wrote.values()]],
-            )
-        )
-    share = cast("dict[str, dict[str, float]]", results.once.get("share", {}))
-    rows = [
-        [name, *(f"{one[key]:.2f}" for key in ("http", "row", "share"))]
-        for name, one in share.items()
-    ]
-    if rows:
-        found.append(
-            ("One short query, ms", ["system", "over HTTP", "its row", "the difference"], rows)
-        )
-    return [*found, *_growth(results)]
+    return median(found) if found else None
 
 
-def _growth(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    systems = [one for one in (*OURS, "infinity") if results.of("growth-16").get(one)]
-    rows = []
-    for name in systems:
-        each = [_values(results, f"growth-{n}", name, None, _p50) for n in LENGTHS]
-        rows.append([name, *(f"{median(one.values()):,.1f}" if one else "" for one in each)])
-    header = ["system", *(f"{n:,}" for n in LENGTHS)]
-    title = "One text of so many tokens, p50 in ms (infinity cuts at 256, Emblem reads to the end)"
-    return [(title, header, rows)] if rows else []
+def shares(results: Results, workload: str, system: str) -> dict[Place, tuple[float, float]]:
+    """Give useful GFLOP/s and the best that the bare products reached, of each round with both."""
+    kind = KINDS[system]
+    bare = results.bare(workload)
+    found = values(results, workload, system, tokens)
+    return {
+        place: (one * FLOPS_PER_TOKEN / 1e9, max(bare[place][kind].values()))
+        for place, one in found.items()
+        if bare.get(place, {}).get(kind)
+    }
+
+
+def _share(workload: str) -> Figure:
+    def figure(results: Results, system: str) -> float | None:
+        found = [ours / bare for ours, bare in shares(results, workload, system).values()]
+        return median(found) if found else None
+
+    return figure
+
+
+def _once(name: str, key: str) -> Figure:
+    """Give what gives a figure that is measured once: the median, where there are several."""
+
+    def figure(results: Results, system: str) -> float | None:
+        table = cast("Mapping[str, Mapping[str, object]]", results.once.get(name, {}))
+        value = table.get(system, {}).get(key)
+        if isinstance(value, list):
+            return median(value) / (1e6 if key.endswith("_bytes") else 1)
+        return cast("float | None", value)
+
+    return figure
+
+
+def _wrote(ours: str, bare: str) -> Figure:
+    def figure(results: Results, _: str) -> float | None:
+        found = cast("Mapping[str, float]", results.once.get("encoding", {}))
+        return found[ours] / found[bare] if found else None
+
+    return figure
+
+
+_served = SERVERS.__contains__
+_ONE, _STATIC = ("emblem",), ("emblem-static",)
+TARGETS = (
+    Target("ceiling: passages", (0.8, 0.8), _share("passages"), workload="passages"),
+    Target(
+        "ceiling: short queries, 32 connections",
+        (0.65, 0.65),
+        _share("queries-32"),
+        workload="queries-32",
+    ),
+    Target(
+        "passages, against infinity (torch)",
+        (1.4, 2.8),
+        _against("passages", "infinity", tokens),
+        workload="passages",
+    ),
+    Target(
+        "passages, against the best other rival",
+        (1.0, 1.0),
+        _best("passages", tokens, lambda one: one != "infinity"),
+        workload="passages",
+    ),
+    Target(
+        "short queries, 32 connections, against infinity",
+        (4, 7),
+        _against("queries-32", "infinity", speed),
+        workload="queries-32",
+    ),
+    Target(
+        "one short query, p50, of infinity's",
+        (0.25, 0.15),
+        _against("queries-1", "infinity", p50),
+        ".3f",
+        "queries-1",
+        most=True,
+    ),
+    Target(
+        "one short query, p50, of the best rival's over HTTP",
+        (1.0, 1.0),
+        _best("queries-1", p50, _served, most=True),
+        ".3f",
+        "queries-1",
+        most=True,
+    ),
+    Target(
+        "a query beside bulk, p50, times sooner than infinity",
+        (50, 50),
+        _against("mixed", "infinity", p50, "query", turned=True),
+        ".0f",
+        "mixed",
+    ),
+    Target(
+        "a query beside bulk, p99, of two rows' time and its own",
+        (1.0, 1.0),
+        _of_two_rows,
+        workload="mixed",
+        most=True,
+    ),
+    Target("bulk lost to that mixing", (0.15, 0.15), _lost, workload="mixed", most=True),
+    Target(
+        "the same 256 queries again, against infinity",
+        (20, 20),
+        _against("again", "infinity", speed, "again"),
+        ".1f",
+        "again",
+    ),
+    *(
+        Target(
+            f"static model, of an echo, {form}",
+            (0.5,),
+            _against(f"static-{form}", "echo", speed),
+            workload=f"static-{form}",
+            systems=_STATIC,
+        )
+        for form in ("base64", "float")
+    ),
+    Target(
+        "own share of a short query, ms",
+        (0.8, 0.8),
+        _once("share", "share"),
+        workload="share",
+        most=True,
+    ),
+    *(
+        Target(
+            f"encoding as {ours}, of a bare {bare}",
+            (1.5,),
+            _wrote(ours, bare),
+            most=True,
+            systems=_ONE,
+        )
+        for ours, bare in (("json", "orjson"), ("base64", "pybase64"))
+    ),
+    Target("start to ready, s", (2.5, 2.5), _once("start", "seconds"), workload="start", most=True),
+    Target(
+        "resident after work, MB",
+        (600, 600),
+        _once("start", "worked_bytes"),
+        ".0f",
+        "start",
+        most=True,
+    ),
+)
+
+
+def targets(results: Results) -> list[list[str]]:
+    """Give a row for each target that was measured."""
+    return [row for one in TARGETS if (row := one.row(results)) is not None]
+
+
+def faults(results: Results) -> Iterator[str]:
+    """Say where Emblem's own answers of this run were wrong, failed or did not come."""
+    for one in results.turns:
+        failed, wrong = int(str(one["failed"])), int(str(one["wrong"]))
+        if one["system"] in EMBLEM and one["run"] == results.run and (failed or wrong):
+            where = f"{one['workload']}, round {int(str(one['round'])) + 1}, {one['part']}"
+            yield f"{one['system']}, {where}: {failed} failed, {wrong} wrong: {one['problem']}"
+    for one in results.problems:
+        if one["system"] in EMBLEM and one["run"] == results.run:
+            yield f"{one['system']}, {one['workload']}: {one['problem']}"
