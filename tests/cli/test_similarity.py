@@ -12,7 +12,11 @@ import pytest
 
 import emblem
 from emblem.cli.main import run
+from emblem.config import Settings
 from emblem.errors import DeploymentFailed
+from emblem.local.model import EmbeddingModel
+from emblem.local.opening import opened
+from emblem.models.progress import Progress
 from server import free_port
 from upstreams.scripted import Scripted, vector
 
@@ -57,6 +61,22 @@ def test_a_few_texts_give_a_table_of_all_cosines(similarity: Similarity) -> None
     assert [row[-3:] for row in rows] == [[f"{one:.3f}" for one in row] for row in due]
     assert [" ".join(row[1:-3]) for row in rows] == TEXTS
     assert len({len(line) for line in out.splitlines()}) == 1
+
+
+@pytest.mark.parametrize(("given", "streams"), [(TEXTS, 1), (["a", "--file", "texts.txt"], 0)])
+def test_the_texts_of_a_command_line_are_compiled_for_once(
+    similarity: Similarity, monkeypatch: pytest.MonkeyPatch, given: list[str], streams: int
+) -> None:
+    Path("texts.txt").write_text("b")
+    asked: list[int] = []
+
+    def noted(reference: str, settings: Settings, progress: Progress) -> EmbeddingModel:
+        asked.append(settings.streams)
+        return opened(reference, settings, progress)
+
+    monkeypatch.setattr("emblem.local.opening.opened", noted)
+    assert similarity(*given)[0] == 0
+    assert asked == [streams]
 
 
 def test_json_is_one_document(similarity: Similarity) -> None:

@@ -54,6 +54,8 @@ def similarity(
     config: ConfigOption = None,
 ) -> None:
     """Compare texts: the cosine of each with each."""
+    from msgspec import structs
+
     from emblem.cli import heatmap
 
     settings = loaded(home, config).settings
@@ -63,6 +65,9 @@ def similarity(
         raise InvalidRequest(
             f"similarity compares 2 to {MAX_TEXTS} texts, and was given {len(compared)}"
         )
+    if not file:
+        # A few texts are done before a model could be compiled for rows side by side.
+        settings = structs.replace(settings, streams=1)
     with closing(_model(model, base_url, settings)) as opened:
         vectors = _embedded(opened, compared, _kind(kind))
         cosines, space = opened.similarity(vectors), str(opened.space)
