@@ -2,12 +2,14 @@
 
 Turns are counted in tokens for each share (whoever a request came from), as start-time fair
 queueing does it: the share that has had the fewest goes first, and one that was away begins where
-those are that stayed. The requests of one share go in the order in which they would end if all got
-the same part: a small one does not wait for a large one, of two alike the first goes first, and
-none ends later than if they took turns, while most end sooner.
+those are that stayed. Half of what a share gives goes to the request that came first, the other
+half in the order in which its requests would end if all got the same part: a small one does not
+wait for a large one, of two alike the first goes first, and none, however many come after it, waits
+for more than twice what was there when it came.
 """
 
 from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -97,6 +99,8 @@ class _Flow:
 
     ``even`` is how many tokens a request would have had that was there from the beginning, if all
     had got the same part. ``requests`` are in the order of their turns; the last goes first.
+    ``oldest_owed`` is how many tokens the request that came first is behind with its half,
+    ``oldest_passed`` whether it was due and did not fit, and ``place`` the flow's in the heap.
     """
 
     share: str
@@ -104,20 +108,41 @@ class _Flow:
     had: float
     even: float = 0.0
     added: int = 0
+    oldest_owed: float = 0.0
+    oldest_passed: bool = False
+    place: int = 0
     requests: list[tuple[float, int, Waiting]] = field(default_factory=list)
+    arrived: OrderedDict[Waiting, None] = field(default_factory=OrderedDict)
 
     def add(self, waiting: Waiting) -> None:
         """Give a request its turn."""
         self.added += 1
         waiting.turn = (-self.even - waiting.tokens, -self.added)
         insort(self.requests, (*waiting.turn, waiting))
+        self.arrived[waiting] = None
 
     def remove(self, waiting: Waiting) -> None:
         """Take a request out."""
         del self.requests[bisect_left(self.requests, waiting.turn)]
+        del self.arrived[waiting]
 
     def find(self, room: float, now: float, late: list[Waiting]) -> Waiting | None:
-        """Give the first request with a sequence that fits, and move those that are late."""
+        """Give the request to run, of which a sequence fits, and move those that are late."""
+        self.oldest_passed = False
+        while self.arrived and len(late) < MAX_LOOK:
+            oldest = next(iter(self.arrived))
+            if oldest.deadline > now:
+                break
+            late.append(oldest)
+            self.remove(oldest)
+        if self.oldest_owed > 0 and self.arrived:
+            oldest = next(iter(self.arrived))
+            if oldest.sizes[0] <= room:
+                return oldest
+            self.oldest_passed = True
+        return self._by_turn(room, now, late)
+
+    def _by_turn(self, room: float, now: float, late: list[Waiting]) -> Waiting | None:
         found = None
         before = len(late)
         for *_, waiting in self.requests[: -MAX_LOOK - 1 : -1]:
@@ -135,6 +160,10 @@ class _Flow:
         index, tokens = waiting.pick(room)
         self.even += tokens / len(self.requests)
         self.had += tokens / self.weight
+        if waiting is not next(iter(self.arrived)):
+            self.oldest_owed += tokens / 2
+        elif self.oldest_owed > 0:
+            self.oldest_owed -= tokens / 2
         if not waiting.sizes:
             self.remove(waiting)
         return index, tokens
@@ -149,8 +178,10 @@ class Line:
     def __init__(self, weight: Callable[[str], float] = lambda _: 1.0) -> None:
         self._weight = weight
         self._flows: dict[str, _Flow] = {}
-        self._heap: list[tuple[float, int, _Flow]] = []  # those with requests, and emptied ones
+        # Those with requests, emptied ones, and old places of others.
+        self._heap: list[tuple[float, int, _Flow]] = []
         self._pushed = 0
+        self._first: OrderedDict[_Flow, None] = OrderedDict()  # those that begin the next rows
         self._reached = 0.0  # what a share had that was the last to give
         self._away: dict[str, float] = {}  # what those had that have nothing more, and were ahead
         self._away_kept = MAX_LOOK
@@ -176,16 +207,19 @@ class Line:
     def take(self, row_tokens: int, now: float) -> Take:
         """Take the next row out.
 
-        The share that has had least gives the longest sequence, however long, of its first request.
-        Then whichever has had least gives what still fits into ``row_tokens``: the longest such of
-        the first of its requests that has any.
+        The share that has had least gives the longest sequence, however long, of the request that
+        is due. Then whichever has had least gives what still fits into ``row_tokens``: the longest
+        such of the first of its requests that has any. A share of which the oldest request was due
+        and did not fit begins one of the next rows.
         """
         parts: dict[Waiting, Part] = {}
         late: list[Waiting] = []
         passed: list[_Flow] = []
         room: float = inf
-        while room > 0 and len(passed) < MAX_SHARES_LOOK and (flow := self._pop()) is not None:
+        while room > 0 and len(passed) < MAX_SHARES_LOOK and (flow := self._pop(room)) is not None:
             found = flow.find(room, now, late)
+            if flow.oldest_passed and not passed:
+                self._first[flow] = None
             if found is None:
                 passed.append(flow)
                 continue
@@ -204,15 +238,20 @@ class Line:
         """Put a flow where its turn is, or end it where it has nothing more."""
         if flow.requests:
             self._pushed += 1
-            heappush(self._heap, (flow.had, self._pushed, flow))
+            flow.place = self._pushed
+            heappush(self._heap, (flow.had, flow.place, flow))
         else:
             self._end(flow)
 
-    def _pop(self) -> _Flow | None:
-        """Give the flow that has had least of those with requests."""
-        while self._heap:
-            flow = heappop(self._heap)[2]
+    def _pop(self, room: float) -> _Flow | None:
+        """Give the flow that has had least of those with requests, or one that is to begin."""
+        while room == inf and self._first:
+            flow, _ = self._first.popitem(last=False)
             if flow.requests:
+                return flow
+        while self._heap:
+            _, place, flow = heappop(self._heap)
+            if flow.requests and place == flow.place:
                 return flow
         return None
 
@@ -222,6 +261,7 @@ class Line:
         if not self._flows:  # nobody is ahead of anybody
             self._away.clear()
             self._heap.clear()
+            self._first.clear()
             self._reached = 0.0
             return
         self._away[flow.share] = flow.had
