@@ -119,13 +119,14 @@ def _quantised(
 ) -> Report:
     from emblem import serving
     from emblem.cli.progress import bars
-    from emblem.cli.quantize_model import Place, Quantiser, put
+    from emblem.cli.quantize_model import Place, Quantiser, encoder_of, put
     from emblem.cli.quantize_texts import CANARIES
     from emblem.core.quantise import Bound
 
     with bars() as progress:
         before = serving.model(reference, settings, progress)
     called = _called(name, reference, before, settings)
+    encoder_of(before)  # what cannot be quantised at all is said first
     serving.open_library(settings).check_free(called, str(before.space))
     quantiser = Quantiser(before, settings, texts, _say)
     rounding = quantiser.round(quantiser.keeping(keep))

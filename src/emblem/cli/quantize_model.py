@@ -64,7 +64,7 @@ class Quantiser:
         from emblem.core.quantise import group_of
         from emblem.models.safetensors import Weights
 
-        encoder = _encoder(model)
+        encoder = encoder_of(model)
         self._model = model
         self._settings = settings
         self._texts = texts
@@ -196,7 +196,7 @@ def _check(folder: Path, name: str, settings: Settings) -> None:
     asyncio.run(embedder.aclose())
 
 
-def _encoder(model: Model) -> Encoder:
+def encoder_of(model: Model) -> Encoder:
     """Give what is computed here. Raises ModelError for a model that is run otherwise."""
     from emblem.model import Graph, Modules
 
