@@ -190,14 +190,17 @@ def test_a_large_request_ends_soon_though_short_ones_of_the_same_key_always_wait
     assert ran <= 2 * (clients * 15 + large.tokens) + 128 + 200
 
 
-def test_a_long_sequence_runs_though_keys_always_have_what_fits_into_the_rest_of_a_row() -> None:
-    long = {share: waiting(90, share=share) for share in "abc"}
-    queue = line(*long.values())
-    for _ in range(40):
-        for share in "abc":
-            queue.add(waiting(10, 10, 10, 10, share=share))
+def test_a_long_sequence_runs_though_another_key_begins_row_after_row_and_shorter_ones_fit() -> (
+    None
+):
+    queue, long = Line(), waiting(90, share="long and short")
+    for n in range(100):
+        queue.add(waiting(40, share="begins"))
+        queue.add(waiting(*[10] * 6, share="long and short"))
+        if n == 5:
+            queue.add(long)
         queue.take(100, now=0.0)
-    assert not any(one.sizes for one in long.values())
+    assert not long.sizes
 
 
 def test_what_is_due_and_does_not_fit_begins_the_next_row() -> None:
