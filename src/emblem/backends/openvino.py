@@ -7,6 +7,7 @@ and an attention mask keeps them apart.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from emblem.backends import graphs
@@ -103,12 +104,27 @@ class OpenVINOStream:
     def run(self, row: Row) -> Vectors:
         """Give the last hidden state of every token: (T, hidden) float32, until the next run.
 
+        A sequence's states have the same bits whatever else is in the row. So beyond ``row_tokens``
+        sequences are run one by one: longer products are made in parts, each a sum of its own.
         Raises ValueError for a row that is empty or longer than its sequences, for a sequence
         longer than the model reads, and for an id outside the vocabulary.
         """
         self._check(row)
-        states: Vectors = self._requests.infer(self._inputs(row))[0]
-        return states
+        if len(row.ids) <= _ROW_TOKENS or len(row.lengths) == 1:
+            return self._states(row)
+        sequences = np.split(row.ids, np.cumsum(row.lengths)[:-1])
+        return np.concatenate([self._states(_row_of(one)).copy() for one in sequences])
+
+    def _states(self, row: Row) -> Vectors:
+        """Run a row at once. A token that is all there is goes twice.
+
+        To multiply by one row the libraries have kernels of their own, which for some widths add up
+        in another order.
+        """
+        tokens = len(row.ids)
+        given = row if tokens > 1 else _row_of(row.ids, row.ids)
+        states: Vectors = self._requests.infer(self._inputs(given))[0]
+        return states[:tokens]
 
     def _check(self, row: Row) -> None:
         if not len(row.lengths) or int(row.lengths.min()) < 1:
@@ -119,3 +135,8 @@ class OpenVINOStream:
             raise ValueError(f"{int(row.lengths.max())} tokens are more than {self._longest}")
         if int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary:
             raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
+
+
+def _row_of(*sequences: npt.NDArray[np.int32]) -> Row:
+    """Lay sequences end to end."""
+    return Row(np.concatenate(sequences), np.array([len(one) for one in sequences], np.int32))

@@ -12,7 +12,8 @@ _HIDDEN_FROM = np.float32(np.finfo(np.float32).min)  # finite, so that no softma
 
 # A vector unit takes 16 float32 or fewer at a time. What is left over at the end of a softmax's row
 # is summed in another order, so no bin has such a rest: each sum then has one order, wherever in a
-# bin a sequence lies and however long the bin is.
+# bin a sequence lies and however long the bin is. That is so up to 512 slots, of which a product is
+# made in one go; a backend gives no longer row of several sequences.
 _UNIT = 16
 
 

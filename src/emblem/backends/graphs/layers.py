@@ -125,7 +125,7 @@ class Layers:
         ``joint`` is (T, 3 * hidden), each token's query, key and value; ``turn`` rotates the former
         two, (bins, heads, L, width of a head). A bin's length is a multiple of every vector unit's
         and what is masked adds exactly nothing, so that a sequence's states do not depend on what
-        else there is, to the last bit.
+        else there is, to the last bit, in bins of up to 512 slots or of one sequence.
         """
         zero = op.constant(np.int64(0))
         laid = op.gather(op.reshape(joint, self._joined, False), bins.slots, zero)
