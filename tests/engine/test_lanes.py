@@ -164,7 +164,7 @@ def test_a_key_that_asks_once_a_second_is_never_refused_for_the_flood_of_another
     every_s = FULL_ROW_S / (ROW_TOKENS / QUERY) / times_too_much
     refused, asked_at, waited = Counter[str](), {}, []
     flood, other = 0.0, 0.5
-    while now[0] < 20:
+    while now[0] < 8:
         while min(flood, other) <= now[0]:
             share = "flood" if flood <= other else "other"
             one = job(QUERY, share=share)
@@ -182,7 +182,7 @@ def test_a_key_that_asks_once_a_second_is_never_refused_for_the_flood_of_another
         now[0] += seconds
         queue.done(row, seconds)
         waited += [now[0] - asked_at[one.job] for one in row if one.job.waiting.share == "other"]
-    assert refused["flood"] > 1000
+    assert refused["flood"] > 100
     assert refused["other"] == 0
-    assert len(waited) == 20
+    assert len(waited) == 8
     assert max(waited) <= 3 * FULL_ROW_S
