@@ -101,6 +101,7 @@ class Accounts(RuleBasedStateMachine):
                     assert one.waiting in here.jobs
             assert not any(one in self.gone for one in here.jobs.values())
             tokens = sum(_left(one.waiting) for one in here.jobs.values())
+            assert here._waiting._of.keys() == {one.share for one in here.jobs}
             load = self.queue.waiting(lane)
             assert load.seconds == pytest.approx(tokens * _speed(self.queue))
             assert load.bytes == sum(one.bytes for one in here.jobs.values())
