@@ -119,8 +119,8 @@ class Encoding:
         results += [(row, self.beside([sequences[n] for n in row])) for row in rows]
         results += [(row, self.found([sequences[n] for n in row])) for row in rows]
         for row, got in results:
-            for index, one in zip(row, got, strict=True):
-                assert one == alone[index], f"{lengths[index]} among {[lengths[n] for n in row]}"
+            for index, bits in zip(row, got, strict=True):
+                assert bits == alone[index], f"{lengths[index]} among {[lengths[n] for n in row]}"
 
     def _run_rows(
         self, stream: int, sequences: list[np.ndarray], rows: list[list[int]]
