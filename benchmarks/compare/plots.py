@@ -71,8 +71,20 @@ def _mixed(results: Results) -> tuple[str, Any] | None:
     if not waits:
         return None
     figure = _bars(waits, "A query beside passages, half wait longer", "milliseconds")
-    figure.axes[0].set_xscale("log")
+    axes = figure.axes[0]
+    axes.set_xscale("log")
+    axes.set_xlim(left=1)
+    _plain(axes.xaxis, (1,))
     return "mixed", figure
+
+
+def _plain(axis: Any, each: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Have an axis of powers of ten say numbers as one reads them."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=each))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:,g}")
 
 
 def _lines(lines: dict[str, dict[int, float]], title: str, x: str, y: str) -> Any:
@@ -85,6 +97,7 @@ def _lines(lines: dict[str, dict[int, float]], title: str, x: str, y: str) -> An
     axes.set_xticks(sorted({at for points in lines.values() for at in points}))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(y)
+    _plain(axes.yaxis)
     axes.legend(fontsize=8, frameon=False)
     return figure
 

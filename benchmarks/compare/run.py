@@ -90,7 +90,7 @@ def _rounds(
             name = one.system.name
             print(f"{workload.name}, round {number + 1}: {name}", file=sys.stderr)
             at = new_id()
-            found, problem = _turn(one, workload, number, quick=asked.quick)
+            found, problem = take_turn(one, workload, number, quick=asked.quick)
             if problem:
                 results.add_problem(workload.name, number, name, problem)
                 print(f"{name}: {problem}", file=sys.stderr)
@@ -98,7 +98,7 @@ def _rounds(
                 yield at, Taken(one.system, workload, number, found)
 
 
-def _turn(
+def take_turn(
     one: Running, workload: Workload, number: int, *, quick: bool
 ) -> tuple[list[Measured], str | None]:
     """Let a system have its turn, and give what was measured and what went wrong."""

@@ -1,7 +1,9 @@
 """The benchmark: its arithmetic, its checks, and a tiny run against Emblem alone."""
 
 import json
+import os
 import random
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from benchmarks.compare import (
 )
 from benchmarks.compare.check import WrongAnswer, cosines, decode
 from benchmarks.compare.judge import Taken, Turn, judge
-from benchmarks.compare.run import Asked, in_order
+from benchmarks.compare.run import Asked, in_order, take_turn
 from benchmarks.compare.stats import percentile, ratios, spread
 from benchmarks.compare.workloads import WORKLOADS, Workload
 
@@ -307,6 +309,23 @@ class _Small(Workload):
     def phases(self, turn: int, quick: bool) -> list[list[measure.Part]]:
         made = texts.texts(texts.QUERIES, "small")
         return [[measure.Part("query", [[next(made)] for _ in range(20)], 2)]]
+
+
+def test_a_server_that_was_killed_is_told_of_and_what_it_did_before_is_kept() -> None:
+    (system,) = (one for one in systems.SYSTEMS if one.name == "echo")
+    running = systems.Running(system)
+    try:
+        running.wait()
+        found, problem = take_turn(running, _Small("queries-2", "", (), 1, 1.0), 0, quick=True)
+        assert (len(found[0].got), problem) == (20, None)
+        os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        found, problem = take_turn(running, _Small("queries-2", "", (), 1, 1.0), 1, quick=True)
+        assert found == []
+        assert problem is not None
+        assert problem.startswith("ended with -9")
+    finally:
+        running.close()
 
 
 def test_a_wrong_vector_is_counted_and_shown() -> None:
