@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emblem.errors import ModelError
@@ -104,6 +104,7 @@ def test_what_is_written_from_its_parts_is_read_as_them(
 
 
 @given(st.text(max_size=40))
+@example("~nobody-of-that-name/model")
 def test_any_text_is_a_reference_or_one_clear_line(text: str) -> None:
     said = ""
     try:

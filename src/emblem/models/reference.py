@@ -63,12 +63,19 @@ def parse(text: str, is_folder: Callable[[Path], bool] = Path.is_dir) -> Referen
 
 def _folder(text: str, is_folder: Callable[[Path], bool]) -> Reference:
     """Read a path, whose last colon may stand before a variant, unless it is the folder's own."""
-    whole = Path(text).expanduser()
+    whole = _at_home(text)
     path, colon, variant = text.rpartition(":")
     drive = len(path) == 1 and _DRIVE.match(text)
     if not colon or drive or not _VARIANT.fullmatch(variant) or _is(text, is_folder):
         return Reference(text, folder=whole)
-    return Reference(path, "" if variant == LATEST else variant, folder=Path(path).expanduser())
+    return Reference(path, "" if variant == LATEST else variant, folder=_at_home(path))
+
+
+def _at_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user who does not exist, or has no home
+        raise ModelError(f"{_shown(path)}: no such user's home folder") from None
 
 
 def _is(text: str, is_folder: Callable[[Path], bool]) -> bool:
