@@ -163,7 +163,7 @@ def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @given(lengths=st.lists(lengths_up_to(LONGEST - 4), min_size=1, max_size=8), seed=st.integers(0, 9))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_sequence_of_any_family_has_the_same_bytes_in_every_row(
     tiny: Encoding, lengths: list[int], seed: int
 ) -> None:
@@ -192,7 +192,7 @@ def test_a_sequence_of_minilm_has_the_same_bytes_in_every_row(
     minilm.agree(lengths, seed)
 
 
-@pytest.mark.parametrize("lengths", [[48, 47, 448], [448, 31, 35], [400, 48, 65], [81, 448]])
+@pytest.mark.parametrize("lengths", [[48, 47, 448], [448, 31, 35]])
 def test_a_row_longer_than_any_that_is_formed_gives_the_same_bytes_too(
     minilm: Encoding, lengths: list[int]
 ) -> None:
@@ -201,11 +201,11 @@ def test_a_row_longer_than_any_that_is_formed_gives_the_same_bytes_too(
 
 
 @pytest.mark.slow
-def test_a_sequence_of_minilm_of_any_length_has_the_same_bytes_in_every_row(
+def test_a_sequence_of_minilm_of_every_length_that_shares_a_row_has_the_same_bytes_in_every_row(
     minilm: Encoding,
 ) -> None:
-    order = np.random.default_rng(1).permutation(np.arange(1, 513)).tolist()
-    for start in range(0, 512, 16):
+    order = np.random.default_rng(1).permutation([*range(1, 129), *range(129, 513, 17)]).tolist()
+    for start in range(0, len(order), 16):
         minilm.agree(order[start : start + 16], start)
-    for seed in range(20):
+    for seed in range(4):
         minilm.agree([1 + (7 * n + seed) % 40 for n in range(60)], seed)

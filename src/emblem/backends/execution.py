@@ -17,8 +17,8 @@ from emblem.backends.runtime import compiled, openvino
 class Execution:
     """A graph, compiled for ``streams`` that share ``threads``, and for a row that has them all.
 
-    What runs alone and what does not give the same bytes. Raises ValueError for more streams than
-    threads, and whatever OpenVINO raises.
+    For the graphs that are built here both give the same bytes; so did 1…16 threads, on a CPU with
+    AVX-512. Raises ValueError for more streams than threads, and whatever OpenVINO raises.
     """
 
     def __init__(

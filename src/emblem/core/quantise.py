@@ -1,8 +1,9 @@
 """Weights and activations in eight bits: how they are rounded, and what that costs. Pure.
 
 A weight has one scale for each output, found when a model is quantised. What it is multiplied with
-is rounded while it is computed: each token on its own, in groups of its numbers, so that nothing
-else in a row can change it.
+is rounded while it is computed: each token on its own, in groups of its numbers, so that no other
+token has a part in its scales. What comes in has to be the same to the last bit, since a number
+between two steps can be rounded either way; that is the backend's to see to.
 """
 
 from collections.abc import Sequence

@@ -52,8 +52,8 @@ class Engine:
 
     ``embed`` may be called any number of times at once. What else is in the queue changes when a
     result comes, and of its vectors no bit where the graph was built here, elsewhere no more than
-    rounding. ``clock`` is the monotonic clock, in seconds; ``layers`` are the model's dense layers, all of them. Raises ModelError where the numbers
-    that come out are not as many as the space has.
+    rounding. ``clock`` is the monotonic clock, in seconds; ``layers`` are the model's dense layers,
+    all of them. Raises ModelError where the numbers that come out are not as many as the space has.
     """
 
     def __init__(
