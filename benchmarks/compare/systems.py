@@ -152,6 +152,18 @@ SYSTEMS: tuple[System, ...] = (
 )
 
 
+def _free_port() -> int:
+    """Give a port that nobody has.
+
+    Below those that a connection is given for its own end: a server may take seconds to bind it.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Running:
     """A system in processes of its own. Close it."""
 
@@ -161,9 +173,7 @@ class Running:
         self.key = f"sk-{secrets.token_urlsafe(32)}"
         self._scratch = tempfile.TemporaryDirectory(prefix="emblem-bench-")
         folder = Path(self._scratch.name)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = _free_port()
         self.log = folder / "log.txt"
         pipe = None if system.served else subprocess.PIPE
         self.started = time.perf_counter()

@@ -34,6 +34,11 @@ CANNOT_RUN = {
     "docker": 4,
     "needs the hub": 1,
     "needs sentence-transformers": 1,
+    # The same commands run elsewhere: tests/cli/test_quantize.py and tests/benchmarks.
+    "it makes a model in the home folder": 1,
+    "it serves until it is stopped": 1,
+    "needs a file of results": 1,
+    "takes eighteen minutes, and the machine for itself": 1,
 }
 
 RUNNING = [block for block in ALL if block.runs and not examples.serves(block)]
