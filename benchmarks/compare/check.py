@@ -131,7 +131,9 @@ def _static(texts: Sequence[str]) -> Vectors:
 
 def count_tokens(texts: Sequence[str], most: int | None) -> npt.NDArray[np.int64]:
     """Give how many of MiniLM's tokens each text has, special tokens included, ``most`` at most."""
-    tokenizer = Tokenizer.from_file(str(systems.MODEL / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(
+        str(systems.HOME / "models" / systems.MODEL.name / "tokenizer.json")
+    )
     tokenizer.no_padding()
     tokenizer.no_truncation()
     lengths = [len(one.ids) for one in tokenizer.encode_batch(list(texts))]
