@@ -12,7 +12,8 @@ compile() {
 }
 
 compile "$@" ../pyproject.toml --output-file core.txt
-compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots dev.in build.in \
+compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis \
+    dev.in build.in \
     --constraint core.txt --output-file dev.txt
 compile build.in --constraint dev.txt --output-file build.txt
 compile "$@" clients.in --output-file clients.txt
