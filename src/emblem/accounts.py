@@ -1,0 +1,157 @@
+"""Who may ask for how much, and what was asked: the values of the ledger. They hold data only.
+
+Times are seconds since the epoch. Money is in billionths of the currency in which prices are given:
+a price per million tokens is then a whole number for each token.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf
+
+from emblem.types import Lane
+
+
+class Role(StrEnum):
+    """What a key opens: the models; besides, everybody's usage; besides, the administration."""
+
+    INFERENCE = "inference"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much may be asked for; None is no limit.
+
+    The two limits of a minute are token buckets, filled evenly; a day and a month are the
+    calendar's, in UTC.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    cost_per_month: int | None = None  # billionths
+
+    @property
+    def unlimited(self) -> bool:
+        """Tell whether anything may be asked for."""
+        return self == Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One of the secrets that open a key, as its SHA-256; two while a key is being rotated."""
+
+    digest: bytes
+    last_four: str
+    created: float
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Whom keys belong to. What it allows holds for all of its keys together."""
+
+    id: str
+    name: str
+    created: float
+    models: tuple[str, ...] = ()
+    quota: Quota = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a key is for and what it allows: all that may be changed about it.
+
+    ``models`` are globs of the names that it may ask for, and ``sources`` the networks (CIDR) that
+    it may be used from; empty means any. ``priority`` is the lane of requests that name none.
+    """
+
+    name: str
+    owner: str = ""
+    team: str | None = None  # its id
+    role: Role = Role.INFERENCE
+    expires: float | None = None
+    models: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    quota: Quota = Quota()
+    priority: Lane | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of an API key. The key itself is kept nowhere."""
+
+    id: str
+    terms: Terms
+    created: float
+    secrets: tuple[Secret, ...] = ()
+    revoked: float | None = None
+    last_used: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One request that was answered, or refused after its key was known. Never the texts.
+
+    ``cost`` is in billionths; ``user`` is what the request named so, and ``tags`` at most five
+    values of ``x-emblem-tag``.
+    """
+
+    id: str  # of the request: a record is kept once, however often it is written
+    at: float
+    key: str
+    team: str | None
+    model: str
+    space: str
+    served_by: str
+    inputs: int
+    tokens: int
+    hits: int
+    status: int
+    ms: float
+    cost: int = 0
+    user: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which uses are asked for: from ``since`` up to but not including ``until``, and of whom."""
+
+    since: float = 0.0
+    until: float = inf
+    key: str | None = None
+    team: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Uses added up. ``group`` has a value for each field that they were grouped by.
+
+    ``errors`` are answers of 400 and above; ``ms`` are the percentiles 50, 95 and 99 of the
+    answers' milliseconds, None where there was none.
+    """
+
+    group: tuple[str, ...] = ()
+    requests: int = 0
+    errors: int = 0
+    inputs: int = 0
+    tokens: int = 0
+    hits: int = 0
+    cost: int = 0
+    ms: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the audit: who did what to which thing, when and from where."""
+
+    at: float
+    who: str  # the id of a key, or "cli"
+    what: str  # such as "key.revoke"
+    subject: str  # the id of what was changed
+    source: str = ""  # an address
+    details: dict[str, object] = field(default_factory=dict)
+    id: int | None = None  # in the order of the audit, once it is written
