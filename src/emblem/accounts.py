@@ -145,6 +145,17 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something, for the audit: the id of a key or "cli", and from which address."""
+
+    who: str
+    source: str = ""
+
+
+CLI = Actor("cli")
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One line of the audit: who did what to which thing, when and from where."""
 
@@ -155,3 +166,101 @@ class Change:
     source: str = ""  # an address
     details: dict[str, object] = field(default_factory=dict)
     id: int | None = None  # in the order of the audit, once it is written
+
+
+class Unit(StrEnum):
+    """What a limit counts; cost is in billionths."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    COST = "cost"
+
+
+class Period(StrEnum):
+    """Over what a limit counts."""
+
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a request asks for. ``cost`` is in billionths."""
+
+    requests: int = 1
+    tokens: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who is charged: a key, by its id, and the team that it belongs to. Both must allow."""
+
+    key: str
+    quota: Quota = Quota()
+    team: str | None = None
+    team_quota: Quota = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of one key, or of one team: at most so many of a unit in a period."""
+
+    id: str  # of the key or the team
+    team: bool
+    unit: Unit
+    period: Period
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is held against a limit, and as of when.
+
+    For a minute's limit ``held`` is in sixty-thousandths of the unit and drains by the limit each
+    millisecond, and ``at`` is in milliseconds since the epoch. For a day's or a month's ``held`` is
+    what was used, and ``at`` the number of the day since the epoch, or of the month since year 0.
+    """
+
+    held: int = 0
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much of a limit is used, and in how many milliseconds none of it would be."""
+
+    limit: Limit
+    used: int
+    reset_ms: int
+
+    @property
+    def remaining(self) -> int:
+        """How much may still be asked for at once."""
+        return max(0, self.limit.most - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A charge that was allowed: when, and how each limit stood right after it.
+
+    ``states`` go with ``standings``, and ``counted_by`` names who counts; both are for the refund.
+    """
+
+    account: Account
+    charge: Charge
+    at_ms: int
+    standings: tuple[Standing, ...] = ()
+    states: tuple[State, ...] = ()
+    counted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a key or a team has used of the calendar's limits so far, as the ledger has it."""
+
+    id: str
+    team: bool
+    tokens_today: int = 0
+    cost_this_month: int = 0  # billionths

@@ -9,6 +9,11 @@
     ├── UnknownModel              no model of that name is served
     ├── NotAuthenticated          no key, or not one of ours
     ├── Overloaded                refused early; ``retry_after_s`` says when to come back
+    ├── LimitReached              a limit of the key or of its team refuses; says which one
+    │   ├── RateLimited           a minute's; ``retry_after_s`` says when to come back
+    │   ├── InsufficientQuota     a day's or a month's; ``ends_in_s`` says when it is over
+    │   └── ChargeTooLarge        more than the limit is in all, so that waiting does not help
+    ├── LimitsUnavailable         the limits cannot be counted now
     ├── DeadlineExceeded          not answered in time
     ├── InvalidResult             a deployment answered with vectors that cannot be right
     ├── DeploymentFailed          a deployment could not answer at all
@@ -16,6 +21,7 @@
     ├── ModelError                a model folder is missing, corrupt or not understood
     │   ├── SourcesExhausted      a model or file could be had from none of its sources
     │   └── UnknownFamily         an encoder of a family that has no graph here
+    ├── LedgerUnavailable         the database of keys and usage cannot be used
     ├── SpaceChanged              a name would serve another space than it has served before
     └── MissingExtra              an optional part is not installed
 
@@ -24,6 +30,10 @@ Nothing here knows HTTP; ``api/problems.py`` is the one place that turns these i
 
 import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it imports numpy, which a command that only prints its help does without
+    from emblem.accounts import Limit, Standing
 
 
 class EmblemError(Exception):
@@ -99,6 +109,53 @@ class Overloaded(EmblemError):
         self.retry_after_s = min(60.0, max(1.0, retry_after_s))
 
 
+class LimitReached(EmblemError):
+    """A charge was refused, and nothing was charged.
+
+    ``limit`` is the one that refused, or the one of several that must be waited for longest.
+    ``standings`` say how all of the limits stand.
+    """
+
+    def __init__(self, message: str, limit: "Limit", standings: "Sequence[Standing]" = ()) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.standings = tuple(standings)
+
+
+class RateLimited(LimitReached):
+    """A minute's limit is used up. ``retry_after_s`` is 1…60; ``wait_ms`` is the exact time."""
+
+    def __init__(
+        self, message: str, limit: "Limit", wait_ms: int, standings: "Sequence[Standing]" = ()
+    ) -> None:
+        super().__init__(message, limit, standings)
+        self.wait_ms = wait_ms
+        self.retry_after_s = min(60.0, max(1.0, wait_ms / 1000))
+
+
+class InsufficientQuota(LimitReached):
+    """A day's or a month's limit is used up; ``ends_in_s`` is how long that day or month lasts."""
+
+    def __init__(
+        self, message: str, limit: "Limit", wait_ms: int, standings: "Sequence[Standing]" = ()
+    ) -> None:
+        super().__init__(message, limit, standings)
+        self.wait_ms = wait_ms
+        self.ends_in_s = wait_ms / 1000
+
+
+class ChargeTooLarge(LimitReached):
+    """More was asked for at once than a limit ever allows."""
+
+
+class LimitsUnavailable(EmblemError):
+    """What counts the limits does not answer. ``retry_after_s`` says when to come back."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = min(60.0, max(1.0, retry_after_s))
+
+
 class DeadlineExceeded(EmblemError):
     """The answer was not ready when it had to be."""
 
@@ -134,6 +191,10 @@ class SourcesExhausted(ModelError):
 
 class UnknownFamily(ModelError):
     """An encoder of a family that has no graph here; a shipped graph or torch may yet run it."""
+
+
+class LedgerUnavailable(EmblemError):
+    """The database of keys, spaces and usage cannot be used; one line says why, and no password."""
 
 
 class SpaceChanged(EmblemError):

@@ -1,0 +1,1 @@
+"""How the tables of older releases become those of ``schema``. Run by ``upgrading``."""
