@@ -44,29 +44,42 @@ def _values(found: "Loaded") -> dict[str, Any]:
 def _tree(found: "Loaded") -> dict[str, Any]:
     values = _values(found)
     tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
+    prices = values.pop("prices")
     tree = {name: {"value": value, "from": found.origins[name]} for name, value in values.items()}
     for kind, table in tables.items():
         tree[kind] = {
             name: {"value": entry, "from": found.origins[f"{kind}.{name}"]}
             for name, entry in table.items()
         }
+    tree["prices"] = {
+        name: {"value": price, "from": found.origins[f"prices.{name}"]}
+        for name, price in prices.items()
+    }
     return tree
 
 
 def _lines(found: "Loaded") -> list[str]:
-    from emblem.config import written
-
     values = _values(found)
     tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
+    prices = values.pop("prices")
     pairs = [(f"{name} = {_toml(value)}", found.origins[name]) for name, value in values.items()]
     width = max(len(left) for left, _ in pairs if len(left) <= 60)
     lines = [f"{left.ljust(width)}  # {origin}" for left, origin in pairs]
     for kind, table in tables.items():
         for name, entry in table.items():
-            key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else written(name)
-            lines += ["", f"[{kind}.{key}]  # {found.origins[f'{kind}.{name}']}"]
+            lines += ["", f"[{kind}.{_name(name)}]  # {found.origins[f'{kind}.{name}']}"]
             lines += [f"{field} = {_toml(value)}" for field, value in entry.items()]
+    if prices:
+        lines += ["", "[prices]"]
+    for name, price in prices.items():
+        lines.append(f"{_name(name)} = {_toml(price)}  # {found.origins[f'prices.{name}']}")
     return lines
+
+
+def _name(name: str) -> str:
+    from emblem.config import written
+
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else written(name)
 
 
 def _toml(value: Any) -> str:

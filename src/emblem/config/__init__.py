@@ -6,6 +6,7 @@ together. Nothing else in Emblem reads the environment.
 
 from emblem.config.checks import name_problem
 from emblem.config.loading import Loaded, environment, load
+from emblem.config.prices import rates
 from emblem.config.settings import (
     AliasSettings,
     ModelSettings,
@@ -27,5 +28,6 @@ __all__ = [
     "environment",
     "load",
     "name_problem",
+    "rates",
     "written",
 ]

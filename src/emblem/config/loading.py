@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from emblem.config.checks import check
+from emblem.config.prices import per_million
 from emblem.config.settings import TABLES, AliasSettings, ModelSettings, Settings
 from emblem.config.values import convert, nearest
 from emblem.errors import ConfigError
@@ -131,7 +132,8 @@ def _variables(environ: Mapping[str, str], directory: Path) -> _Values:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in TABLES:
-            raise ConfigError(f"{variable} cannot be set; [{name}.NAME] belongs into {FILE_NAME}")
+            table = f"[{name}]" if name == "prices" else f"[{name}.NAME]"
+            raise ConfigError(f"{variable} cannot be set; {table} belongs into {FILE_NAME}")
         if name not in _SCALARS or variable != variable.upper():
             near = nearest(variable.upper(), (PREFIX + one.upper() for one in _SCALARS))
             raise ConfigError(f"{variable} is not a setting of Emblem{near}")
@@ -213,8 +215,10 @@ def _read(file: Path, environ: Mapping[str, str]) -> tuple[_Values, dict[str, di
         right = _checked(name, content[name], f"{file}: {name}", text=False)
         found[name] = _Value(_placed(name, right, file.parent, environ), str(file))
     tables = {
-        kind: _table(kind, content[kind], file, environ) for kind in TABLES if kind in content
+        kind: _table(kind, content[kind], file, environ) for kind in _TABLES if kind in content
     }
+    if "prices" in content:
+        tables["prices"] = _prices(content["prices"], file)
     return {name: one for name, one in found.items() if one.value != "" or name != "home"}, tables
 
 
@@ -244,6 +248,15 @@ def _table(kind: str, content: Any, file: Path, environ: Mapping[str, str]) -> d
     if not isinstance(content, dict) or not all(isinstance(one, dict) for one in content.values()):
         raise ConfigError(f"{file}: {kind} must be tables, each written [{kind}.NAME]")
     return {name: _entry(kind, name, entry, file, environ) for name, entry in content.items()}
+
+
+def _prices(content: Any, file: Path) -> dict[str, str]:
+    """Check ``[prices]``."""
+    if not isinstance(content, dict):
+        raise ConfigError(f'{file}: prices must be a table: [prices], and lines such as "*" = 0.02')
+    return {
+        name: per_million(price, f"{file}: [prices] {name!r}") for name, price in content.items()
+    }
 
 
 def _entry(

@@ -10,7 +10,8 @@ from msgspec import Meta
 from emblem.config.values import Expected, expected
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
-TABLES = ("models", "aliases")  # [models.NAME] and [aliases.NAME]: in the file only
+# [models.NAME], [aliases.NAME] and [prices]: in the file only.
+TABLES = ("models", "aliases", "prices")
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -114,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 30.0
     cors_origins: Annotated[tuple[str, ...], _help("browser origins that may call; * for any")] = ()
     http2: Annotated[bool, _help("accept HTTP/2 too")] = False
+    usage_retention_days: Annotated[
+        int,
+        Meta(ge=0, description="days that each request's record is kept; 0 keeps them all"),
+    ] = 90
     log_level: Annotated[
         str,
         Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"),
@@ -121,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}
+    prices: dict[str, str] = {}  # of a million tokens, by globs of models' names, in order
 
 
 class Shape(StrEnum):

@@ -1,0 +1,99 @@
+"""How long answers took, kept in little room: counts by buckets whose bounds grow evenly.
+
+A bucket's bounds are a factor of 1.1 apart, so what is read back from one is wrong by 4.8 % at most,
+and histograms are added by adding their counts. Source: C. Masson, J. E. Rim, H. K. Lee, "DDSketch:
+A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019, section 2.1.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import ceil, isfinite, log
+
+GROWTH = 1.1
+RELATIVE_ERROR = (GROWTH - 1) / (GROWTH + 1)  # at most, above LEAST_MS
+
+LEAST_MS = 0.001  # what is shorter counts as this
+LAST_BUCKET = 300  # holds what is longer than 32 days
+
+_LOG_GROWTH = log(GROWTH)
+
+
+def bucket(ms: float) -> int:
+    """Give the number of the bucket, 0…LAST_BUCKET, for so many milliseconds."""
+    if not ms > LEAST_MS:
+        return 0
+    if not isfinite(ms):
+        return LAST_BUCKET
+    # The rounding keeps a bucket's own upper bound within it.
+    return min(LAST_BUCKET, ceil(round(log(ms / LEAST_MS) / _LOG_GROWTH, 9)))
+
+
+def milliseconds(bucket: int) -> float:
+    """Give what stands for all that is in a bucket."""
+    return LEAST_MS if bucket == 0 else LEAST_MS * 2 * GROWTH**bucket / (GROWTH + 1)
+
+
+def percentiles(
+    counts: Mapping[int, int], asked: tuple[float, ...] = (50, 95, 99)
+) -> tuple[float, ...] | None:
+    """Give the percentiles (nearest rank) of what was counted; None where nothing was."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    found = []
+    ordered = iter(sorted(counts.items()))
+    number, seen = next(ordered)
+    for one in sorted(asked):
+        rank = max(1, ceil(one * total / 100))
+        while seen < rank:
+            number, count = next(ordered)
+            seen += count
+        found.append(milliseconds(number))
+    return tuple(found)
+
+
+def added(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Add histograms up."""
+    total: dict[int, int] = {}
+    for one in histograms:
+        for number, count in one.items():
+            total[number] = total.get(number, 0) + count
+    return total
+
+
+def packed(counts: Mapping[int, int]) -> bytes:
+    """Write a histogram: for each bucket how far it is from the one before, then its count.
+
+    Both are written seven bits at a time, the lowest first (LEB128): two bytes for most buckets.
+    """
+    written = bytearray()
+    before = 0
+    for number, count in sorted(counts.items()):
+        for value in (number - before, count):
+            rest = value
+            while rest > 0x7F:
+                written.append(rest & 0x7F | 0x80)
+                rest >>= 7
+            written.append(rest)
+        before = number
+    return bytes(written)
+
+
+def unpacked(written: bytes) -> dict[int, int]:
+    """Read what ``packed`` wrote."""
+    counts = {}
+    number = 0
+    numbers = _numbers(written)
+    for step, count in zip(numbers, numbers, strict=True):
+        number += step
+        counts[number] = count
+    return counts
+
+
+def _numbers(written: bytes) -> Iterator[int]:
+    value, shift = 0, 0
+    for byte in written:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield value
+            value, shift = 0, 0
