@@ -12,17 +12,23 @@ from starlette.types import Message
 from api.asking import PATIENCE_S, SECRET, arriving, get, post, reply_to, scope_of
 from api.small_app import Small
 from emblem import errors
+from emblem.accounts import Limit, Period, Unit
 from emblem.api.app import Bounds
 from emblem.errors import (
+    ChargeTooLarge,
     DeadlineExceeded,
     DeploymentFailed,
     EmblemError,
+    InsufficientQuota,
     InvalidInput,
     InvalidRequest,
     InvalidResult,
+    LimitReached,
+    LimitsUnavailable,
     MissingExtra,
     NotAuthenticated,
     Overloaded,
+    RateLimited,
     SpaceChanged,
     TooManyTokens,
     UnknownModel,
@@ -39,6 +45,11 @@ ANSWERS: dict[type[EmblemError], tuple[int, str | None]] = {
     UnknownModel: (404, "model_not_found"),
     NotAuthenticated: (401, "invalid_api_key"),
     Overloaded: (503, "server_overloaded"),
+    LimitReached: (429, "rate_limit_exceeded"),
+    RateLimited: (429, "rate_limit_exceeded"),
+    InsufficientQuota: (429, "insufficient_quota"),
+    ChargeTooLarge: (429, "rate_limit_exceeded"),
+    LimitsUnavailable: (503, "limits_unavailable"),
     DeadlineExceeded: (503, "deadline_exceeded"),
     InvalidResult: (502, "upstream_invalid_response"),
     DeploymentFailed: (503, "deployment_failed"),
@@ -46,10 +57,16 @@ ANSWERS: dict[type[EmblemError], tuple[int, str | None]] = {
 EVERY = [
     one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, EmblemError)
 ]
+A_LIMIT = Limit("key_1", team=False, unit=Unit.TOKENS, period=Period.MINUTE, most=1)
+A_DAYS = Limit("key_1", team=False, unit=Unit.TOKENS, period=Period.DAY, most=1)
 MADE: dict[type[EmblemError], tuple[Any, ...]] = {
     InvalidInput: ([(0, "is wrong")],),
     TooManyTokens: ("2", 1),
     Overloaded: ("secret", 7.2),
+    LimitReached: ("secret", A_LIMIT),
+    RateLimited: ("secret", A_LIMIT, 7200),
+    InsufficientQuota: ("secret", A_DAYS, 7200),
+    ChargeTooLarge: ("secret", A_LIMIT),
     InvalidResult: ("tiny", "a value is not finite"),
     SpaceChanged: ([("secret", "a", "b")],),
     MissingExtra: ("secret", "torch"),

@@ -8,19 +8,20 @@ import re
 
 import msgspec
 
+from emblem.api.limits import Headers, refusal_code, refusal_headers, refusal_type
 from emblem.errors import (
     DeadlineExceeded,
     DeploymentFailed,
     EmblemError,
     InvalidRequest,
     InvalidResult,
+    LimitReached,
+    LimitsUnavailable,
     NotAuthenticated,
     Overloaded,
     TooManyTokens,
     UnknownModel,
 )
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
@@ -181,6 +182,10 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             return _unauthorised(error.given)
         case Overloaded():
             return _unavailable(message, "server_overloaded", error.retry_after_s)
+        case LimitReached():
+            return _refused(error)
+        case LimitsUnavailable():
+            return _unavailable(message, "limits_unavailable", error.retry_after_s)
         case DeadlineExceeded():
             return _unavailable(message, "deadline_exceeded", 1.0)
         case InvalidResult():
@@ -207,6 +212,11 @@ def masked(key: str) -> str:
     if len(key) < 20 or not key.isascii() or not key.isprintable():
         return "****"
     return f"{key[:3]}****{key[-4:]}"
+
+
+def _refused(error: LimitReached) -> Problem:
+    detail = Detail(str(error), type=refusal_type(error), code=refusal_code(error))
+    return Problem(429, detail, refusal_headers(error))
 
 
 def _unavailable(message: str, code: str, retry_after_s: float) -> Problem:

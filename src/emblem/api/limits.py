@@ -1,0 +1,68 @@
+"""What an answer says of limits: the headers of every answer, and those of a refusal.
+
+The names of the headers and the way in which they write time ("120ms", "1s", "6m0s") are those of
+OpenAI's guide to rate limits; the messages are made in ``core/refusals.py``.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from emblem.accounts import Period, Standing, Unit
+from emblem.core.refusals import duration
+from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateLimited
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
+_TOLD = (Unit.REQUESTS, Unit.TOKENS)
+
+
+def headers(standings: Sequence[Standing]) -> Headers:
+    """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
+    found: Headers = ()
+    for unit in _TOLD:
+        if (one := _tightest(one for one in standings if one.limit.unit is unit)) is not None:
+            found += (
+                (b"x-ratelimit-limit-" + unit.encode(), b"%d" % one.limit.most),
+                (b"x-ratelimit-remaining-" + unit.encode(), b"%d" % one.remaining),
+                (b"x-ratelimit-reset-" + unit.encode(), duration(one.reset_ms).encode()),
+            )
+    return found
+
+
+def _tightest(standings: Iterable[Standing]) -> Standing | None:
+    """Give the one with the least that may still be asked for; None where there is none."""
+    return min(standings, key=lambda one: (one.remaining, -one.reset_ms), default=None)
+
+
+def refusal_headers(error: LimitReached) -> Headers:
+    """Give the headers of a refused charge: when to ask again, and whether that would help.
+
+    A day or a month that goes on for long is not worth a retry, nor is what can never pass: there
+    ``x-should-retry`` keeps OpenAI's clients from trying.
+    """
+    match error:
+        case RateLimited():
+            said: Headers = ((b"retry-after", b"%d" % math.ceil(error.retry_after_s)),)
+        case InsufficientQuota(ends_in_s=seconds):
+            after = min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds)))
+            said = ((b"retry-after", b"%d" % after),)
+            if seconds > MAX_RETRY_AFTER_S:
+                said += ((b"x-should-retry", b"false"),)
+        case ChargeTooLarge():
+            said = ((b"x-should-retry", b"false"),)
+        case _:
+            said = ((b"retry-after", b"%d" % MAX_RETRY_AFTER_S),)
+    return (*said, *headers(error.standings))
+
+
+def refusal_type(error: LimitReached) -> str:
+    """Give the ``type`` of a refusal as OpenAI has it: what was counted, or that it is a quota."""
+    quota = error.limit.period is not Period.MINUTE
+    return "insufficient_quota" if quota else error.limit.unit.value
+
+
+def refusal_code(error: LimitReached) -> str:
+    """Give the ``code`` of a refusal."""
+    quota = error.limit.period is not Period.MINUTE
+    return "insufficient_quota" if quota else "rate_limit_exceeded"
