@@ -126,12 +126,42 @@ class Window:
     model: str | None = None
 
 
+class By(StrEnum):
+    """What uses may be grouped by; see ``Sum.group``. Days and hours are those of UTC.
+
+    A use with several tags counts for each of them, one without any for "".
+    """
+
+    KEY = "key"  # its id
+    TEAM = "team"  # its id, "" for none
+    MODEL = "model"
+    STATUS = "status"
+    DAY = "day"  # 2026-11-21
+    HOUR = "hour"  # 2026-11-21T09:00Z
+    SPACE = "space"
+    SERVED_BY = "served_by"
+    USER = "user"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which records are wanted of those in a window: ``size`` of them, after one with this mark.
+
+    A mark is a record's time and id; None is the beginning.
+    """
+
+    size: int = 1000
+    after: tuple[float, str] | None = None
+    newest_first: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Sum:
     """Uses added up. ``group`` has a value for each field that they were grouped by.
 
     ``errors`` are answers of 400 and above; ``ms`` are the percentiles 50, 95 and 99 of the
-    answers' milliseconds, None where there was none.
+    milliseconds of all other answers, None where there was none or nobody asked for them.
     """
 
     group: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ here: whoever changes something below adds a step there.
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -15,12 +16,13 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     UniqueConstraint,
 )
 
-VERSION = "0002"  # of these tables: the newest revision in migrations/versions
+VERSION = "0003"  # of these tables: the newest revision in migrations/versions
 
 metadata = MetaData(
     naming_convention={
@@ -124,4 +126,61 @@ audit = Table(
     Column("details", JSON, nullable=False),
     Index(None, "subject", "id"),
     Index(None, "at"),
+)
+
+# One request each. Hours are counted from the epoch; `bucket` is that of `ms` (core/percentiles);
+# `tags` is a list in JSON, as text, for PostgreSQL groups by no JSON.
+# A key's id refers to nothing: the key of the environment is in no table.
+uses = Table(
+    "uses",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("hour", Integer, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("team_id", String, nullable=False),  # "" is none
+    Column("model", String, nullable=False),
+    Column("space", String, nullable=False),
+    Column("served_by", String, nullable=False),
+    Column("inputs", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("ms", Double, nullable=False),
+    Column("bucket", SmallInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("user", String, nullable=False),
+    Column("tags", String, nullable=False),
+    Index(None, "hour", "at"),
+    Index(None, "key_id", "hour"),
+)
+
+# Each hour that was ever used: how often records were added to it, and up to which of these times
+# its sums are in `uses_hourly`. Where both are the same the sums are right. Once `pruned`, they are
+# all that is left, and nothing is added any more.
+hours = Table(
+    "hours",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("changes", BigInteger, nullable=False),
+    Column("rolled", BigInteger, nullable=False),
+    Column("pruned", Boolean, nullable=False),
+)
+
+# The uses of an hour added up; `histogram` has the milliseconds of those that were answered well.
+uses_hourly = Table(
+    "uses_hourly",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", String, primary_key=True),
+    Column("team_id", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("status", SmallInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("inputs", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("histogram", LargeBinary, nullable=False),
+    Index(None, "key_id", "hour"),
 )

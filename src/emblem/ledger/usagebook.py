@@ -1,0 +1,175 @@
+"""What was used: records of requests, written once each, and read again by page or added up."""
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import Connection, Row, desc, select, tuple_
+
+from emblem.accounts import By, Page, Period, Spent, Sum, Use, Window
+from emblem.core.limits import window, window_start_ms
+from emblem.core.percentiles import bucket
+from emblem.ledger import rollup, summing
+from emblem.ledger.database import Database, insert_into
+from emblem.ledger.schema import hours, uses
+from emblem.ledger.summing import Question
+
+MAX_TEXT = 256  # characters kept of what a request says of itself
+MAX_TAGS = 5
+MAX_COUNT = 2**63 - 1
+
+_AGAIN = 500  # from here on an answer was the server's fault, and its charge was given back
+
+
+class SqlUsageBook:
+    """The usage in a database; see ``ports.UsageBook``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, uses: Sequence[Use]) -> int:
+        """Write records, each once, and give how many came too late."""
+        by_hour: dict[int, list[Use]] = {}
+        for use in uses:
+            by_hour.setdefault(summing.hour_of(use.at), []).append(use)
+        with self._database.write() as connection:
+            # In order, so that no two writers wait for one another.
+            late = {one for one in sorted(by_hour) if not _opened(connection, one)}
+            rows = [
+                _row(use, hour) for hour, all_of in by_hour.items() if hour not in late
+                for use in all_of
+            ]  # fmt: skip
+            _insert(connection, rows)
+        return sum(len(by_hour[hour]) for hour in late)
+
+    def sums(self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True) -> list[Sum]:
+        """Add up the uses of a window for each group; see ``summing``."""
+        return summing.sums(self._database, Question(window, tuple(by), percentiles))
+
+    def records(self, window: Window, page: Page) -> list[Use]:
+        """Give a page of records in the order of their time, then of their ids."""
+        position = tuple_(uses.c.hour, uses.c.at, uses.c.id)
+        order: list[Any] = [uses.c.hour, uses.c.at, uses.c.id]
+        query = select(uses).where(*summing.within(window))
+        if page.after is not None:
+            at, name = page.after
+            mark = (summing.hour_of(at), at, name)
+            query = query.where(position < mark if page.newest_first else position > mark)
+        if page.newest_first:
+            order = [desc(column) for column in order]
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(*order).limit(page.size)).all()
+        return [_use(row) for row in rows]
+
+    def spent(self, now: float) -> list[Spent]:
+        """What keys and teams used of the day's tokens and of the month's money."""
+        tokens = _charged(self, _since_start_of(Period.DAY, now))
+        cost = _charged(self, _since_start_of(Period.MONTH, now))
+        return [
+            Spent(
+                id=name,
+                team=is_team,
+                tokens_today=tokens.get((is_team, name), (0, 0))[0],
+                cost_this_month=cost.get((is_team, name), (0, 0))[1],
+            )
+            for is_team, name in sorted(tokens.keys() | cost.keys())
+        ]
+
+    def roll_up(self, now: float) -> int:
+        """Make the sums of hours that are over and have changed."""
+        return rollup.roll_up(self._database, now)
+
+    def prune(self, before: float) -> int:
+        """Forget records whose sums are made."""
+        return rollup.prune(self._database, before)
+
+
+def _opened(connection: Connection, hour: int) -> bool:
+    """Say that an hour changes, before it does; false where its records are gone already.
+
+    Whoever makes its sums or prunes it waits until this transaction ends, or is waited for.
+    """
+    first = insert_into(connection, hours).values(hour=hour, changes=1, rolled=0, pruned=False)
+    again = first.on_conflict_do_update(
+        index_elements=[hours.c.hour],
+        set_={"changes": hours.c.changes + 1},
+        where=hours.c.pruned.is_(False),
+    )
+    return connection.execute(again).rowcount > 0
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert_into(connection, uses).on_conflict_do_nothing(), rows)
+
+
+def _row(use: Use, hour: int) -> dict[str, Any]:
+    """Give a record as the table has it: whatever a request said, it must be possible to write."""
+    ms = use.ms if isfinite(use.ms) else 0.0
+    return {
+        "id": _text(use.id),
+        "at": use.at,
+        "hour": hour,
+        "key_id": _text(use.key),
+        "team_id": _text(use.team or ""),
+        "model": _text(use.model),
+        "space": _text(use.space),
+        "served_by": _text(use.served_by),
+        "inputs": _count(use.inputs),
+        "tokens": _count(use.tokens),
+        "hits": _count(use.hits),
+        "status": use.status,
+        "ms": ms,
+        "bucket": bucket(ms),
+        "cost": _count(use.cost),
+        "user": _text(use.user),
+        "tags": json.dumps([_text(tag) for tag in use.tags[:MAX_TAGS]]),
+    }
+
+
+def _text(text: str) -> str:
+    """Cut a text, and replace what a database cannot hold: NUL and halves of characters."""
+    cut = text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
+
+
+def _count(number: int) -> int:
+    return max(0, min(number, MAX_COUNT))
+
+
+def _use(row: Row[Any]) -> Use:
+    return Use(
+        id=row.id,
+        at=row.at,
+        key=row.key_id,
+        team=row.team_id or None,
+        model=row.model,
+        space=row.space,
+        served_by=row.served_by,
+        inputs=row.inputs,
+        tokens=row.tokens,
+        hits=row.hits,
+        status=row.status,
+        ms=row.ms,
+        cost=row.cost,
+        user=row.user,
+        tags=tuple(json.loads(row.tags)),
+    )
+
+
+def _since_start_of(period: Period, now: float) -> Window:
+    return Window(since=window_start_ms(period, window(period, int(1000 * now))) / 1000)
+
+
+def _charged(book: SqlUsageBook, window: Window) -> dict[tuple[bool, str], tuple[int, int]]:
+    """Give the tokens and the money of each (is a team, id) that were not given back."""
+    total: dict[tuple[bool, str], tuple[int, int]] = {}
+    for one in book.sums(window, (By.KEY, By.TEAM, By.STATUS), percentiles=False):
+        key, team, status = one.group
+        if int(status) >= _AGAIN:
+            continue
+        for of in [(False, key), *([(True, team)] if team else [])]:
+            tokens, cost = total.get(of, (0, 0))
+            total[of] = (tokens + one.tokens, cost + one.cost)
+    return total
