@@ -96,7 +96,8 @@ def _opened(connection: Connection, hour: int) -> bool:
         set_={"changes": hours.c.changes + 1},
         where=hours.c.pruned.is_(False),
     )
-    return connection.execute(again).rowcount > 0
+    done = connection.execute(again, execution_options={"preserve_rowcount": True})
+    return done.rowcount > 0
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
