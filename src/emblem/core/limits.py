@@ -14,6 +14,7 @@ gives the same answers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 
 from emblem.accounts import Account, Charge, Limit, Period, Quota, Standing, State, Unit
 
@@ -25,6 +26,10 @@ MAX_PER_MINUTE = 2**52 // MINUTE_MS
 MAX_PER_WINDOW = 2**52
 
 FRESH = State()
+
+_MINUTE = Period.MINUTE  # to look a member of an enumeration up takes as long as the arithmetic
+_TOKENS = Unit.TOKENS
+_REQUESTS = Unit.REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,31 @@ def decide(
     limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
 ) -> Decision:
     """Charge all limits or none of them."""
-    settled = [settle(limit, state, now_ms) for limit, state in zip(limits, states, strict=True)]
-    amounts = [amount(limit, charge) for limit in limits]
-    every = list(zip(limits, settled, amounts, strict=True))
-    for limit, state, asked in every:
-        if not _fits(limit, state, asked):
-            refusal = _worst(every, now_ms)
-            return Decision(tuple(settled), standings(limits, settled, now_ms), refusal)
-    after = tuple([State(one.held + asked * scale(limit), one.at) for limit, one, asked in every])
-    return Decision(after, standings(limits, after, now_ms))
+    after: list[State] = []
+    for limit, state in zip(limits, states, strict=True):
+        charged = _charged(limit, state, amount(limit, charge), now_ms)
+        if charged is None:
+            settled = settle_all(limits, states, now_ms)
+            return Decision(settled, *refuse(limits, settled, charge, now_ms))
+        after.append(charged)
+    return Decision(tuple(after), standings(limits, after, now_ms))
+
+
+def refuse(
+    limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
+) -> tuple[tuple[Standing, ...], Refusal]:
+    """Say which limit refuses a charge for longest: once it is over, all of them allow it.
+
+    The states are settled, and one of them at least refuses; raises ValueError where none does.
+    """
+    standing = standings(limits, states, now_ms)
+    refusals = []
+    for one, state in zip(standing, states, strict=True):
+        asked = amount(one.limit, charge)
+        if _charged(one.limit, state, asked, now_ms) is None:
+            wait_ms = _wait_ms(one.limit, state, asked, now_ms)
+            refusals.append(Refusal(one.limit, one.used, asked, wait_ms))
+    return standing, max(refusals, key=lambda one: inf if one.wait_ms is None else one.wait_ms)
 
 
 def take_back(
@@ -112,15 +133,24 @@ def settle(limit: Limit, state: State, now_ms: int) -> State:
 
     Where the clock went back nothing drains, and time goes on from there.
     """
-    if limit.period is Period.MINUTE:
-        drained = limit.most * (now_ms - state.at) if now_ms > state.at else 0
-        return State(max(0, state.held - drained), now_ms)
+    return State(*_settled(limit, state, now_ms))
+
+
+def settle_all(limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> tuple[State, ...]:
+    """Give the states of several limits as they are now."""
+    return tuple(settle(*one, now_ms) for one in zip(limits, states, strict=True))
+
+
+def _settled(limit: Limit, state: State, now_ms: int) -> tuple[int, int]:
+    if limit.period is _MINUTE:
+        held, passed = state.held, now_ms - state.at
+        return max(0, held - limit.most * passed) if held and passed > 0 else held, now_ms
     number = window(limit.period, now_ms)
     # A window that has begun is not left because a clock goes back a little: its limit would be
     # there twice. One that is further ahead was begun by a clock that was wrong.
     if state.at in (number, number + 1):
-        return state
-    return State(0, number)
+        return state.held, state.at
+    return 0, number
 
 
 def standings(
@@ -137,44 +167,35 @@ def _standing(limit: Limit, state: State, now_ms: int) -> Standing:
 
 def idle_ms(limit: Limit, state: State, now_ms: int) -> int:
     """Milliseconds until a settled state is as if nothing had ever been asked for."""
-    if limit.period is Period.MINUTE:
+    if limit.period is _MINUTE:
         return _ceil(state.held, max(1, limit.most))
     return window_start_ms(limit.period, state.at + 1) - now_ms if state.held else 0
 
 
 def amount(limit: Limit, charge: Charge) -> int:
     """Give what a charge asks of a limit, in the limit's unit."""
-    if limit.unit is Unit.TOKENS:
+    if limit.unit is _TOKENS:
         return charge.tokens
-    return charge.requests if limit.unit is Unit.REQUESTS else charge.cost
+    return charge.requests if limit.unit is _REQUESTS else charge.cost
 
 
 def scale(limit: Limit) -> int:
     """Give how much of what is held one of the limit's unit is."""
-    return MINUTE_MS if limit.period is Period.MINUTE else 1
+    return MINUTE_MS if limit.period is _MINUTE else 1
 
 
-def _fits(limit: Limit, state: State, asked: int) -> bool:
-    """Tell whether a settled state has room. Who asks for nothing is not refused."""
-    return asked == 0 or state.held + asked * scale(limit) <= limit.most * scale(limit)
-
-
-def _worst(every: Sequence[tuple[Limit, State, int]], now_ms: int) -> Refusal:
-    """Give the refusal that lasts longest: once it is over, all limits allow the charge."""
-    refusals = [
-        Refusal(
-            limit, _ceil(state.held, scale(limit)), asked, _wait_ms(limit, state, asked, now_ms)
-        )
-        for limit, state, asked in every
-        if not _fits(limit, state, asked)
-    ]
-    return max(refusals, key=lambda one: (one.wait_ms is None, one.wait_ms or 0))
+def _charged(limit: Limit, state: State, asked: int, now_ms: int) -> State | None:
+    """Give the state after a charge, None where there is no room. Who asks for nothing has room."""
+    held, at = _settled(limit, state, now_ms)
+    unit = MINUTE_MS if limit.period is _MINUTE else 1
+    held += asked * unit
+    return State(held, at) if held <= limit.most * unit or not asked else None
 
 
 def _wait_ms(limit: Limit, state: State, asked: int, now_ms: int) -> int | None:
     if asked > limit.most:
         return None
-    if limit.period is Period.MINUTE:
+    if limit.period is _MINUTE:
         return _ceil(state.held + (asked - limit.most) * MINUTE_MS, limit.most)
     return window_start_ms(limit.period, state.at + 1) - now_ms
 
@@ -185,7 +206,7 @@ def _without(limit: Limit, settled: State, granted: State, asked: int) -> State:
     Of a minute's, no more than must still be there of it: had it never been made, what came before
     it would have drained the sooner. So nobody gets more through by what is refunded late.
     """
-    if limit.period is Period.MINUTE:
+    if limit.period is _MINUTE:
         left = max(0, granted.held - limit.most * max(0, settled.at - granted.at))
         return State(max(0, settled.held - min(asked * MINUTE_MS, left)), settled.at)
     if settled.at != granted.at:

@@ -1,0 +1,116 @@
+"""Limits counted in this process alone."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from emblem.accounts import (
+    Account,
+    Charge,
+    Grant,
+    Limit,
+    Period,
+    Spent,
+    Standing,
+    State,
+    Unit,
+)
+from emblem.core.limits import (
+    FRESH,
+    MAX_PER_WINDOW,
+    at_least,
+    decide,
+    idle_ms,
+    limits_of,
+    settle,
+    settle_all,
+    standings,
+    take_back,
+)
+from emblem.core.refusals import refused
+
+MEMORY = "memory"
+SWEEP_FROM = 4096  # states, before any is looked at to be forgotten
+
+_Place = tuple[str, bool, Unit, Period]  # whose state, of which limit
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class MemoryLimiter:
+    """Counts in a dictionary. Used on one event loop, and never waits.
+
+    What is as if nothing had been asked for is forgotten once there are twice as many states as
+    after the last look, so their number is bounded by those of the keys and teams in use.
+    """
+
+    def __init__(self, now_ms: Callable[[], int] = wall_ms) -> None:
+        self._now_ms = now_ms
+        self._states: dict[_Place, tuple[Limit, State]] = {}
+        self._sweep_at = SWEEP_FROM
+
+    def __len__(self) -> int:
+        """Say how many states are held."""
+        return len(self._states)
+
+    async def charge(self, account: Account, charge: Charge) -> Grant:
+        """Charge every limit of a key and its team, or none and raise LimitReached."""
+        limits = limits_of(account)
+        now_ms = self._now_ms()
+        if not limits:
+            return Grant(account, charge, now_ms, counted_by=MEMORY)
+        decision = decide(limits, self._held(limits), charge, now_ms)
+        if decision.refusal is not None:
+            raise refused(decision.refusal, decision.standings, now_ms)
+        self._keep(limits, decision.states, now_ms)
+        return Grant(account, charge, now_ms, decision.standings, decision.states, MEMORY)
+
+    async def refund(self, grant: Grant) -> None:
+        """Take a charge back, once."""
+        limits = limits_of(grant.account)
+        now_ms = self._now_ms()
+        after = take_back(limits, self._held(limits), grant.states, grant.charge, now_ms)
+        self._keep(limits, after, now_ms)
+
+    async def peek(self, account: Account) -> tuple[Standing, ...]:
+        """Say how each limit stands now."""
+        limits = limits_of(account)
+        now_ms = self._now_ms()
+        return standings(limits, settle_all(limits, self._held(limits), now_ms), now_ms)
+
+    async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
+        """Count at least this much for the day and the month of ``now``."""
+        now_ms, at_ms = self._now_ms(), round(now * 1000)
+        for one in spent:
+            for unit, period, used in (
+                (Unit.TOKENS, Period.DAY, one.tokens_today),
+                (Unit.COST, Period.MONTH, one.cost_this_month),
+            ):
+                if used > 0:
+                    limit = Limit(one.id, one.team, unit, period, MAX_PER_WINDOW)
+                    (before,) = self._held([limit])
+                    self._keep([limit], [at_least(limit, before, used, at_ms)], now_ms)
+
+    async def aclose(self) -> None:
+        """Nothing is held that outlives the process."""
+
+    def _held(self, limits: Sequence[Limit]) -> list[State]:
+        held = self._states
+        return [held[place][1] if (place := _place(one)) in held else FRESH for one in limits]
+
+    def _keep(self, limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> None:
+        for limit, state in zip(limits, states, strict=True):
+            self._states[_place(limit)] = limit, state
+        if len(self._states) >= self._sweep_at:
+            self._states = {
+                place: (limit, state)
+                for place, (limit, state) in self._states.items()
+                if idle_ms(limit, settle(limit, state, now_ms), now_ms)
+            }
+            self._sweep_at = max(SWEEP_FROM, 2 * len(self._states))
+
+
+def _place(limit: Limit) -> _Place:
+    return limit.id, limit.team, limit.unit, limit.period

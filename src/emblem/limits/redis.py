@@ -1,0 +1,160 @@
+"""Limits counted in Redis, exactly, for any number of processes."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standing, State, Unit
+from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
+from emblem.core.refusals import refused
+from emblem.errors import ConfigError, LimitsUnavailable, MissingExtra
+
+if TYPE_CHECKING:
+    from redis.asyncio import BlockingConnectionPool
+
+REDIS = "redis"
+TIMEOUT_S = 0.5  # for a connection, for an answer, and for one of the connections to be free
+MAX_CONNECTIONS = 64
+SCRIPT = Path(__file__).with_name("limits.lua")
+
+# All hashes have this tag, so that those of a key and its team are in one slot of a cluster.
+TAG = "{emblem}"
+
+_Run = Callable[..., Awaitable[list[int]]]
+
+
+class RedisLimiter:
+    """Counts in Redis 5 or later, by its clock. Used on one event loop.
+
+    Each call is one round trip, over all limits of a key and its team. ``url`` is ``redis://``,
+    ``rediss://`` or ``unix://``, and is never part of a message; ``now_ms`` replaces the server's
+    clock. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
+    before it is needed; every method raises LimitsUnavailable where there is no answer in time.
+    """
+
+    def __init__(self, url: str, now_ms: Callable[[], int] | None = None) -> None:
+        self._pool = _pool(url)
+        self._run = _script(self._pool)
+        self._now_ms = now_ms
+
+    @property
+    def where(self) -> str:
+        """Say which Redis this is, without the password."""
+        about = self._pool.connection_kwargs
+        if "path" in about:
+            return str(about["path"])
+        return f"{about.get('host', 'localhost')}:{about.get('port', 6379)}"
+
+    async def charge(self, account: Account, charge: Charge) -> Grant:
+        """Charge every limit of a key and its team, or none and raise LimitReached."""
+        limits = limits_of(account)
+        if not limits:
+            return Grant(account, charge, 0, counted_by=REDIS)
+        amounts = [amount(limit, charge) for limit in limits]
+        allowed, now_ms, states = await self._ask("charge", limits, amounts)
+        if not allowed:
+            standing, refusal = refuse(limits, states, charge, now_ms)
+            raise refused(refusal, standing, now_ms)
+        return Grant(account, charge, now_ms, standings(limits, states, now_ms), states, REDIS)
+
+    async def refund(self, grant: Grant) -> None:
+        """Take a charge back, once."""
+        limits = limits_of(grant.account)
+        if limits:
+            amounts = [amount(limit, grant.charge) for limit in limits]
+            await self._ask("refund", limits, amounts, grant.states)
+
+    async def peek(self, account: Account) -> tuple[Standing, ...]:
+        """Say how each limit stands now."""
+        limits = limits_of(account)
+        if not limits:
+            return ()
+        _, now_ms, states = await self._ask("peek", limits, [0] * len(limits))
+        return standings(limits, states, now_ms)
+
+    async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
+        """Count at least this much for the day and the month of ``now``."""
+        at = State(0, round(now * 1000))
+        for one in spent:
+            limits = (
+                Limit(one.id, one.team, Unit.TOKENS, Period.DAY, MAX_PER_WINDOW),
+                Limit(one.id, one.team, Unit.COST, Period.MONTH, MAX_PER_WINDOW),
+            )
+            used = [min(n, MAX_PER_WINDOW) for n in (one.tokens_today, one.cost_this_month)]
+            if any(used):
+                await self._ask("seed", limits, used, [at, at])
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pool.disconnect()
+
+    async def _ask(
+        self,
+        what: str,
+        limits: Sequence[Limit],
+        amounts: Iterable[int],
+        then: Sequence[State] = (),
+    ) -> tuple[bool, int, tuple[State, ...]]:
+        """Run the script: whether that was allowed, the time, and how the limits are held now."""
+        hashes = list(dict.fromkeys(_hash(one) for one in limits))
+        rows = [
+            (hashes.index(_hash(one)) + 1, one.unit, one.period, one.most, asked, at.held, at.at)
+            for one, asked, at in zip(limits, amounts, then or [FRESH] * len(limits), strict=True)
+        ]
+        now_ms = "" if self._now_ms is None else self._now_ms()
+        allowed, at_ms, *numbers = await self._answer(
+            hashes, [what, now_ms, *chain.from_iterable(rows)]
+        )
+        states = tuple(State(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
+        return bool(allowed), at_ms, states
+
+    async def _answer(self, hashes: list[str], arguments: list[Any]) -> list[int]:
+        from redis.exceptions import RedisError
+
+        try:
+            return await self._run(hashes, arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LimitsUnavailable(
+                "The limits of API keys cannot be counted at the moment. Please try again later."
+            ) from error
+
+
+def _hash(limit: Limit) -> str:
+    return f"{TAG}:{'team' if limit.team else 'key'}:{limit.id}"
+
+
+def _pool(url: str) -> "BlockingConnectionPool":
+    """Make the pool of connections, and look whether any could be made of this address."""
+    try:
+        from redis.asyncio import BlockingConnectionPool
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ModuleNotFoundError as error:
+        raise MissingExtra("counting limits in Redis", "redis") from error
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            # What was sent may have been charged: nothing is sent twice. A connection that Redis
+            # closed while it was idle is noticed, and made again, before anything is sent.
+            retry=Retry(NoBackoff(), 0),
+        )
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError):  # they may repeat a part of the password
+        raise ConfigError(
+            "redis must be an address such as redis://:PASSWORD@HOST:6379/0, rediss://… or "
+            "unix:///PATH; special characters of a password are percent-encoded"
+        ) from None
+    return pool
+
+
+def _script(pool: "BlockingConnectionPool") -> _Run:
+    """Give the script as a function of keys and arguments; Redis is told it when it lacks it."""
+    from redis.asyncio import Redis
+
+    run: _Run = Redis(connection_pool=pool).register_script(SCRIPT.read_text("utf-8"))
+    return run
