@@ -1,0 +1,198 @@
+"""The recorder: what it takes is written once, in order, and nothing is lost without a word."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from emblem.accounts import Page, Use, Window
+from emblem.errors import LedgerUnavailable
+from emblem.ledger.recorder import BATCH, Chores, Recorder
+from emblem.ledger.usagebook import SqlUsageBook
+
+from .conftest import NOW, use
+
+WAIT_S = 20.0
+AWAY = LedgerUnavailable("the ledger cannot be used: it is away")
+
+
+class Book:
+    """Takes records, unless it is away; says when something was asked of it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.error: Exception | None = None
+        self.asked = threading.Semaphore(0)
+        self.late = 0
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def add(self, uses: Sequence[Use]) -> int:
+        self.entered.set()
+        assert self.open.wait(WAIT_S)
+        try:
+            if self.error is not None:
+                raise self.error
+            self.batches.append([one.id for one in uses])
+            return self.late
+        finally:
+            self.asked.release()
+
+    @property
+    def names(self) -> list[str]:
+        return [name for batch in self.batches for name in batch]
+
+    def wait(self, times: int = 1) -> None:
+        for _ in range(times):
+            assert self.asked.acquire(timeout=WAIT_S)
+
+
+@contextmanager
+def recording(
+    book: Book, *given: object, interval_s: float = 0.001, **more: object
+) -> Iterator[Recorder]:
+    recorder = Recorder(book, *given, interval_s=interval_s, **more)  # type: ignore[arg-type]
+    try:
+        yield recorder
+    finally:
+        asyncio.run(recorder.aclose())
+
+
+def test_a_record_is_written_soon_without_being_asked_for() -> None:
+    book = Book()
+    with recording(book) as recorder:
+        recorder.record(use("1"))
+        book.wait()
+        assert book.names == ["1"]
+    assert (recorder.waiting, recorder.lost) == (0, 0)
+
+
+def test_everything_is_written_at_the_end_in_order_and_in_batches() -> None:
+    book = Book()
+    names = [str(number) for number in range(2 * BATCH + 1)]
+    with recording(book, interval_s=60.0) as recorder:
+        for name in names[: BATCH - 1]:
+            recorder.record(use(name))
+        assert recorder.waiting == BATCH - 1
+        for name in names[BATCH - 1 :]:
+            recorder.record(use(name))
+    assert book.names == names
+    assert max(map(len, book.batches)) == BATCH
+    assert recorder.waiting == 0
+
+
+def test_a_full_batch_does_not_wait() -> None:
+    book = Book()
+    with recording(book, interval_s=3600.0) as recorder:
+        for number in range(BATCH):
+            recorder.record(use(str(number)))
+        book.wait()
+        assert len(book.names) == BATCH
+
+
+def test_what_cannot_be_written_waits_and_is_written_once() -> None:
+    book = Book()
+    book.error = AWAY
+    with recording(book) as recorder:
+        recorder.record(use("1"))
+        book.wait(2)
+        recorder.record(use("2"))
+        book.wait(2)
+        assert recorder.waiting == 2
+        book.error = None
+    assert book.names == ["1", "2"]
+    assert recorder.lost == 0
+
+
+def test_beyond_the_room_the_oldest_are_given_up_counted_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    book = Book()
+    book.open.clear()
+    with recording(book, room=3) as recorder:
+        recorder.record(use("in hand"))
+        assert book.entered.wait(WAIT_S)
+        for number in range(5):
+            recorder.record(use(str(number)))
+        assert (recorder.waiting, recorder.lost) == (4, 2)
+        book.open.set()
+        book.wait(2)
+    assert book.names == ["in hand", "2", "3", "4"]
+    assert recorder.lost == 2
+    assert "2 were lost since this was last said" in caplog.text
+
+
+def test_a_database_that_is_away_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book()
+    book.error = AWAY
+    with recording(book) as recorder, caplog.at_level(logging.ERROR):
+        recorder.record(use("1"))
+        book.wait(10)
+        said = [record.getMessage() for record in caplog.records]
+        assert said == [
+            f"usage: 1 records wait to be written, 0 were lost since this was last said: {AWAY}"
+        ]
+        book.error = None
+
+
+def test_a_database_that_stays_away_does_not_keep_the_end_for_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    book = Book()
+    book.error = AWAY
+    with recording(book, close_s=0.0) as recorder:
+        recorder.record(use("1"))
+    assert (recorder.lost, book.names) == (1, [])
+    assert "usage: 1 records were not written before the end" in caplog.text
+
+
+def test_what_can_never_be_written_stands_in_nobodys_way(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book()
+    book.error = TypeError("no such value")
+    with recording(book) as recorder:
+        recorder.record(use("1"))
+        book.wait()
+        book.error = None
+        recorder.record(use("2"))
+    assert book.names == ["2"]
+    assert recorder.lost == 1
+    assert "no such value" in caplog.text
+
+
+def test_records_that_come_too_late_are_counted_as_lost() -> None:
+    book = Book()
+    book.late = 1
+    with recording(book) as recorder:
+        recorder.record(use("1"))
+    assert recorder.lost == 1
+
+
+def test_the_chores_are_done_in_the_same_thread_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emblem.ledger.recorder.TOUCH_S", 0.0)
+    monkeypatch.setattr("emblem.ledger.recorder.TIDY_S", 0.0)
+    done: list[str] = []
+    tidied = threading.Event()
+
+    def tidy(now: float) -> None:
+        assert now == NOW
+        done.append(threading.current_thread().name)
+        tidied.set()
+
+    chores = Chores(touch=lambda: done.append("touch"), tidy=tidy)
+    with recording(Book(), chores, clock=lambda: NOW):
+        assert tidied.wait(WAIT_S)
+    assert done[:2] == ["touch", "emblem-usage"]
+    assert done[-1] == "touch"
+
+
+def test_what_is_recorded_reaches_the_database(book: SqlUsageBook) -> None:
+    with recording(book) as recorder:  # type: ignore[arg-type]
+        for number in range(3):
+            recorder.record(use(str(number), NOW + number))
+    assert [one.id for one in book.records(Window(), Page())] == ["0", "1", "2"]
