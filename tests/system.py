@@ -24,6 +24,7 @@ TOOLS = {
     "javac": "default-jdk-headless",
     "node": "nodejs",
     "npm": "npm",
+    "redis-server": "redis-server",
     "strace": "strace",
     "unshare": "util-linux",
 }
