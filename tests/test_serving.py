@@ -11,7 +11,7 @@ import pytest
 from emblem.config import ModelSettings, Settings
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged, UnknownModel
-from emblem.ledger.sqlite import SqliteLedger
+from emblem.ledger.opening import open_ledger
 from emblem.model import Prompts
 from emblem.models import catalog
 from emblem.models.catalog import Asset, Repository
@@ -99,7 +99,7 @@ def test_a_pin_holds_everything_that_changes_the_vectors(home: Path) -> None:
 def test_a_change_of_space_names_every_name_at_once_and_error_is_no_change(
     tmp_path: Path, home: Path
 ) -> None:
-    ledger = SqliteLedger(tmp_path / "emblem.db")
+    ledger = open_ledger(Settings(home=str(tmp_path)))
     bind_spaces(ledger, plan(settings(home)).served, now=1.0)
     check_spaces(ledger, plan(settings(home, overflow=Overflow.ERROR)).served)
     with pytest.raises(SpaceChanged) as refused:

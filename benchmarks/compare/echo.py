@@ -8,7 +8,6 @@ Whatever Emblem's embeddings route takes beyond this is its own. ``EMBLEM_API_KE
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -26,8 +25,8 @@ from emblem.cli.serve import MAX_CONNECTIONS
 from emblem.config import Settings
 from emblem.errors import NotAuthenticated
 from emblem.ledger.keyring import KeyRing
+from emblem.ledger.opening import open_ledger
 from emblem.ledger.secret import digest
-from emblem.ledger.sqlite import SqliteLedger
 from emblem.service import Answer
 from emblem.types import Overflow
 
@@ -58,7 +57,7 @@ class Echo:
             await _lifespan(receive, send)
             return
         try:
-            self._authenticator.principal(scope["headers"])
+            await self._authenticator.principal(scope["headers"], "")
         except NotAuthenticated:
             await respond(send, 401, b"{}")
             return
@@ -78,8 +77,9 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _create(home: str, *_: object) -> Echo:
     """Build the application, with keys as a server has them."""
     settings = Settings()
-    ledger = SqliteLedger(Path(home) / "emblem.db")
+    ledger = open_ledger(Settings(home=home))
     keys = KeyRing(ledger, [digest(os.environ["EMBLEM_API_KEY"])])
+    keys.open()
     most = settings.max_body_bytes
     return Echo(Authenticator(keys), BodyReader(most, settings.body_timeout_s, 8 * most))
 

@@ -8,6 +8,7 @@
     │   └── TooManyTokens         the texts together are longer than a request may be
     ├── UnknownModel              no model of that name is served
     ├── NotAuthenticated          no key, or not one of ours
+    ├── SourceRefused             a key that may not be used from where it was
     ├── Overloaded                refused early; ``retry_after_s`` says when to come back
     ├── LimitReached              a limit of the key or of its team refuses; says which one
     │   ├── RateLimited           a minute's; ``retry_after_s`` says when to come back
@@ -101,6 +102,13 @@ class NotAuthenticated(EmblemError):
         self.given = given
 
 
+class SourceRefused(EmblemError):
+    """A key was used from an address that is in none of its networks."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"This API key may not be used from {address or 'where it was used'}.")
+
+
 class Overloaded(EmblemError):
     """More work is queued than can be done soon. ``retry_after_s`` is 1…60."""
 
@@ -149,11 +157,12 @@ class ChargeTooLarge(LimitReached):
 
 
 class LimitsUnavailable(EmblemError):
-    """What counts the limits does not answer. ``retry_after_s`` says when to come back."""
+    """What counts the limits of keys does not answer."""
 
-    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
-        super().__init__(message)
-        self.retry_after_s = min(60.0, max(1.0, retry_after_s))
+    def __init__(self) -> None:
+        super().__init__(
+            "The limits of API keys cannot be counted at the moment. Please try again later."
+        )
 
 
 class DeadlineExceeded(EmblemError):

@@ -1,9 +1,27 @@
 """The contracts between the parts, on one page."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from emblem.accounts import (
+    CLI,
+    Account,
+    Actor,
+    By,
+    Change,
+    Charge,
+    Grant,
+    Key,
+    Page,
+    Quota,
+    Spent,
+    Standing,
+    Sum,
+    Team,
+    Terms,
+    Use,
+    Window,
+)
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
 
@@ -112,41 +130,121 @@ class Instant(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What is known of an API key. The key itself is kept nowhere.
+class Limiter(Protocol):
+    """Counts what keys and teams ask for, and refuses what goes beyond their limits.
 
-    Times are seconds since the epoch.
+    Used on one event loop. Every method may raise LimitsUnavailable.
     """
 
-    id: str
-    name: str
-    digest: bytes
-    last_four: str
-    created: float
-    revoked: float | None = None
+    async def charge(self, account: Account, charge: Charge) -> Grant:
+        """Charge every limit of a key and its team, or none of them and raise LimitReached."""
+        ...
+
+    async def refund(self, grant: Grant) -> None:
+        """Take a charge back, once: what has drained since, or was of another day, is gone."""
+        ...
+
+    async def peek(self, account: Account) -> tuple[Standing, ...]:
+        """Say how each limit stands now, the key's before its team's."""
+        ...
+
+    async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
+        """Count at least this much for the day and the month of ``now``.
+
+        What is counted already is never lowered, so this may be repeated.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of whatever is held."""
+        ...
 
 
-class Ledger(Protocol):
-    """Keys, and the space that each name serves. Safe to use from several processes."""
+class KeyBook(Protocol):
+    """Keys, what they allow, and the secrets that open them.
 
-    def issue(self, name: str, *, now: float) -> tuple[Key, str]:
+    Whatever changes something writes the audit in the same transaction and returns once that is
+    on the disk. Unknown ids and terms that cannot be meant raise InvalidRequest. ``now`` is in
+    seconds since the epoch.
+    """
+
+    def issue(self, terms: Terms, *, now: float, by: Actor = CLI) -> tuple[Key, str]:
         """Make a key and return it with its secret, which is shown once and never stored."""
         ...
 
-    def keys(self) -> list[Key]:
+    def adopt(
+        self, terms: Terms, digest: bytes, last_four: str, *, now: float, by: Actor = CLI
+    ) -> Key:
+        """Make a key of a secret that was made elsewhere, known by its SHA-256."""
+        ...
+
+    def every(self) -> list[Key]:
         """Every key, the revoked ones too, oldest first."""
         ...
 
-    def find(self, digest: bytes) -> Key | None:
-        """The key with this SHA-256, if there is one."""
+    def get(self, key_id: str) -> Key | None:
+        """The key with this id, if there is one."""
         ...
 
-    def revoke(self, name: str, *, now: float) -> int:
+    def find(self, digest: bytes) -> Key | None:
+        """The key that the secret with this SHA-256 opens, if there is one."""
+        ...
+
+    def change(self, key_id: str, terms: Terms, *, now: float, by: Actor = CLI) -> Key:
+        """Give a key other terms; raises InvalidRequest for one that is revoked."""
+        ...
+
+    def rotate(
+        self, key_id: str, *, overlap_s: float, now: float, by: Actor = CLI
+    ) -> tuple[Key, str]:
+        """Give a key a new secret; those that it had open it for ``overlap_s`` longer."""
+        ...
+
+    def revoke(self, name: str, *, now: float, by: Actor = CLI) -> int:
         """Revoke every live key of that name or id and return how many there were."""
         ...
 
-    def spaces(self) -> dict[str, tuple[str, str]]:
+    def touch(self, used: Mapping[str, float]) -> None:
+        """Record when keys were last used, by their ids. What is later already stays."""
+        ...
+
+    def version(self) -> int:
+        """A number that grows with every change of a key or a team."""
+        ...
+
+
+class TeamBook(Protocol):
+    """Teams. Changes are as ``KeyBook`` makes them; two teams never have one name."""
+
+    def create(
+        self,
+        name: str,
+        models: tuple[str, ...] = (),
+        quota: Quota = Quota(),  # noqa: B008 - it is frozen
+        *,
+        now: float,
+        by: Actor = CLI,
+    ) -> Team:
+        """Make a team."""
+        ...
+
+    def every(self) -> list[Team]:
+        """Every team, by name."""
+        ...
+
+    def change(self, team: Team, *, now: float, by: Actor = CLI) -> Team:
+        """Give the team with this id the name, the models and the limits of the one given."""
+        ...
+
+    def delete(self, team_id: str, *, now: float, by: Actor = CLI) -> None:
+        """Forget a team; raises InvalidRequest while live keys belong to it."""
+        ...
+
+
+class SpaceBook(Protocol):
+    """The space that each name serves."""
+
+    def every(self) -> dict[str, tuple[str, str]]:
         """For each name that was ever served: the identity and the short form of its space."""
         ...
 
@@ -154,8 +252,96 @@ class Ledger(Protocol):
         """Record the space that a name serves, unless one is recorded already."""
         ...
 
-    def unbind(self, name: str) -> bool:
+    def unbind(self, name: str, *, now: float, by: Actor = CLI) -> bool:
         """Forget the space of a name; false where none was recorded."""
+        ...
+
+
+class AuditBook(Protocol):
+    """Who did what to which thing. Read here; written by the books whose things change."""
+
+    def changes(
+        self, *, limit: int = 100, before: int | None = None, subject: str | None = None
+    ) -> list[Change]:
+        """The newest changes first, of one thing or of all, those before the one with this id."""
+        ...
+
+
+class UsageBook(Protocol):
+    """What was used, when and by whom. Every method may be called from several processes at once."""
+
+    def add(self, uses: Sequence[Use]) -> int:
+        """Write records, all in one transaction; one whose id is there already is left as it is.
+
+        Gives how many came too late: their hour's records have been pruned.
+        """
+        ...
+
+    def sums(self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True) -> list[Sum]:
+        """Add up the uses of a window for each group, in the order of the groups.
+
+        Without ``by`` there is one sum, whatever was used. Where records were pruned an hour counts
+        as a whole, in the window that it begins in; what only records tell raises InvalidRequest.
+        """
+        ...
+
+    def records(self, window: Window, page: Page) -> list[Use]:
+        """Give the records of a window by time and id, a page of them. Pruned ones are gone."""
+        ...
+
+    def spent(self, now: float) -> list[Spent]:
+        """What each key and team used of the day and the month of ``now``, without 5xx answers."""
+        ...
+
+    def roll_up(self, now: float) -> int:
+        """Make the sums of hours that are over and have changed; gives how many were made."""
+        ...
+
+    def prune(self, before: float) -> int:
+        """Forget the records of hours that ended before then, and keep their sums.
+
+        Gives how many were forgotten. An hour whose sums are not made yet is left for later.
+        """
+        ...
+
+
+class UsageLog(Protocol):
+    """Takes a record of each request, on the event loop."""
+
+    def record(self, use: Use) -> None:
+        """Take a record, to be written soon. Never waits and never raises."""
+        ...
+
+
+class Ledger(Protocol):
+    """The books over one database. Safe to use from several threads and processes.
+
+    Every method of theirs raises LedgerUnavailable where the database cannot be used.
+    """
+
+    @property
+    def keys(self) -> KeyBook:
+        """Keys and their secrets."""
+        ...
+
+    @property
+    def teams(self) -> TeamBook:
+        """Whom keys belong to."""
+        ...
+
+    @property
+    def spaces(self) -> SpaceBook:
+        """What each name serves."""
+        ...
+
+    @property
+    def usage(self) -> UsageBook:
+        """What was used."""
+        ...
+
+    @property
+    def audit(self) -> AuditBook:
+        """What was changed."""
         ...
 
     def close(self) -> None:

@@ -324,13 +324,13 @@ def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:
     """Record the space of each name, or raise SpaceChanged where it had another."""
     check_spaces(ledger, served)
     for one in served:
-        ledger.bind(one.name, one.space_identity, one.space_written, now=now)
+        ledger.spaces.bind(one.name, one.space_identity, one.space_written, now=now)
     check_spaces(ledger, served)  # another server may have bound a name first, to another space
 
 
 def check_spaces(ledger: Ledger, served: tuple[Served, ...]) -> None:
     """Raise SpaceChanged where names would serve other spaces than the recorded ones."""
-    recorded = ledger.spaces()
+    recorded = ledger.spaces.every()
     changes = [
         (one.name, recorded[one.name][1], one.space_written)
         for one in served

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from starlette.types import ASGIApp
 
 from emblem import registry
+from emblem.accounts import Terms
 from emblem.api.app import Bounds, create_app
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
@@ -27,8 +28,8 @@ from emblem.engine.alone import embed_alone
 from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
 from emblem.ledger.keyring import KeyRing
+from emblem.ledger.opening import open_ledger
 from emblem.ledger.secret import digest
-from emblem.ledger.sqlite import SqliteLedger
 from emblem.model import Graph, Model, Modules, Quantised
 from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
@@ -46,16 +47,6 @@ from emblem.wrappers.recent import Recent
 from emblem.wrappers.residency import Residency
 
 CANARY = "A short text that every model must embed before it is said to be ready."
-
-
-@contextmanager
-def open_ledger(settings: Settings) -> Iterator[Ledger]:
-    """Open keys and spaces for as long as the block runs."""
-    ledger = SqliteLedger(Path(settings.home) / "emblem.db")
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 def open_model(folder: Path, name: str, settings: Settings) -> Embedder:
@@ -278,13 +269,17 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         one.model.name: _remembering(loading[one.model.name], one.model, recent)
         for one in plan.deployed
     }
-    ledger = SqliteLedger(Path(settings.home) / "emblem.db")
+    ledger = open_ledger(settings)
     fixed = [digest(settings.api_key)] if settings.api_key else []
+    keys = KeyRing(ledger, fixed) if settings.auth else None
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(ledger.close)
+            if keys is not None:
+                keys.open()
+                stack.callback(keys.close)
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
             stack.callback(residency.close)
@@ -313,13 +308,12 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         settings.body_timeout_s,
         settings.cors_origins,
     )
-    keys = KeyRing(ledger, fixed) if settings.auth else None
     return create_app(service, keys, bounds, lifespan)
 
 
 def first_key(ledger: Ledger, settings: Settings) -> str | None:
     """Make the key of the first run; None where there is one already, or none is needed."""
-    if not settings.auth or settings.api_key or ledger.keys():
+    if not settings.auth or settings.api_key or ledger.keys.every():
         return None
-    _, secret = ledger.issue("first", now=time.time())
+    _, secret = ledger.keys.issue(Terms("first"), now=time.time())
     return secret

@@ -23,12 +23,14 @@ from emblem.errors import (
     InvalidInput,
     InvalidRequest,
     InvalidResult,
+    LedgerUnavailable,
     LimitReached,
     LimitsUnavailable,
     MissingExtra,
     NotAuthenticated,
     Overloaded,
     RateLimited,
+    SourceRefused,
     SpaceChanged,
     TooManyTokens,
     UnknownModel,
@@ -44,6 +46,8 @@ ANSWERS: dict[type[EmblemError], tuple[int, str | None]] = {
     TooManyTokens: (400, "max_tokens_per_request"),
     UnknownModel: (404, "model_not_found"),
     NotAuthenticated: (401, "invalid_api_key"),
+    SourceRefused: (401, "ip_not_authorized"),
+    LedgerUnavailable: (503, "ledger_unavailable"),
     Overloaded: (503, "server_overloaded"),
     LimitReached: (429, "rate_limit_exceeded"),
     RateLimited: (429, "rate_limit_exceeded"),
@@ -67,6 +71,7 @@ MADE: dict[type[EmblemError], tuple[Any, ...]] = {
     RateLimited: ("secret", A_LIMIT, 7200),
     InsufficientQuota: ("secret", A_DAYS, 7200),
     ChargeTooLarge: ("secret", A_LIMIT),
+    LimitsUnavailable: (),
     InvalidResult: ("tiny", "a value is not finite"),
     SpaceChanged: ([("secret", "a", "b")],),
     MissingExtra: ("secret", "torch"),
@@ -84,7 +89,7 @@ def test_every_error_of_the_tree_has_an_answer(small: Small, kind: type[EmblemEr
         assert reply.error["type"] == "server_error"
     if kind not in ANSWERS:
         assert "secret" not in reply.body.decode()
-    elif kind not in (NotAuthenticated, UnknownModel):
+    elif kind not in (NotAuthenticated, UnknownModel, LedgerUnavailable):
         assert reply.error["message"] == str(error)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from emblem.ledger.sqlite import SqliteLedger
+from emblem.accounts import Terms
+from emblem.config import Settings
+from emblem.ledger.opening import open_ledger
 from server import RunningServer, linked_home, running_server
 
 TEXTS = 150
@@ -23,8 +25,8 @@ def body(number: int) -> dict[str, object]:
 @pytest.fixture
 def two_keys(tmp_path: Path, model_home: Path) -> "tuple[Path, str]":
     home = linked_home(tmp_path / "home", model_home)
-    ledger = SqliteLedger(home / "emblem.db")
-    _, secret = ledger.issue("other", now=time.time())
+    ledger = open_ledger(Settings(home=str(home)))
+    _, secret = ledger.keys.issue(Terms("other"), now=time.time())
     ledger.close()
     return home, secret
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from emblem.ledger.sqlite import SqliteLedger
+from emblem.config import Settings
+from emblem.ledger.opening import open_ledger
 from serve.processes import (
     STATIC,
     Started,
@@ -90,8 +91,8 @@ def test_without_a_terminal_no_key_is_made_and_none_reaches_the_log(home: Path) 
         said = server.until("Ready in")
         assert "There is no key yet. Make one with: emblem keys create NAME" in said
         assert not SECRET.search(said)
-    ledger = SqliteLedger(home / "emblem.db")
-    assert ledger.keys() == []
+    ledger = open_ledger(Settings(home=str(home)))
+    assert ledger.keys.every() == []
     ledger.close()
 
 

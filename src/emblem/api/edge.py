@@ -97,13 +97,14 @@ class Edge:
         if OPEN.fullmatch(path):
             await self._app(scope, receive, reply.send)
             return
-        key = self._authenticator.principal(scope["headers"])
+        address = (scope.get("client") or ("",))[0]
+        key = await self._authenticator.principal(scope["headers"], address)
         if self._in_progress > self._max_requests:
             raise Overloaded("Too many requests are in progress. Please try again later.", 1)
         if not path.endswith(SUFFIX):
             await self._app(scope, receive, reply.send)
         elif scope["method"] == "POST":
-            await self._embeddings(scope, receive, reply.send, key)
+            await self._embeddings(scope, receive, reply.send, key.id)
         else:
             raise wrong_method(scope["method"], path, "POST")
 

@@ -15,10 +15,12 @@ from emblem.errors import (
     EmblemError,
     InvalidRequest,
     InvalidResult,
+    LedgerUnavailable,
     LimitReached,
     LimitsUnavailable,
     NotAuthenticated,
     Overloaded,
+    SourceRefused,
     TooManyTokens,
     UnknownModel,
 )
@@ -178,14 +180,16 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             return invalid(message, error.param)
         case UnknownModel():
             return Problem(404, Detail(message, param="model", code="model_not_found"))
-        case NotAuthenticated():
-            return _unauthorised(error.given)
+        case NotAuthenticated() | SourceRefused():
+            return _unauthorised(error)
+        case LedgerUnavailable():
+            return _unavailable("Keys cannot be checked now.", "ledger_unavailable", 1.0)
         case Overloaded():
             return _unavailable(message, "server_overloaded", error.retry_after_s)
         case LimitReached():
             return _refused(error)
         case LimitsUnavailable():
-            return _unavailable(message, "limits_unavailable", error.retry_after_s)
+            return _unavailable(message, "limits_unavailable", 1.0)
         case DeadlineExceeded():
             return _unavailable(message, "deadline_exceeded", 1.0)
         case InvalidResult():
@@ -197,13 +201,13 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             return internal(request_id)
 
 
-def _unauthorised(given: str | None) -> Problem:
+def _unauthorised(error: NotAuthenticated | SourceRefused) -> Problem:
     bearer = ((b"www-authenticate", b"Bearer"),)
-    if given is None:
+    if isinstance(error, SourceRefused):
+        return Problem(401, Detail(str(error), code="ip_not_authorized"), bearer)
+    if error.given is None:
         return Problem(401, Detail(NO_KEY), bearer)
-    message = (
-        f"Incorrect API key provided: {masked(given)}. See the server's keys with: emblem keys list"
-    )
+    message = f"Incorrect API key provided: {masked(error.given)}. See the server's keys with: emblem keys list"
     return Problem(401, Detail(message, code="invalid_api_key"), bearer)
 
 

@@ -8,12 +8,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from emblem import __version__
+from emblem.accounts import Key
 from emblem.cli.address import base_url
 from emblem.config import Loaded
 from emblem.names import OPENAI_WIDTHS, Served
-from emblem.ports import Key
 from emblem.serving import Plan
 from emblem.types import Overflow
+
+MAX_KEYS = 10  # that are named
 
 LONGER = {
     Overflow.MEAN: "longer texts are read in windows whose vectors are averaged",
@@ -87,11 +89,17 @@ def _keys(loaded: Loaded, keys: list[Key], secret: str | None) -> list[str]:
             f"Make another with: {command}",
             "",
         ]
-    names = [f"{key.name} (…{key.last_four})" for key in keys]
+    names = [_named(key) for key in keys[:MAX_KEYS]]
+    if len(keys) > MAX_KEYS:
+        names.append(f"{len(keys) - MAX_KEYS} more")
     if loaded.settings.api_key:
         names.append("the one in EMBLEM_API_KEY")
     have = f"Keys: {', '.join(names)}." if names else "There is no key yet."
     return [f"{have} Make one with: {command}", ""]
+
+
+def _named(key: Key) -> str:
+    return f"{key.terms.name} (…{key.secrets[-1].last_four if key.secrets else ''})"
 
 
 def _use(url: str, model: str, loaded: Loaded, secret: str | None) -> list[str]:

@@ -9,10 +9,9 @@ import typer
 from emblem.cli.completion import models as offered
 from emblem.cli.completion import words
 from emblem.cli.options import CONFIG_HELP, loaded
-from emblem.config import Setting, Shape, describe
+from emblem.config import SECRETS, Setting, Shape, describe
 
 ARGUMENT = "serve"  # the setting that is given as arguments: emblem serve MODELS…
-NO_FLAG = "api_key"  # a command line can be read by every program of the machine
 
 # Help shows the settings in panels; each begins with the setting named here.
 PANELS = {
@@ -51,7 +50,7 @@ def _parameters() -> list[Parameter]:
     ]
     for setting in settings:
         panel = PANELS.get(setting.name, panel)
-        if setting.name not in (ARGUMENT, NO_FLAG):
+        if setting.name not in (ARGUMENT, *SECRETS):
             parameters.append(_parameter(setting.name, _flag(setting, panel)))
     return parameters
 

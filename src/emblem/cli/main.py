@@ -16,7 +16,8 @@ from emblem.cli import streams
 from emblem.cli.check import CHECK_EPILOG, check
 from emblem.cli.completion import COMPLETION_EPILOG, completion
 from emblem.cli.embed import EMBED_EPILOG, embed
-from emblem.cli.keys import env, keys, rebind
+from emblem.cli.env import env, rebind
+from emblem.cli.keys import keys
 from emblem.cli.merge import merge
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
 from emblem.cli.ps import PS_EPILOG, ps
@@ -26,6 +27,7 @@ from emblem.cli.recommend import RECOMMEND_EPILOG, recommend
 from emblem.cli.run import run as run_command
 from emblem.cli.settings import config
 from emblem.cli.similarity import SIMILARITY_EPILOG, similarity
+from emblem.cli.teams import teams
 from emblem.errors import EmblemError
 
 TRACEBACK = "--traceback"
@@ -136,6 +138,7 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("run")(run_command)
     app.command("ps", epilog=PS_EPILOG)(ps)
     app.add_typer(keys, name="keys")
+    app.add_typer(teams, name="teams")
     app.command("env")(env)
     app.add_typer(config, name="config")
     app.command("rebind")(rebind)

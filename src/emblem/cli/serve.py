@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from emblem.cli.banner import banner
 from emblem.cli.progress import bars
 from emblem.config import Loaded, Settings
 from emblem.errors import ConfigError, EmblemError
+from emblem.ledger.opening import open_ledger
 from emblem.ports import Ledger
 from emblem.serving import Plan, bind_spaces, check_spaces, plan
-from emblem.wiring import create, first_key, open_ledger
+from emblem.wiring import create, first_key
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def serve(loaded: Loaded) -> int:
     with _port(settings) as address:
         with bars() as progress:
             planned = plan(settings, progress)
-        with open_ledger(settings) as ledger:
+        with closing(open_ledger(settings)) as ledger:
             check_spaces(ledger, planned.served)
         # A worker that is not forked gets its arguments pickled, and the origins cannot be.
         return _run(planned, replace(loaded, origins=dict(loaded.origins)), address)
@@ -219,7 +220,7 @@ def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
     """Say what a newcomer needs, with the key of the first run where that goes to a terminal."""
     terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
     secret = first_key(ledger, planned.settings) if terminal else None
-    keys = [key for key in ledger.keys() if key.revoked is None]  # noqa: SIM118
+    keys = [key for key in ledger.keys.every() if key.revoked is None]
     text = banner(planned, loaded, keys, secret)
     typer.echo(text, file=terminal if secret else sys.stdout)
 

@@ -35,9 +35,10 @@ def _values(found: "Loaded") -> dict[str, Any]:
     """Every setting as plain JSON values, the secret one masked."""
     import msgspec
 
+    from emblem.config import SECRETS
+
     values: dict[str, Any] = msgspec.to_builtins(found.settings)
-    if values["api_key"]:
-        values["api_key"] = MASK
+    values |= {name: MASK for name in SECRETS if values[name]}
     return values
 
 

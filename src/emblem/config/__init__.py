@@ -4,10 +4,12 @@
 together. Nothing else in Emblem reads the environment.
 """
 
+from emblem.config.address import database_address, redis_address
 from emblem.config.checks import name_problem
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.prices import rates
 from emblem.config.settings import (
+    SECRETS,
     AliasSettings,
     ModelSettings,
     Setting,
@@ -18,16 +20,19 @@ from emblem.config.settings import (
 )
 
 __all__ = [
+    "SECRETS",
     "AliasSettings",
     "Loaded",
     "ModelSettings",
     "Setting",
     "Settings",
     "Shape",
+    "database_address",
     "describe",
     "environment",
     "load",
     "name_problem",
     "rates",
+    "redis_address",
     "written",
 ]

@@ -14,13 +14,12 @@ import msgspec
 
 from emblem.config.checks import check
 from emblem.config.prices import per_million
-from emblem.config.settings import TABLES, AliasSettings, ModelSettings, Settings
+from emblem.config.settings import SECRETS, TABLES, AliasSettings, ModelSettings, Settings
 from emblem.config.values import convert, nearest
 from emblem.errors import ConfigError
 
 FILE_NAME = "emblem.toml"
 PREFIX = "EMBLEM_"
-SECRET = "api_key"  # noqa: S105 - the name of a setting
 
 # Variables of ours that set nothing in Settings.
 OTHER_VARIABLES = re.compile(r"EMBLEM_(CONFIG|TORCH_PYTHON|TEST_\w+)")
@@ -150,7 +149,7 @@ def _is_other(variable: str, text: str) -> bool:
 
 
 def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
-    right = convert(value, _SCALARS[name].type, where=where, text=text, secret=name == SECRET)
+    right = convert(value, _SCALARS[name].type, where=where, text=text, secret=name in SECRETS)
     if name == "home" and "\0" in right:
         raise ConfigError(f"{where} is {right!r}; it must be a folder")
     return right
@@ -158,7 +157,7 @@ def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
 
 def _placed(name: str, value: Any, base: Path, environ: Mapping[str, str]) -> Any:
     """Give folders as absolute paths, seen from ``base``; everything else as it is."""
-    if name == "home" and value:
+    if name in ("home", "database_file", "redis_file") and value:
         return _absolute(value, base, environ)
     if name in MODEL_SETTINGS and isinstance(value, str):
         return _absolute(value, base, environ) if value.startswith(FOLDER_STARTS) else value

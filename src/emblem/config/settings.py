@@ -13,6 +13,9 @@ from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 # [models.NAME], [aliases.NAME] and [prices]: in the file only.
 TABLES = ("models", "aliases", "prices")
 
+# Never shown, and without a flag: every program of a machine can read a command line.
+SECRETS = ("api_key", "database", "redis")
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Streams = Annotated[int, Meta(ge=0, le=256)]
@@ -59,6 +62,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     home: Annotated[str, _help("folder for models, keys and state")] = ""
     auth: Annotated[bool, _help("ask for an API key; --no-auth listens on loopback only")] = True
     api_key: Annotated[str, _help("a key accepted from the start (kept as its hash)")] = ""
+
+    database: Annotated[
+        str, _help("address of the database: postgresql://…; empty is SQLite in the home folder")
+    ] = ""
+    database_file: Annotated[str, _help("a file that holds that address, for secrets")] = ""
+    redis: Annotated[
+        str, _help("address of Redis, where several processes count limits: redis://…")
+    ] = ""
+    redis_file: Annotated[str, _help("a file that holds that address, for secrets")] = ""
+    limits_when_redis_is_away: Annotated[
+        str,
+        Meta(
+            pattern="^(refuse|allow)$",
+            description="refuse requests with limits, or allow them, counted by each process alone",
+        ),
+    ] = "refuse"
 
     default_model: Annotated[str, _help("the model served when nothing else is asked for")] = (
         "all-MiniLM-L6-v2"

@@ -1,0 +1,40 @@
+"""Addresses that may hold a password: read from a file, where that is where they are."""
+
+from pathlib import Path
+
+from emblem.config.settings import Settings
+from emblem.errors import ConfigError
+
+
+def database_address(settings: Settings) -> str:
+    """Give the address of the database; "" where none is set. Raises ConfigError.
+
+    A file of it is read here, whenever it is needed: it may be replaced while a server runs.
+    """
+    return _address(settings.database, settings.database_file, "database")
+
+
+def redis_address(settings: Settings) -> str:
+    """Give the address of Redis; "" where none is set. Raises ConfigError."""
+    return _address(settings.redis, settings.redis_file, "redis")
+
+
+def _address(given: str, file: str, setting: str) -> str:
+    if not file:
+        return given
+    if given:
+        raise ConfigError(f"{setting} and {setting}_file are both set; one of them is enough")
+    return read_secret(Path(file), f"{setting}_file")
+
+
+def read_secret(file: Path, setting: str) -> str:
+    """Give the one line that a file holds. Raises ConfigError, without what is in it."""
+    try:
+        text = file.read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{setting} {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{setting} {file} is not UTF-8") from None
+    if not text or len(text.splitlines()) != 1:
+        raise ConfigError(f"{setting} {file} must hold one line, the address")
+    return text

@@ -1,0 +1,56 @@
+"""Who did what: lines that are written with each change, and read newest first."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from emblem.accounts import Change
+from emblem.ledger.database import Database
+from emblem.ledger.schema import audit
+
+MAX_LIMIT = 1000
+
+
+class SqlAuditBook:
+    """The audit in a database. See ``ports.AuditBook``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def changes(
+        self, *, limit: int = 100, before: int | None = None, subject: str | None = None
+    ) -> list[Change]:
+        """The newest changes first, of one thing or of all, those before the one with this id."""
+        query = select(audit).order_by(audit.c.id.desc()).limit(max(1, min(limit, MAX_LIMIT)))
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        if subject is not None:
+            query = query.where(audit.c.subject == subject)
+        with self._database.read() as connection:
+            return [_change(row) for row in connection.execute(query)]
+
+
+def record(connection: Connection, change: Change) -> None:
+    """Write a line within the transaction of the change that it is about."""
+    connection.execute(
+        insert(audit).values(
+            at=change.at,
+            who=change.who,
+            what=change.what,
+            subject=change.subject,
+            source=change.source,
+            details=change.details,
+        )
+    )
+
+
+def _change(row: Row[Any]) -> Change:
+    return Change(
+        at=row.at,
+        who=row.who,
+        what=row.what,
+        subject=row.subject,
+        source=row.source,
+        details=dict(row.details),
+        id=row.id,
+    )

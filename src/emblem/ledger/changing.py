@@ -1,0 +1,48 @@
+"""How keys and teams are changed: one change at a time, counted, and on the audit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from emblem.accounts import Actor, Change
+from emblem.ledger.auditbook import record
+from emblem.ledger.database import Database
+from emblem.ledger.schema import counters
+
+KEYS = "keys"  # the counter that grows with every change of a key or a team
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """A transaction that changes keys or teams. ``note`` writes its lines of the audit."""
+
+    connection: Connection
+    now: float
+    by: Actor
+
+    def note(self, what: str, subject: str, details: dict[str, object] | None = None) -> None:
+        """Say what was changed."""
+        line = Change(self.now, self.by.who, what, subject, self.by.source, details or {})
+        record(self.connection, line)
+
+
+@contextmanager
+def changing(database: Database, now: float, by: Actor) -> Iterator[Changing]:
+    """Change keys or teams in one transaction.
+
+    Counting comes first: in PostgreSQL the row stays locked until the end, so that whatever the
+    block looks at before it writes is still so when it has written.
+    """
+    with database.write() as connection:
+        count = update(counters).where(counters.c.name == KEYS)
+        connection.execute(count.values(value=counters.c.value + 1))
+        yield Changing(connection, now, by)
+
+
+def counted(connection: Connection) -> int:
+    """Give the number of changes so far."""
+    query = select(counters.c.value).where(counters.c.name == KEYS)
+    number: int = connection.execute(query).scalar_one()
+    return number

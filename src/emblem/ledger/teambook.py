@@ -1,0 +1,99 @@
+"""Teams in the database: whom keys belong to, and what holds for all of these keys together."""
+
+import secrets as random
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from emblem.accounts import CLI, Actor, Quota, Team
+from emblem.errors import InvalidRequest
+from emblem.ledger import rows
+from emblem.ledger.changing import changing
+from emblem.ledger.database import Database
+from emblem.ledger.schema import keys, teams
+from emblem.ledger.secret import ID_BYTES, team_id, team_name
+from emblem.ledger.terms import globs, limited
+
+
+class SqlTeamBook:
+    """The teams in a database. See ``ports.TeamBook``."""
+
+    def __init__(
+        self, database: Database, *, random_bytes: Callable[[int], bytes] = random.token_bytes
+    ) -> None:
+        self._database = database
+        self._random_bytes = random_bytes
+
+    def create(
+        self,
+        name: str,
+        models: tuple[str, ...] = (),
+        quota: Quota = Quota(),  # noqa: B008 - it is frozen
+        *,
+        now: float,
+        by: Actor = CLI,
+    ) -> Team:
+        """Make a team; raises InvalidRequest where the name is taken."""
+        new = _checked(Team(team_id(self._random_bytes(ID_BYTES)), name, now, models, quota))
+        with changing(self._database, now, by) as change:
+            _check_name(change.connection, new)
+            values = _columns(new)
+            change.connection.execute(insert(teams).values(id=new.id, created=now, **values))
+            change.note("team.create", new.id, rows.given(values))
+        return new
+
+    def every(self) -> list[Team]:
+        """Every team, by name."""
+        with self._database.read() as connection:
+            found = connection.execute(select(teams).order_by(teams.c.name))
+            return [rows.team_of(row) for row in found]
+
+    def change(self, team: Team, *, now: float, by: Actor = CLI) -> Team:
+        """Give the team with this id the name, the models and the limits of the one given."""
+        after = _checked(team)
+        with changing(self._database, now, by) as change:
+            before = _get(change.connection, team.id)
+            _check_name(change.connection, after)
+            values = _columns(after)
+            change.connection.execute(update(teams).where(teams.c.id == team.id).values(values))
+            change.note("team.change", team.id, rows.differences(_columns(before), values))
+        return replace(after, created=before.created)
+
+    def delete(self, team_id: str, *, now: float, by: Actor = CLI) -> None:
+        """Forget a team that no live key belongs to; its revoked keys belong to none from then on."""
+        own = keys.c.team_id == team_id
+        live = select(func.count()).select_from(keys).where(own, keys.c.revoked.is_(None))
+        with changing(self._database, now, by) as change:
+            team = _get(change.connection, team_id)
+            if count := change.connection.execute(live).scalar_one():
+                raise InvalidRequest(
+                    f"{count} live key{'s' if count > 1 else ''} belong to the team {team.name!r}; "
+                    "revoke them or move them to another team first"
+                )
+            change.connection.execute(update(keys).where(own).values(team_id=None))
+            change.connection.execute(delete(teams).where(teams.c.id == team_id))
+            change.note("team.delete", team_id, {"name": team.name})
+
+
+def _checked(team: Team) -> Team:
+    return replace(
+        team, name=team_name(team.name), models=globs(team.models), quota=limited(team.quota)
+    )
+
+
+def _columns(team: Team) -> dict[str, object]:
+    return {"name": team.name, "models": list(team.models), **rows.quota_columns(team.quota)}
+
+
+def _get(connection: Connection, team_id: str) -> Team:
+    row = connection.execute(select(teams).where(teams.c.id == team_id)).one_or_none()
+    if row is None:
+        raise InvalidRequest(f"there is no team {team_id!r}", param="team")
+    return rows.team_of(row)
+
+
+def _check_name(connection: Connection, team: Team) -> None:
+    same = select(teams.c.id).where(teams.c.name == team.name, teams.c.id != team.id)
+    if connection.execute(same).first() is not None:
+        raise InvalidRequest(f"there is a team {team.name!r} already", param="name")
