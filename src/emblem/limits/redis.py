@@ -115,9 +115,7 @@ class RedisLimiter:
         try:
             return await self._run(hashes, arguments)
         except (RedisError, OSError, TimeoutError) as error:
-            raise LimitsUnavailable(
-                "The limits of API keys cannot be counted at the moment. Please try again later."
-            ) from error
+            raise LimitsUnavailable from error
 
 
 def _hash(limit: Limit) -> str:
