@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emblem.cli.keys_import import import_keys
 from emblem.cli.ledger import (
     ledger,
     limits,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from emblem.accounts import Key, Team
 
 keys = typer.Typer(help="Make, list, change, rotate and revoke API keys.")
+keys.command("import")(import_keys)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="what the key is for")]
 WhichArgument = Annotated[

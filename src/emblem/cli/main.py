@@ -15,6 +15,7 @@ import typer
 from emblem.cli import streams
 from emblem.cli.check import CHECK_EPILOG, check
 from emblem.cli.completion import COMPLETION_EPILOG, completion
+from emblem.cli.db import db
 from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.env import env, rebind
 from emblem.cli.keys import keys
@@ -28,6 +29,7 @@ from emblem.cli.run import run as run_command
 from emblem.cli.settings import config
 from emblem.cli.similarity import SIMILARITY_EPILOG, similarity
 from emblem.cli.teams import teams
+from emblem.cli.usage import USAGE_EPILOG, usage
 from emblem.errors import EmblemError
 
 TRACEBACK = "--traceback"
@@ -139,8 +141,10 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("ps", epilog=PS_EPILOG)(ps)
     app.add_typer(keys, name="keys")
     app.add_typer(teams, name="teams")
+    app.command("usage", epilog=USAGE_EPILOG)(usage)
     app.command("env")(env)
     app.add_typer(config, name="config")
+    app.add_typer(db, name="db")
     app.command("rebind")(rebind)
     app.command("embed", epilog=EMBED_EPILOG)(embed)
     app.command("merge")(merge)
