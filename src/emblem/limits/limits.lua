@@ -4,7 +4,7 @@
 -- ARGV: "charge", "refund", "peek" or "seed"; the time in milliseconds ("" takes the server's);
 --   then for each limit: the number of its hash, its unit, its period, the limit, how much, and,
 --   of a refund, what was held right after the charge and as of when; of a seed, 0 and a time.
--- Gives 1 or 0 (a charge was refused, and nothing changed), the time, and what is held against each
+-- Gives 1 or 0 (a charge was refused, and nothing charged), the time, and what is held against each
 -- limit and as of when. All numbers are whole and below 2^53, which doubles hold exactly.
 -- Needs Redis 5 or later: scripts before it may not write once they have asked for the time.
 
@@ -78,7 +78,7 @@ for i = 3, #ARGV, 7 do
   else
     held, at = settled(limit, held, at, now)
   end
-  limit.before, limit.at = held, at
+  limit.before, limit.at, limit.ahead = held, at, (tonumber(kept[2]) or 0) > now
   if what == 'charge' then
     local unit = limit.period == 'minute' and MINUTE or 1
     held = held + limit.amount * unit
@@ -95,7 +95,8 @@ for _, limit in ipairs(limits) do
   if allowed == 0 then limit.held = limit.before end
   answer[#answer + 1] = limit.held
   answer[#answer + 1] = limit.at
-  if allowed == 1 and what ~= 'peek' then
+  -- A clock that went back is noted even by a refused charge: time goes on from there.
+  if what ~= 'peek' and (allowed == 1 or limit.ahead) then
     redis.call('HSET', limit.hash, limit.name .. ':held', limit.held, limit.name .. ':at', limit.at)
     needed[limit.hash] = math.max(needed[limit.hash] or 1, idle(limit, now) + SLACK)
   end

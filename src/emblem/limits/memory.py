@@ -62,9 +62,9 @@ class MemoryLimiter:
         if not limits:
             return Grant(account, charge, now_ms, counted_by=MEMORY)
         decision = decide(limits, self._held(limits), charge, now_ms)
+        self._keep(limits, decision.states, now_ms)  # where refused: as they were, as of now
         if decision.refusal is not None:
             raise refused(decision.refusal, decision.standings, now_ms)
-        self._keep(limits, decision.states, now_ms)
         return Grant(account, charge, now_ms, decision.standings, decision.states, MEMORY)
 
     async def refund(self, grant: Grant) -> None:
