@@ -10,7 +10,7 @@ import pytest
 
 from emblem.accounts import Page, Use, Window
 from emblem.errors import LedgerUnavailable
-from emblem.ledger.recorder import BATCH, Chores, Recorder
+from emblem.ledger.recorder import BATCH, Chores, Recorder, tidying
 from emblem.ledger.usagebook import SqlUsageBook
 
 from .conftest import NOW, use
@@ -196,3 +196,14 @@ def test_what_is_recorded_reaches_the_database(book: SqlUsageBook) -> None:
         for number in range(3):
             recorder.record(use(str(number), NOW + number))
     assert [one.id for one in book.records(Window(), Page())] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, 3), (1, 1), (2, 2)])
+def test_tidying_makes_sums_and_keeps_records_for_so_many_days(
+    book: SqlUsageBook, days: int, kept: int
+) -> None:
+    book.add([use(str(number), NOW - number * 30 * 3600) for number in range(3)])
+    tidying(book, days)(NOW)
+    assert len(book.records(Window(), Page())) == kept
+    assert book.sums(Window())[0].requests == 3
+    assert book.roll_up(NOW) == 0

@@ -22,6 +22,7 @@ TIDY_S = 60.0  # between two of the ledger's chores
 TOUCH_S = 5.0  # between two writings of when keys were last used
 CLOSE_S = 10.0  # how long an end waits for a database that is away
 COMPLAINT_S = 60.0
+DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,17 @@ class Chores:
 
     touch: Callable[[], None] = lambda: None
     tidy: Callable[[float], None] = lambda _: None
+
+
+def tidying(book: UsageBook, retention_days: int) -> Callable[[float], None]:
+    """Give the chore that makes hourly sums, and forgets records so old; 0 days forgets none."""
+
+    def tidy(now: float) -> None:
+        book.roll_up(now)
+        if retention_days:
+            book.prune(now - retention_days * DAY_S)
+
+    return tidy
 
 
 class Recorder:

@@ -17,7 +17,7 @@ from emblem.ledger.summing import Question
 
 MAX_TEXT = 256  # characters kept of what a request says of itself
 MAX_TAGS = 5
-MAX_COUNT = 2**63 - 1
+MAX_COUNT = 2**53  # so that no sum of a few is beyond what SQLite adds up
 
 _AGAIN = 500  # from here on an answer was the server's fault, and its charge was given back
 
