@@ -1,9 +1,11 @@
 """Limits counted in Redis, exactly, for any number of processes."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 
 from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standing, State, Unit
 from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
@@ -131,6 +133,7 @@ def _pool(url: str) -> "BlockingConnectionPool":
     except ModuleNotFoundError as error:
         raise MissingExtra("counting limits in Redis", "redis") from error
     try:
+        _check(urlsplit(url))
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS,
@@ -148,6 +151,13 @@ def _pool(url: str) -> "BlockingConnectionPool":
             "unix:///PATH; special characters of a password are percent-encoded"
         ) from None
     return pool
+
+
+def _check(url: SplitResult) -> None:
+    """Raise ValueError where a password that is not encoded was taken for other parts."""
+    database = "" if url.scheme == "unix" else url.path.strip("/")
+    if "@" in url.path + url.query or url.fragment or not re.fullmatch(r"[0-9]*", database):
+        raise ValueError("not an address")
 
 
 def _script(pool: "BlockingConnectionPool") -> _Run:
