@@ -105,6 +105,14 @@ def test_by_user_and_tag_shows_who_named_none(emblem: Emblem) -> None:
     assert rows == [["-", "-", "2"], ["alice", "nightly", "1"], ["total", "3", "1"]]
 
 
+def test_what_clients_wrote_cannot_act_on_a_terminal(emblem: Emblem, home: Path) -> None:
+    with closing(SqlLedger(Database(sqlite(home / SQLITE_FILE)))) as ledger:
+        ledger.usage.add([use("5", time.time() - 1, user="\x1b[2Jbob")])
+    _, out, _ = emblem("--by", "user")
+    assert "\x1b" not in out
+    assert "'\\x1b[2Jbob'" in out
+
+
 def test_nothing_used_is_said(emblem: Emblem) -> None:
     assert emblem("--model", "other") == (0, "", "Nothing was used in this time.\n")
 

@@ -70,6 +70,11 @@ class _Names:
         return known.get(value, value)
 
 
+def _shown(text: str) -> str:
+    """Give what a client wrote so that it cannot act on a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
 def usage(
     by: ByOption = "key",
     since: SinceOption = "7d",
@@ -185,7 +190,7 @@ def _print_table(groups: "tuple[By, ...]", names: _Names, sums: "list[Sum]", tot
     rows = []
     for one in sums:
         called = (names.of(*pair) for pair in zip(groups, one.group, strict=True))
-        rows.append([*(name or "-" for name in called), *_cells(one)])
+        rows.append([*(_shown(name) or "-" for name in called), *_cells(one)])
     if groups and len(sums) > 1:
         rows.append(["total", *[""] * (len(groups) - 1), *_cells(total)])
     print_table(head, rows, right=" ".join(NUMBERS))

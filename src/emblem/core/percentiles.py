@@ -2,10 +2,11 @@
 
 A bucket's bounds are a factor of 1.1 apart, so what is read back from one is wrong by 4.8 % at most,
 and histograms are added by adding their counts. Source: C. Masson, J. E. Rim, H. K. Lee, "DDSketch:
-A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019, section 2.1.
+A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019,
+arXiv:1908.10693.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil, isfinite, log
 
 GROWTH = 1.1
@@ -51,13 +52,10 @@ def percentiles(
     return tuple(found)
 
 
-def added(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """Add histograms up."""
-    total: dict[int, int] = {}
-    for one in histograms:
-        for number, count in one.items():
-            total[number] = total.get(number, 0) + count
-    return total
+def add(total: dict[int, int], more: Mapping[int, int]) -> None:
+    """Add a histogram to another."""
+    for number, count in more.items():
+        total[number] = total.get(number, 0) + count
 
 
 def packed(counts: Mapping[int, int]) -> bytes:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from emblem.accounts import By, Sum, Window
-from emblem.core.percentiles import added, percentiles, unpacked
+from emblem.core.percentiles import add, percentiles, unpacked
 from emblem.errors import InvalidRequest
 from emblem.ledger.database import Database
 from emblem.ledger.schema import hours, uses, uses_hourly
@@ -97,7 +97,7 @@ class _Totals:
 
     def time(self, group: Sequence[Any], histogram: dict[int, int]) -> None:
         for one in self._groups(group):
-            self._histograms[one] = added((self._histograms.get(one, {}), histogram))
+            add(self._histograms.setdefault(one, {}), histogram)
 
     def sums(self) -> list[Sum]:
         found = []
