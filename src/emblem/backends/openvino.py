@@ -5,6 +5,7 @@ and an attention mask keeps them apart.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,15 @@ class OpenVINOBackend:
 
     def stream(self) -> "OpenVINOStream":
         """Open a stream. Called once by each thread that runs one."""
+        return self._stream(self._execution.requests())
+
+    def spare(self) -> "OpenVINOStream":
+        """Open one more, for rows that are run while all others run bulk. Called once, where several."""
+        return self._stream(self._execution.spare())
+
+    def _stream(self, requests: Requests) -> "OpenVINOStream":
         return OpenVINOStream(
-            self._execution.requests(),
+            requests,
             self._inputs,
             longest=self._encoder.longest,
             vocabulary=self._vocabulary,
@@ -113,7 +121,8 @@ class OpenVINOStream:
         if len(row.ids) <= _ROW_TOKENS or len(row.lengths) == 1:
             return self._states(row)
         sequences = np.split(row.ids, np.cumsum(row.lengths)[:-1])
-        return np.concatenate([self._states(_row_of(one)).copy() for one in sequences])
+        each = (replace(_row_of(one), bulk=row.bulk) for one in sequences)
+        return np.concatenate([self._states(one).copy() for one in each])
 
     def _states(self, row: Row) -> Vectors:
         """Run a row at once. A token that is all there is goes twice.
@@ -123,7 +132,7 @@ class OpenVINOStream:
         """
         tokens = len(row.ids)
         given = row if tokens > 1 else _row_of(row.ids, row.ids)
-        states: Vectors = self._requests.infer(self._inputs(given))[0]
+        states: Vectors = self._requests.infer(self._inputs(given), bulk=row.bulk)[0]
         return states[:tokens]
 
     def _check(self, row: Row) -> None:

@@ -34,9 +34,9 @@ from emblem.engine.queue import Job, Queue, QueueLimits, Share
 from emblem.engine.readers import PER_TEXT, Readers
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelError, TooManyTokens
 from emblem.model import Model, Modules
-from emblem.ports import Backend, Instant, Stream
+from emblem.ports import Backend, Instant, Spare, Stream
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
+from emblem.types import EmbedRequest, EmbedResult, Lane, Row, Vectors, Work
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,13 @@ class Engine:
         self._tokenizer = tokenizer
         self._backend = backend
         self._clock = clock
-        self._queue = Queue(model.name, backend.row_tokens, limits or QueueLimits(), clock)
+        self._queue = Queue(
+            model.name,
+            backend.row_tokens,
+            limits or QueueLimits(),
+            clock,
+            streams=backend.streams,
+        )
         self._closing = False
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
         self._instant = backend.stream() if self._instant_tokens else None
@@ -80,9 +86,21 @@ class Engine:
         self._running = 0  # rows
         self._shared = self._counted = clock()
         self._streams = [
-            threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
+            threading.Thread(
+                target=self._serve,
+                args=(backend.stream, self._queue.next_row),
+                name=f"emblem-stream-{n}",
+                daemon=True,
+            )
             for n in range(backend.streams)
         ]
+        if isinstance(backend, Spare) and backend.streams > 1:
+            overtake = (backend.spare, self._queue.overtaking_row)
+            self._streams.append(
+                threading.Thread(
+                    target=self._serve, args=overtake, name="emblem-overtaking", daemon=True
+                )
+            )
         for thread in self._streams:
             thread.start()
 
@@ -240,11 +258,15 @@ class Engine:
 
     # -- in the streams' threads --------------------------------------------------------------
 
-    def _serve(self) -> None:
+    def _serve(
+        self,
+        opened: Callable[[], Stream],
+        next_row: Callable[[], list[Share] | None],
+    ) -> None:
         """Run rows until the engine closes. It must not end otherwise; if it does, all fails."""
         try:
-            stream = self._backend.stream()
-            while (row := self._queue.next_row()) is not None:
+            stream = opened()
+            while (row := next_row()) is not None:
                 self._run(stream, row)
                 del row  # or the last requests would be kept until the next one comes
         except Exception:
@@ -280,18 +302,18 @@ class Engine:
     def _fill(self, row: list[Share], stream: Stream) -> None:
         """Give each job of a row its part of the vectors."""
         windows = [share.job.plan.windows[index] for share in row for index in share.windows]
-        vectors = self._vectors(windows, stream)
+        vectors = self._vectors(windows, stream, bulk=row[0].lane is Lane.BULK)
         start = 0
         for share in row:
             stop = start + len(share.windows)
             share.job.vectors[share.windows] = vectors[start:stop]
             start = stop
 
-    def _vectors(self, windows: list[Window], stream: Stream) -> Vectors:
+    def _vectors(self, windows: list[Window], stream: Stream, *, bulk: bool = False) -> Vectors:
         """Run one row and make its vectors: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         skip = np.array([window.skip for window in windows], dtype=np.int32)
-        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip)
+        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip, bulk)
         given = stream.run(row)
         vectors = given if self._head is None else self._head.vectors(given, row)
         if vectors.shape != (len(windows), self._model.width):
