@@ -528,6 +528,25 @@ async def test_beyond_its_bound_a_lane_refuses_and_the_other_one_goes_on(
         assert (await engine.embed(EmbedRequest((words(5),)))).vectors.shape == (1, WIDTH)
 
 
+async def test_what_would_hold_too_many_bytes_is_refused_unread_though_there_is_room_for_some() -> (
+    None
+):
+    backend, reader = FakeBackend(WIDTH), Recording()
+    limits = QueueLimits(interactive_s=1e9, max_bytes=1000)
+    async with tiny_engine(backend, limits=limits, reader=reader) as engine:
+        backend.block()
+        alike = EmbedRequest((words(*range(8)),))
+        running = asyncio.ensure_future(engine.embed(alike))
+        await begun(backend)
+        waiting = asyncio.ensure_future(engine.embed(alike))
+        await until(lambda: queued(engine))
+        with pytest.raises(Overloaded):
+            await engine.embed(alike)
+        assert len(reader.read_lengths) == 2
+        backend.release()
+        await asyncio.gather(running, waiting)
+
+
 async def test_work_that_was_abandoned_leaves_room_for_others() -> None:
     backend = FakeBackend(WIDTH)
     async with tiny_engine(backend, limits=QueueLimits(interactive_s=1e-9)) as engine:

@@ -22,6 +22,7 @@ from emblem.core.pack import Waiting
 from emblem.core.plan import (
     Plan,
     assemble,
+    estimated_longest,
     estimated_tokens,
     plan,
     problems,
@@ -126,7 +127,9 @@ class Engine:
         guess = estimated_tokens(request)
         if not unread and guess > self._instant_tokens:
             # What is too large is read only to say all that is wrong with it.
-            self._queue.admit(request.lane, guess, share=request.fair_share)
+            longest = estimated_longest(request, self._tokenizer.frame.max_length)
+            held = self._bytes(guess, len(request.inputs), longest)
+            self._queue.admit(request.lane, guess, held, share=request.fair_share)
         planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
         windows = self._at_once(planned)
         if windows is None:
@@ -245,16 +248,19 @@ class Engine:
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
         shape = (len(lengths), self.space.width)
-        held = 4 * int(lengths.sum()) + 4 * shape[0] * shape[1]
         return Job(
             plan=planned,
             waiting=Waiting.of(lengths, request.deadline, request.fair_share),
             vectors=np.empty(shape, dtype=np.float32),
-            bytes=held + self._backend.row_bytes(int(lengths.max())),
+            bytes=self._bytes(int(lengths.sum()), len(lengths), int(lengths.max())),
             finished=asyncio.get_running_loop().create_future(),
             tokens=int(lengths.sum()),
             remaining=len(lengths),
         )
+
+    def _bytes(self, tokens: int, windows: int, longest: int) -> int:
+        """Predict what a request holds until it is done: token ids, vectors, and a row's working memory."""
+        return 4 * (tokens + windows * self.space.width) + self._backend.row_bytes(longest)
 
     # -- in the streams' threads --------------------------------------------------------------
 
