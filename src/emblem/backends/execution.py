@@ -20,8 +20,9 @@ from typing import Any
 from emblem.backends.runtime import compiled, openvino
 
 # What runs side by side gives way to whatever else wants the processors: the event loop, the readers,
-# and a row that somebody waits for. Ten steps leave it a tenth of what it competes for.
-STEPS_BACK = 10
+# and a row that somebody waits for. Five steps leave it a quarter of a processor that another
+# program wants too; ten left it a tenth, and a query came no sooner.
+STEPS_BACK = 5
 
 
 class Execution:
