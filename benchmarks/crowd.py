@@ -111,6 +111,26 @@ def serving(
                 raise
 
 
+@contextmanager
+def refusing() -> Iterator[int]:
+    """Give the port of a server that refuses everything, for as long as the block runs."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    process = subprocess.Popen([sys.executable, ROOT / "benchmarks" / "refusing.py", str(port)])
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
 def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(int(START_S / 0.1)):
         if process.poll() is not None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from emblem.waiting import Interruption, guarded, within
+from emblem.waiting import Interruption, begun, guarded, within
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +144,51 @@ async def test_a_strike_that_comes_too_late_does_nothing() -> None:
     guard.strike()
     await asyncio.sleep(0)
     assert asyncio.current_task().cancelling() == 0
+
+
+async def test_work_begins_at_once_and_is_done_where_it_never_waits() -> None:
+    done = begun(at_once(3))
+    assert done.done()
+    assert await done == 3
+    with pytest.raises(KeyError):
+        begun(failing(0))
+
+
+async def test_work_that_has_begun_goes_on_in_a_task_of_its_own() -> None:
+    order: list[str] = []
+
+    async def work() -> str:
+        order.append("begun")
+        await asyncio.sleep(0)
+        order.append("resumed")
+        await asyncio.get_running_loop().run_in_executor(None, order.append, "threaded")
+        return "done"
+
+    task = begun(work())
+    assert order == ["begun"]
+    assert await task == "done"
+    assert order == ["begun", "resumed", "threaded"]
+    with pytest.raises(KeyError):
+        await begun(failing(3))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_work_that_has_begun_hears_that_it_is_cancelled_even_before_its_task_ran(
+    turns: int,
+) -> None:
+    heard = False
+
+    async def work() -> None:
+        nonlocal heard
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            heard = True
+            raise
+
+    task = begun(work())
+    await after(turns)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard

@@ -121,6 +121,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Spare(Protocol):
+    """A backend that can run a row beside those of all its streams, which give way to it."""
+
+    def spare(self) -> Stream:
+        """Open one more stream, where there are several. Called once, by the thread that runs it."""
+        ...
+
+
+@runtime_checkable
 class Instant(Protocol):
     """A backend that runs a short row in less time than handing it to a thread would take."""
 

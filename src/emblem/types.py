@@ -103,12 +103,14 @@ class Row:
 
     ``ids`` is (T,) int32; ``lengths`` is (n,) int32 and sums to T; ``skip`` is (n,) int32, the
     leading tokens of each sequence that are the prompt's, with the special tokens before it, or
-    None where there is none. Only a backend that pools by itself looks at it.
+    None where there is none. Only a backend that pools by itself looks at it. ``bulk`` tells that
+    nobody waits for it in person: it leaves what makes a row fast to others.
     """
 
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int32]
     skip: npt.NDArray[np.int32] | None = None
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import TracebackType, coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -37,6 +37,53 @@ def guarded(
             except StopIteration as done:
                 given = done.value
                 return given
+
+
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+    """Begin work at once, and go on with it in a task of its own where it has to wait.
+
+    What it raises before that is raised here. It must not ask for its task until it has waited.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        awaited = work.send(None)
+    except StopIteration as done:
+        ended: asyncio.Future[T] = loop.create_future()
+        ended.set_result(done.value)
+        return ended
+    return loop.create_task(_Begun(work, awaited))
+
+
+class _Begun(Coroutine[Any, Any, T], Generic[T]):
+    """Work that has begun, and what it waits for, which its task is still to be told."""
+
+    __slots__ = ("_told", "_untold", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, T], awaited: object) -> None:
+        self._work = work
+        self._untold = awaited
+        self._told = False
+
+    def send(self, value: Any) -> Any:
+        """Tell what it waits for, then take the next steps."""
+        if self._told:
+            return self._work.send(value)
+        self._told = True
+        untold, self._untold = self._untold, None
+        return untold
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an error in the work itself, also before anything was told."""
+        self._told = True
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        """End the work."""
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Refuse: a task runs it, and nobody else."""
+        raise TypeError("work that has begun is run by its task")
 
 
 class Interruption:

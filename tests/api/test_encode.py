@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -14,6 +15,8 @@ from emblem.service import Answer
 from emblem.types import Overflow
 
 pytestmark = pytest.mark.anyio
+
+BASE64 = EncodingFormat.BASE64
 
 
 @pytest.fixture
@@ -63,3 +66,20 @@ async def test_others_have_their_turn_while_a_large_answer_is_written() -> None:
     beside.cancel()
     assert turns >= 2048 * 384 // NUMBERS_AT_A_TIME
     assert len(json.loads(body)["data"]) == 2048
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int8, np.uint8])
+@pytest.mark.parametrize("width", range(1, 11))
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_every_vector_has_the_base64_that_it_has_alone(n: int, width: int, kind: type) -> None:
+    numbers = np.random.default_rng(width).integers(-128, 128, (n, width)).astype(kind)
+    body = json.loads(b"".join(encode(replace(answer(1, 1), vectors=numbers), BASE64)))
+    assert [item["embedding"] for item in body["data"]] == [
+        base64.b64encode(row.tobytes()).decode() for row in numbers
+    ]
+    assert [item["index"] for item in body["data"]] == [*range(n)]
+
+
+def test_more_vectors_than_have_their_places_written_beforehand_are_numbered_too() -> None:
+    body = json.loads(b"".join(encode(answer(2 * NUMBERS_AT_A_TIME, 2), BASE64)))
+    assert [item["index"] for item in body["data"]] == [*range(2 * NUMBERS_AT_A_TIME)]

@@ -1,6 +1,10 @@
 """A row that runs alone has all threads, and one that runs beside others its share."""
 
+import os
+import sys
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +66,52 @@ def test_only_the_first_of_those_that_run_is_alone() -> None:
             assert not again
     with several.turn() as later:
         assert later
+
+
+def test_bulk_leaves_all_threads_to_a_row_that_somebody_waits_for() -> None:
+    several = Execution(doubling(), threads=2, streams=2)
+    with several.turn(bulk=True) as first, several.turn(bulk=True) as second:
+        assert not first
+        assert not second
+        with several.turn(spare=True) as spare:
+            assert spare
+    with several.turn() as waited_for, several.turn(spare=True) as spare:
+        assert waited_for
+        assert not spare  # what runs with all threads has them until it ends
+
+
+def test_bulk_on_the_only_stream_has_all_threads() -> None:
+    one = Execution(doubling(), threads=2, streams=1)
+    with one.turn(bulk=True) as alone:
+        assert alone
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own elsewhere")
+def test_what_runs_beside_others_gives_way_and_this_thread_does_not() -> None:
+    def tasks() -> set[int]:
+        return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    several = Execution(doubling(), threads=2, streams=2)
+    before = tasks()
+    request = several.beside().create_infer_request()
+    request.infer([np.ones(1, np.float32)])
+    patient = [os.getpriority(os.PRIO_PROCESS, task) for task in tasks() - before]
+    assert len(patient) >= 2
+    assert set(patient) == {own + execution.STEPS_BACK}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+def test_a_spare_row_gives_the_same_bytes_beside_bulk_on_all_streams(minilm_folder: Path) -> None:
+    model = layout.read(minilm_folder, "minilm")
+    backend = OpenVINOBackend(model.encoder, Weights(model.weights), threads=2, streams=2)
+    stream, spare = backend.stream(), backend.spare()
+    row = Row(np.arange(1000, 1013, dtype=np.int32), np.array([13], np.int32))
+    expected = stream.run(row).tobytes()
+    turn = partial(backend._execution.turn, bulk=True)
+    with turn(), turn():
+        assert spare.run(row).tobytes() == expected
+    assert stream.run(replace(row, bulk=True)).tobytes() == expected
 
 
 def test_a_turn_ends_with_an_error_too() -> None:

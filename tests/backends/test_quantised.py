@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
+from emblem.backends.execution import Requests
 from emblem.backends.openvino import OpenVINOBackend
 from emblem.core.quantise import product, rounded
 from emblem.errors import ModelError
@@ -117,6 +118,33 @@ def test_what_else_is_in_a_row_moves_no_token_by_more_than_rounding_does() -> No
     alone = np.concatenate([states(EIGHT, row(ids)) for ids in IDS])
     lost = 1 - cosines(states(PLAIN, row(*IDS)), alone).mean()
     assert 1 - cosines(together, alone).mean() <= lost / 4
+
+
+class Watched:
+    """Infer requests that note how many tokens they were given."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self.tokens: list[int] = []
+
+    def infer(self, inputs: list[np.ndarray], *, bulk: bool = False) -> object:
+        self.tokens.append(len(inputs[0]))
+        return self._requests.infer(inputs, bulk=bulk)
+
+
+@pytest.mark.parametrize(("weights", "group", "given"), [(EIGHT, GROUP, 8), (PLAIN, 0, 1)])
+def test_rows_in_eight_bits_are_of_few_sizes_and_what_fills_them_up_is_not_given_back(
+    weights: dict[str, np.ndarray], group: int, given: int
+) -> None:
+    stream = OpenVINOBackend(BERT, weights, threads=1, group=group).stream()
+    stream._requests = watched = Watched(stream._requests)  # type: ignore[assignment]
+    for tokens in range(1, 41):
+        ids = np.resize(IDS[3], tokens)
+        found = stream.run(row(ids))
+        assert found.shape == (tokens, 64)
+        assert np.isfinite(found).all()
+    # A token alone goes twice.
+    assert watched.tokens == [-(-max(2, tokens) // given) * given for tokens in range(1, 41)]
 
 
 def test_layers_that_are_kept_are_computed_with_the_others() -> None:

@@ -31,13 +31,9 @@ def test_entries_of_some_texts_are_what_they_are_among_all(places: list[int]) ->
     assert result.overflowed == tuple(n for n, place in enumerate(places) if place in (1, 3))
 
 
-@pytest.mark.parametrize("numbers", [1, 7, 100])
-def test_entries_are_the_same_however_many_are_made_at_a_time(
-    numbers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_entry_is_the_same_whichever_others_are_made() -> None:
     whole = entries(RESULT, 4, SPACE)
-    monkeypatch.setattr("emblem.core.reuse.NUMBERS_AT_ONCE", numbers)
-    assert entries(RESULT, 4, SPACE) == whole
+    assert entries(RESULT, 4, SPACE, [2, 0]) == [whole[2], whole[0]]
 
 
 def test_what_would_hold_up_the_loop_while_it_is_compared_is_for_the_embedder_alone() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emblem.backends.fake import FakeBackend
+from emblem.backends.fake import FakeBackend, states
 from emblem.core import plan as core_plan
 from emblem.core.admit import Load
 from emblem.core.tokenize import Reading, TextTokenizer
@@ -358,7 +358,8 @@ async def test_a_key_with_one_request_does_not_wait_for_the_many_of_another() ->
 
 async def test_an_interactive_request_overtakes_bulk_work_between_two_rows() -> None:
     backend = FakeBackend(WIDTH, row_tokens=ROWS_OF_ONE)
-    async with tiny_engine(backend) as engine:
+    # The clock stands still: bulk work is owed a row for every eight that others get, in seconds.
+    async with tiny_engine(backend, clock=lambda: 0.0) as engine:
         backend.block()
         bulk = EmbedRequest(tuple(words(n) for n in range(20)), lane=Lane.BULK)
         long = asyncio.ensure_future(engine.embed(bulk))
@@ -368,6 +369,58 @@ async def test_an_interactive_request_overtakes_bulk_work_between_two_rows() -> 
         backend.release()
         await asyncio.gather(long, quick)
     assert (row_with(backend, 100), row_with(backend, 101)) == ([1], [2])
+
+
+class SparingBackend(FakeBackend):
+    """A fake of two streams, and one more whose rows never wait."""
+
+    def __init__(self) -> None:
+        super().__init__(WIDTH, row_tokens=ROWS_OF_ONE, streams=2)
+        self.spared: list[Row] = []
+
+    def spare(self) -> Stream:
+        backend = self
+
+        class Spared:
+            def run(self, row: Row) -> Vectors:
+                backend.spared.append(row)
+                return states(row, WIDTH)
+
+        return Spared()
+
+
+async def test_an_interactive_request_is_run_beside_bulk_rows_that_take_all_streams() -> None:
+    backend = SparingBackend()
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        bulk = EmbedRequest(tuple(words(n) for n in range(20)), lane=Lane.BULK)
+        long = asyncio.ensure_future(engine.embed(bulk))
+        await begun(backend)
+        await begun(backend)
+        found = await engine.embed(EmbedRequest((words(100), words(101))))
+        assert not long.done()
+        backend.release()
+        await long
+    assert [row_words(row) for row in backend.spared] == [{100}, {101}]
+    assert [row.bulk for row in backend.spared] == [False, False]
+    assert [row.bulk for row in backend.rows] == [True] * 20
+    for vector, number in zip(found.vectors, (100, 101), strict=True):
+        assert vector == pytest.approx(vector_of(words(number)), abs=1e-6)
+
+
+async def test_no_more_rows_than_streams_are_run_beside_one_another_without_bulk() -> None:
+    backend = SparingBackend()
+    async with tiny_engine(backend) as engine:
+        backend.block()
+        many = EmbedRequest(tuple(words(n) for n in range(20)))
+        first = asyncio.ensure_future(engine.embed(many))
+        await begun(backend)
+        await begun(backend)
+        second = asyncio.ensure_future(engine.embed(EmbedRequest((words(100),))))
+        await until(lambda: _requests(engine) == 2)
+        backend.release()
+        await asyncio.gather(first, second)
+    assert backend.spared == []
 
 
 async def test_bulk_work_goes_on_beside_interactive_requests_without_end() -> None:
@@ -473,6 +526,25 @@ async def test_beyond_its_bound_a_lane_refuses_and_the_other_one_goes_on(
         backend.release()
         await asyncio.gather(running, waiting, other)
         assert (await engine.embed(EmbedRequest((words(5),)))).vectors.shape == (1, WIDTH)
+
+
+async def test_what_would_hold_too_many_bytes_is_refused_unread_though_there_is_room_for_some() -> (
+    None
+):
+    backend, reader = FakeBackend(WIDTH), Recording()
+    limits = QueueLimits(interactive_s=1e9, max_bytes=1000)
+    async with tiny_engine(backend, limits=limits, reader=reader) as engine:
+        backend.block()
+        alike = EmbedRequest((words(*range(8)),))
+        running = asyncio.ensure_future(engine.embed(alike))
+        await begun(backend)
+        waiting = asyncio.ensure_future(engine.embed(alike))
+        await until(lambda: queued(engine))
+        with pytest.raises(Overloaded):
+            await engine.embed(alike)
+        assert len(reader.read_lengths) == 2
+        backend.release()
+        await asyncio.gather(running, waiting)
 
 
 async def test_work_that_was_abandoned_leaves_room_for_others() -> None:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emblem.api.access import AccessLog
 from emblem.api.auth import Authenticator
 from emblem.api.embeddings import SUFFIX, ClientGone, Embeddings, respond
 from emblem.api.problems import (
@@ -28,7 +29,6 @@ from emblem.api.problems import (
 from emblem.errors import EmblemError, Overloaded
 
 log = logging.getLogger(__name__)
-access = logging.getLogger("emblem.access")
 
 # These need no key: probes and the description of the API itself. No model's path may match.
 OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?)")
@@ -55,6 +55,7 @@ class Edge:
         self._max_requests = max_requests
         self._clock = clock
         self._in_progress = 0
+        self._access = AccessLog()
         self._ids = random.Random()  # noqa: S311 - they are to be unique, not secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,14 +83,10 @@ class Edge:
             await reply.problem(internal(reply.request_id))
         finally:
             self._in_progress -= 1
-            if access.isEnabledFor(logging.INFO):
-                access.info(
-                    "%s %s %d %.1f ms %s",
-                    scope["method"],
-                    _shown(scope["path"]),
-                    reply.status,
-                    reply.elapsed_ms,
-                    reply.request_id,
+            if self._access.enabled:
+                self._access.add(
+                    f"{scope['method']} {_shown(scope['path'])} {reply.status} "
+                    f"{reply.elapsed_ms:.1f} ms {reply.request_id}"
                 )
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:

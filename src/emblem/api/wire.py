@@ -155,13 +155,42 @@ def _in_digits(vectors: Components, start: int) -> bytes:
 
 def _in_base64(vectors: Components, start: int) -> bytes:
     """Write the items of ``data``, whose strings need no look for what is to be escaped."""
+    pieces = [_AFTER] * (3 * len(vectors))
+    pieces[0::3] = _befores(start, start + len(vectors))
+    pieces[1::3] = _coded(vectors)
+    pieces[-1] = _AFTER[:-1]
+    return b"".join(pieces)
+
+
+def _coded(vectors: Components) -> list[bytes]:
+    """Give each vector in base64, of one call for all: its width in bytes is made to divide by 3."""
     little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
-    return b",".join(
-        [
-            b'{"object":"embedding","index":%d,"embedding":"%b"}' % (index, pybase64.b64encode(row))
-            for index, row in enumerate(little, start)
-        ]
-    )
+    rows = little.view(np.uint8)  # (n, bytes)
+    more = -rows.shape[1] % 3
+    if more:
+        rows = np.pad(rows, ((0, 0), (0, more)))
+    coded = pybase64.b64encode(rows.data)
+    size = len(coded) // len(rows)
+    # What three bytes of which some are missing have in their last characters is said by "=".
+    kept, end = size - more, b"=" * more
+    each = [coded[at : at + kept] for at in range(0, len(coded), size)]
+    return [one + end for one in each] if more else each
+
+
+_AFTER = b'"},'
+_KNOWN_BEFORES = 4096
+_BEFORES: list[bytes] = []  # what is written before a vector, by its index: a fifth of all the time
+
+
+def _befores(start: int, stop: int) -> list[bytes]:
+    if stop > _KNOWN_BEFORES:
+        return [*map(_before, range(start, stop))]
+    _BEFORES.extend(map(_before, range(len(_BEFORES), stop)))
+    return _BEFORES[start:stop]
+
+
+def _before(index: int) -> bytes:
+    return b'{"object":"embedding","index":%d,"embedding":"' % index
 
 
 MAX_INDICES_IN_HEADER = 100

@@ -74,10 +74,12 @@ def _miscounted(result: EmbedResult, texts: int) -> str | None:
     tokens = result.tokens
     if tokens.shape != (texts,) or tokens.dtype != np.int32:
         return f"{_shape(tokens.shape)} token counts of type {tokens.dtype} for {texts} texts"
-    if (tokens < 0).any():
+    if int(tokens.min(initial=0)) < 0:
         return f"a token count below zero at {int(np.argmin(tokens))}"
-    uncut = tokens if result.uncut is None else result.uncut
-    if uncut.shape != tokens.shape or uncut.dtype != np.int32 or (uncut < tokens).any():
+    uncut = result.uncut
+    if uncut is not None and (
+        uncut.shape != tokens.shape or uncut.dtype != np.int32 or (uncut < tokens).any()
+    ):
         return "a text that is longer than it was before it was cut"
     if any(not 0 <= index < texts for index in result.overflowed):
         return f"an overflowing text that is not among the {texts}"

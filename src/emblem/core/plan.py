@@ -56,6 +56,12 @@ def estimated_tokens(request: EmbedRequest) -> int:
     )
 
 
+def estimated_longest(request: EmbedRequest, most: int | None) -> int:
+    """Guess how many tokens the longest sequence has that comes of a request."""
+    guess = SPECIAL_TOKENS + max(map(len, request.inputs)) // BYTES_PER_TOKEN
+    return guess if most is None else min(guess, most)
+
+
 def _bytes(text: str) -> int:
     """Guess how many bytes a text has in UTF-8; exact for a short one."""
     part = text[:MEASURED_CHARACTERS]

@@ -6,8 +6,10 @@ long an entry lives; whoever keeps it also knows of which text, kind and rule it
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +32,11 @@ MAX_CHARACTERS = 2_000_000
 # An id counts as so many: it has eight bytes, and each is made of a Python object.
 CHARACTERS_PER_ID = 20
 
-# Entries are made of so many numbers at a time, so that a thread that makes many lets others run.
-NUMBERS_AT_ONCE = 100_000
+
+_BEHIND = Struct("=3i").pack  # what an entry has behind its vector
 
 
+@lru_cache(64)
 def _layout(width: int) -> np.dtype[np.void]:
     vector = ("vector", np.float32, (width,))
     return np.dtype([vector, ("tokens", np.int32), ("uncut", np.int32), ("overflowed", np.int32)])
@@ -50,25 +53,13 @@ def entries(
         shape = " × ".join(map(str, result.vectors.shape))
         what = f"{shape} {result.vectors.dtype} where {texts} × {space.width} float32 was expected"
         raise InvalidResult(result.served_by, what)
-    layout, overflowed = _layout(space.width), np.zeros(texts, np.int32)
-    overflowed[list(result.overflowed)] = 1
-    uncut = result.tokens if result.uncut is None else result.uncut
-    made: list[Entry] = []
-    for part in _parts(texts if places is None else len(places), space.width):
-        chosen = part if places is None else places[part]
-        tokens = result.tokens[chosen]
-        records = np.zeros(len(tokens), layout)
-        records["vector"] = result.vectors[chosen]
-        records["tokens"] = tokens
-        records["uncut"] = uncut[chosen]
-        records["overflowed"] = overflowed[chosen]
-        made += records.view(f"V{records.itemsize}").tolist()  # copies: bytes of their own
-    return made
-
-
-def _parts(texts: int, width: int) -> Iterator[slice]:
-    step = max(1, NUMBERS_AT_ONCE // width)
-    return (slice(first, first + step) for first in range(0, texts, step))
+    tokens = result.tokens.tolist()
+    uncut = tokens if result.uncut is None else result.uncut.tolist()
+    overflowed = set(result.overflowed)
+    return [
+        result.vectors[place].tobytes() + _BEHIND(tokens[place], uncut[place], place in overflowed)
+        for place in (range(texts) if places is None else places)
+    ]
 
 
 def wanted(request: EmbedRequest, space: Space, shortening: bool) -> list[Name] | None:
@@ -139,7 +130,15 @@ def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: 
     What that leaves is checked again, for a vector may have been zero but for its other numbers:
     raises InvalidResult.
     """
-    result = replace(result, hits=hits)
+    if result.hits != hits:
+        result = EmbedResult(
+            result.vectors,
+            result.tokens,
+            result.overflowed,
+            result.served_by,
+            result.uncut,
+            hits,
+        )
     if request.dimensions is not None and shortens(request, space):
         short = shortened(result.vectors, request.dimensions, normalised=space.normalised)
         result = replace(result, vectors=short)

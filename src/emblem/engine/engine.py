@@ -22,6 +22,7 @@ from emblem.core.pack import Waiting
 from emblem.core.plan import (
     Plan,
     assemble,
+    estimated_longest,
     estimated_tokens,
     plan,
     problems,
@@ -34,9 +35,9 @@ from emblem.engine.queue import Job, Queue, QueueLimits, Share
 from emblem.engine.readers import PER_TEXT, Readers
 from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelError, TooManyTokens
 from emblem.model import Model, Modules
-from emblem.ports import Backend, Instant, Stream
+from emblem.ports import Backend, Instant, Spare, Stream
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
+from emblem.types import EmbedRequest, EmbedResult, Lane, Row, Vectors, Work
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,13 @@ class Engine:
         self._tokenizer = tokenizer
         self._backend = backend
         self._clock = clock
-        self._queue = Queue(model.name, backend.row_tokens, limits or QueueLimits(), clock)
+        self._queue = Queue(
+            model.name,
+            backend.row_tokens,
+            limits or QueueLimits(),
+            clock,
+            streams=backend.streams,
+        )
         self._closing = False
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
         self._instant = backend.stream() if self._instant_tokens else None
@@ -80,9 +87,21 @@ class Engine:
         self._running = 0  # rows
         self._shared = self._counted = clock()
         self._streams = [
-            threading.Thread(target=self._serve, name=f"emblem-stream-{n}", daemon=True)
+            threading.Thread(
+                target=self._serve,
+                args=(backend.stream, self._queue.next_row),
+                name=f"emblem-stream-{n}",
+                daemon=True,
+            )
             for n in range(backend.streams)
         ]
+        if isinstance(backend, Spare) and backend.streams > 1:
+            overtake = (backend.spare, self._queue.overtaking_row)
+            self._streams.append(
+                threading.Thread(
+                    target=self._serve, args=overtake, name="emblem-overtaking", daemon=True
+                )
+            )
         for thread in self._streams:
             thread.start()
 
@@ -108,7 +127,9 @@ class Engine:
         guess = estimated_tokens(request)
         if not unread and guess > self._instant_tokens:
             # What is too large is read only to say all that is wrong with it.
-            self._queue.admit(request.lane, guess, share=request.fair_share)
+            longest = estimated_longest(request, self._tokenizer.frame.max_length)
+            held = self._bytes(guess, len(request.inputs), longest)
+            self._queue.admit(request.lane, guess, held, share=request.fair_share)
         planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
         windows = self._at_once(planned)
         if windows is None:
@@ -227,24 +248,31 @@ class Engine:
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
         shape = (len(lengths), self.space.width)
-        held = 4 * int(lengths.sum()) + 4 * shape[0] * shape[1]
         return Job(
             plan=planned,
             waiting=Waiting.of(lengths, request.deadline, request.fair_share),
             vectors=np.empty(shape, dtype=np.float32),
-            bytes=held + self._backend.row_bytes(int(lengths.max())),
+            bytes=self._bytes(int(lengths.sum()), len(lengths), int(lengths.max())),
             finished=asyncio.get_running_loop().create_future(),
             tokens=int(lengths.sum()),
             remaining=len(lengths),
         )
 
+    def _bytes(self, tokens: int, windows: int, longest: int) -> int:
+        """Predict what a request holds until it is done: token ids, vectors, and a row's working memory."""
+        return 4 * (tokens + windows * self.space.width) + self._backend.row_bytes(longest)
+
     # -- in the streams' threads --------------------------------------------------------------
 
-    def _serve(self) -> None:
+    def _serve(
+        self,
+        opened: Callable[[], Stream],
+        next_row: Callable[[], list[Share] | None],
+    ) -> None:
         """Run rows until the engine closes. It must not end otherwise; if it does, all fails."""
         try:
-            stream = self._backend.stream()
-            while (row := self._queue.next_row()) is not None:
+            stream = opened()
+            while (row := next_row()) is not None:
                 self._run(stream, row)
                 del row  # or the last requests would be kept until the next one comes
         except Exception:
@@ -280,18 +308,18 @@ class Engine:
     def _fill(self, row: list[Share], stream: Stream) -> None:
         """Give each job of a row its part of the vectors."""
         windows = [share.job.plan.windows[index] for share in row for index in share.windows]
-        vectors = self._vectors(windows, stream)
+        vectors = self._vectors(windows, stream, bulk=row[0].lane is Lane.BULK)
         start = 0
         for share in row:
             stop = start + len(share.windows)
             share.job.vectors[share.windows] = vectors[start:stop]
             start = stop
 
-    def _vectors(self, windows: list[Window], stream: Stream) -> Vectors:
+    def _vectors(self, windows: list[Window], stream: Stream, *, bulk: bool = False) -> Vectors:
         """Run one row and make its vectors: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         skip = np.array([window.skip for window in windows], dtype=np.int32)
-        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip)
+        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip, bulk)
         given = stream.run(row)
         vectors = given if self._head is None else self._head.vectors(given, row)
         if vectors.shape != (len(windows), self._model.width):

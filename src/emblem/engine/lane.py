@@ -107,11 +107,12 @@ def _end(jobs: list[Job], error: EmblemError | None) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """A job's part of a row: the indices of its windows, and how many tokens they have."""
+    """A job's part of a row: the indices of its windows, how many tokens they have, and its lane."""
 
     job: Job
     windows: list[int]
     tokens: int
+    lane: Lane
 
 
 class LaneJobs:
@@ -159,7 +160,7 @@ class LaneJobs:
         self._waiting.add(part.waiting.share, -part.tokens)
         if not part.waiting.sizes:
             self._gone(part.waiting)
-        return Share(job, part.indices, part.tokens)
+        return Share(job, part.indices, part.tokens, self.lane)
 
     def _gone(self, waiting: Waiting) -> Job:
         job = self.jobs.pop(waiting)

@@ -42,7 +42,8 @@ class Queue:
     """Two lanes of requests. Every method may be called from any thread.
 
     None takes longer for what waits. ``clock`` is the monotonic clock, in seconds. ``weights`` gives
-    how many times the tokens of others a share is to get where it waits beside them.
+    how many times the tokens of others a share is to get where it waits beside them. ``streams``
+    threads take rows, and one more may take what would wait until all of them have run bulk.
     """
 
     def __init__(
@@ -52,14 +53,20 @@ class Queue:
         limits: QueueLimits,
         clock: Callable[[], float],
         weights: Callable[[str], float] = lambda _: 1.0,
+        *,
+        streams: int = 1,
     ) -> None:
         self._name = name
         self._row_tokens = row_tokens
         self._limits = limits
         self._clock = clock
         self._lanes = {lane: LaneJobs(lane, limits.held, weights) for lane in Lane}
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._overtaking = threading.Condition(lock)
+        self._streams = streams
         self._idle = 0  # streams that wait for work
+        self._on_bulk: set[int] = set()  # the threads of those that run bulk
         self._bulk_owed_s = 0.0
         self._last_interactive = -inf
         self._pace = Pace(row_tokens, INITIAL_SECONDS_PER_TOKEN)
@@ -100,7 +107,7 @@ class Queue:
             self._lanes[lane].add(job)
             if lane is Lane.INTERACTIVE:
                 self._last_interactive = self._clock()
-            self._changed.notify()
+            self._wake()
 
     def leave(self, job: Job) -> None:
         """Let nothing more of a request run: nobody waits for it."""
@@ -134,8 +141,13 @@ class Queue:
         )
 
     def next_row(self) -> list[Share] | None:
-        """Wait for work and take the next row out; None once the queue is closed."""
+        """Wait for work and take the next row out; None once the queue is closed.
+
+        Called by the thread of a stream, whose row before has been run.
+        """
+        stream = threading.get_ident()
         with self._changed:
+            self._on_bulk.discard(stream)
             while self._closed is None:
                 lane = lane_to_run(
                     interactive=bool(self._lanes[Lane.INTERACTIVE].jobs),
@@ -147,9 +159,24 @@ class Queue:
                     self._changed.wait()
                     self._idle -= 1
                 elif row := self._take(lane):
+                    if lane is Lane.BULK:
+                        self._on_bulk.add(stream)
                     if any(one.jobs for one in self._lanes.values()):
                         # One request may fill many rows, and it woke one stream only.
-                        self._changed.notify()
+                        self._wake()
+                    return row
+        return None
+
+    def overtaking_row(self) -> list[Share] | None:
+        """Wait until somebody waits while every stream runs bulk, and take the next row out for him.
+
+        None once the queue is closed. Called by one thread, which is no stream's.
+        """
+        with self._changed:
+            while self._closed is None:
+                if not self._lanes[Lane.INTERACTIVE].jobs or len(self._on_bulk) < self._streams:
+                    self._overtaking.wait()
+                elif row := self._take(Lane.INTERACTIVE):
                     return row
         return None
 
@@ -188,9 +215,14 @@ class Queue:
             for job in jobs:
                 self.leave(job)
             self._changed.notify_all()
+            self._overtaking.notify_all()
         resolve(jobs, DeploymentFailed(why))
 
     # -- the lock is held ---------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Wake one that may take what waits."""
+        (self._changed if self._idle else self._overtaking).notify()
 
     def _take(self, lane: Lane) -> list[Share]:
         """Take the next row of a lane out, and tell those that are too late."""

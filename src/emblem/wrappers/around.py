@@ -20,11 +20,12 @@ class Around:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._space = embedder.space
 
     @property
     def space(self) -> Space:
-        """The space of the embedder."""
-        return self._embedder.space
+        """The space of the embedder, which never changes."""
+        return self._space
 
     def problem(self) -> str | None:
         """Pass on what the embedder says of itself."""

@@ -12,6 +12,7 @@ from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overl
 from emblem.ports import Embedder
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow
+from emblem.waiting import begun
 from emblem.wrappers.around import Around, Aside
 
 # Failures that may lie in what else somebody asked for at once, and in how long he would wait.
@@ -24,12 +25,13 @@ Question = tuple[Kind | None, Overflow, Lane]
 class _Flight:
     """One request to the embedder, which has each of its texts once, and how many wait for it.
 
-    The task gives an error instead of raising it.
+    The task, which is done already where nothing had to be waited for, gives an error instead of
+    raising it.
     """
 
     question: Question
     names: list[Name]
-    task: asyncio.Task[EmbedResult | Exception]
+    task: asyncio.Future[EmbedResult | Exception]
     waiting: int = 0
     places: dict[Name, int] = field(default_factory=dict)
 
@@ -169,7 +171,7 @@ class Coalesced(Around):
     ) -> _Flight:
         if len(texts) < len(request.inputs) or request.dimensions is not None:
             request = replace(request, inputs=tuple(texts.values()), dimensions=None)
-        flight = _Flight(question, [*texts], asyncio.create_task(self._outcome(request)))
+        flight = _Flight(question, [*texts], begun(self._outcome(request)))
         self._in_work.setdefault(question, {}).update(dict.fromkeys(texts, flight))
         return flight
 
@@ -183,10 +185,11 @@ class Coalesced(Around):
         """Wait for all parts and give the result; None where there is none but by itself."""
         # A request's own part knows of its deadline.
         left = inf if wait.whole else wait.request.deadline - self._clock()
-        tasks = [flight.task for flight in wait.distinct()]
-        _, late = await asyncio.wait(tasks, timeout=None if left == inf else left)
-        if late:
-            raise DeadlineExceeded("The request was not answered in time.")
+        tasks = [flight.task for flight in wait.distinct() if not flight.task.done()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=None if left == inf else left)
+            if late:
+                raise DeadlineExceeded("The request was not answered in time.")
         if error := wait.error():
             if wait.whole or not isinstance(error, _OF_THE_REQUEST):
                 raise error

@@ -21,10 +21,13 @@ class Laned(Around):
         """Embed in the lane that is right; see ``ports.Embedder``."""
         if not request.lane_by_size:
             return await self._embedder.embed(request)
-        bulk = replace(request, lane=Lane.BULK, lane_by_size=False)
         if estimated_tokens(request) <= INTERACTIVE_TOKENS:
             try:
-                return await self._embedder.embed(replace(bulk, lane=Lane.INTERACTIVE))
+                return await self._embedder.embed(_in(Lane.INTERACTIVE, request))
             except Overloaded:
                 pass
-        return await self._embedder.embed(bulk)
+        return await self._embedder.embed(_in(Lane.BULK, request))
+
+
+def _in(lane: Lane, request: EmbedRequest) -> EmbedRequest:
+    return replace(request, lane=lane, lane_by_size=False)
