@@ -12,7 +12,7 @@ compile() {
 }
 
 compile "$@" ../pyproject.toml --output-file core.txt
-compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis \
+compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis --extra otel \
     dev.in build.in \
     --constraint core.txt --output-file dev.txt
 compile build.in --constraint dev.txt --output-file build.txt
