@@ -127,12 +127,14 @@ class Work:
     """What an engine has before it and behind it.
 
     ``rows`` and ``tokens`` count what has run; ``seconds_per_token`` is None before anything has.
+    ``row_tokens`` is how many tokens a row has that is full, 0 where that is not known.
     """
 
     queued: Mapping[Lane, Queued]
     rows: int = 0
     tokens: int = 0
     seconds_per_token: float | None = None
+    row_tokens: int = 0
 
 
 class State(StrEnum):

@@ -19,6 +19,7 @@ PANELS = {
     "default_model": "Models",
     "threads": "Engine",
     "max_inputs": "Requests",
+    "log_level": "Logs and metrics",
 }
 
 

@@ -18,7 +18,13 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
     """Raise ConfigError for the first thing that cannot be meant, naming where it came from."""
     _check_api_key(settings.api_key, origins["api_key"])
-    _check_host(settings.host, origins["host"])
+    _check_host("host", settings.host, origins["host"])
+    _check_host("metrics_host", settings.metrics_host, origins["metrics_host"])
+    if settings.metrics_port == settings.port:
+        raise ConfigError(
+            f"metrics_port ({origins['metrics_port']}) is the server's own port, {settings.port}; "
+            "/metrics is there too, for a key of role read or admin"
+        )
     if not settings.auth and not is_loopback(settings.host):
         raise ConfigError(
             f"auth = false ({origins['auth']}) would let anyone in on host = {settings.host!r} "
@@ -68,10 +74,10 @@ def _check_api_key(key: str, origin: str) -> None:
         )
 
 
-def _check_host(host: str, origin: str) -> None:
+def _check_host(setting: str, host: str, origin: str) -> None:
     if not host or not host.isprintable() or any(mark in host for mark in " /@[]"):
         raise ConfigError(
-            f"host ({origin}) is {host!r}; it must be an address such as 127.0.0.1, or a name"
+            f"{setting} ({origin}) is {host!r}; it must be an address such as 127.0.0.1, or a name"
         )
 
 

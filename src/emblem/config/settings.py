@@ -142,6 +142,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str,
         Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"),
     ] = "info"
+    log_format: Annotated[
+        str, Meta(pattern="^(console|json)$", description="lines to read, or a JSON object a line")
+    ] = "console"
+    metrics_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="a port for /metrics without a key; 0 has none"),
+    ] = 0
+    metrics_host: Annotated[str, _help("address that this port is on")] = "127.0.0.1"
+    metrics_per_key: Annotated[bool, _help("count requests and tokens of each key, too")] = False
 
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}

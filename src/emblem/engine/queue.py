@@ -124,7 +124,7 @@ class Queue:
                 for name, lane in self._lanes.items()
             }
             known = speed if self._rows_done else None
-            return Work(queued, self._rows_done, self._tokens_done, known)
+            return Work(queued, self._rows_done, self._tokens_done, known, self._row_tokens)
 
     def _refuse_hopeless(self, job: Job) -> None:
         """Raise Overloaded for what could not be answered in time if it were alone."""
