@@ -287,6 +287,67 @@ class Grant:
     counted_by: str = ""
 
 
+@dataclass(slots=True, eq=False)
+class Caller:
+    """Who asks: a key and the team that it belongs to, and the account that is charged for it.
+
+    ``counted`` tells that one of their limits is on tokens or cost, ``limited`` that there is any.
+    """
+
+    key: Key
+    team: Team | None = None
+    account: Account = field(init=False)
+    limited: bool = field(init=False)
+    counted: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        own, team = self.key.terms.quota, self.team
+        self.account = (
+            Account(self.key.id, own)
+            if team is None
+            else Account(self.key.id, own, team.id, team.quota)
+        )
+        quotas = (own, self.account.team_quota)
+        self.limited = not all(one.unlimited for one in quotas)
+        self.counted = any(
+            most is not None
+            for one in quotas
+            for most in (one.tokens_per_minute, one.tokens_per_day, one.cost_per_month)
+        )
+
+
+# Not frozen: it is filled in on the way of a request.
+@dataclass(slots=True, eq=False)
+class Observed:
+    """What is known of one request, filled in on its way; "", 0 or None where it came not so far.
+
+    ``route`` is the template of its address, such as "/v1/models/{id:path}", and ``status`` is 499
+    where the client left. ``tokens`` and ``cost``, in billionths, are what was charged or would
+    have been; ``hits`` are the inputs that were not computed for it. ``code`` and ``refused_by``
+    say what became of one that was refused: the answer's code, and the limit.
+    """
+
+    id: str
+    method: str
+    at: float  # when it came, in seconds since the epoch
+    route: str = ""
+    key: str = ""
+    team: str | None = None
+    model: str = ""  # its own name, whatever it was asked for as
+    space: str = ""
+    served_by: str = ""
+    inputs: int = 0
+    tokens: int = 0
+    hits: int = 0
+    cost: int = 0
+    user: str = ""
+    tags: tuple[str, ...] = ()
+    status: int = 0
+    seconds: float = 0.0
+    code: str = ""
+    refused_by: Limit | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a key or a team has used of the calendar's limits so far, as the ledger has it."""

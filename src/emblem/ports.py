@@ -12,6 +12,7 @@ from emblem.accounts import (
     Charge,
     Grant,
     Key,
+    Observed,
     Page,
     Quota,
     Spent,
@@ -23,7 +24,7 @@ from emblem.accounts import (
     Window,
 )
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Vectors, Work
+from emblem.types import EmbedRequest, EmbedResult, Row, Tokens, Vectors, Work
 
 
 class Embedder(Protocol):
@@ -61,6 +62,20 @@ class Examining(Protocol):
         """Raise InvalidInput, naming every input that cannot be embedded; see ``embed``.
 
         ``wrong`` has those that are known to be wrong, by their index, and why.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What an embedder charges for inputs, told before they are embedded."""
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Read every input, or raise what ``embed`` would raise for those that cannot be embedded.
+
+        Gives the request with what was read in it, so that ``embed`` does not read it again, and
+        (n,) int32: the tokens of each input, those that ``EmbedResult.tokens`` will have. Raises
+        Overloaded where ``embed`` would, DeadlineExceeded and DeploymentFailed besides.
         """
         ...
 
@@ -311,6 +326,14 @@ class UsageBook(Protocol):
 
         Gives how many were forgotten. An hour whose sums are not made yet is left for later.
         """
+        ...
+
+
+class Observer(Protocol):
+    """Hears of each request once it was answered, on the event loop."""
+
+    def observed(self, one: Observed) -> None:
+        """Take note of a request, which is not changed any more. Never waits and never raises."""
         ...
 
 

@@ -62,7 +62,8 @@ class EmbedRequest:
     the texts as they come, counted in the model's own tokens; ``None`` means that whoever asks has
     counted already. Where nobody asked for a lane ``lane_by_size`` is true, and it is chosen by how
     much there is to compute. Without ``reuse`` every vector is computed for this request, without ``keep``
-    none of them is remembered for others.
+    none of them is remembered for others. ``readings`` are what ``Counting.count`` read of the inputs,
+    one for each, None for one that was not read; they are for the embedder that made them.
     """
 
     inputs: tuple[str | tuple[int, ...], ...]
@@ -77,6 +78,7 @@ class EmbedRequest:
     reuse: bool = True
     keep: bool = True
     lane_by_size: bool = False
+    readings: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
