@@ -90,6 +90,40 @@ class Key:
     last_used: float | None = None
 
 
+class KeyState(StrEnum):
+    """Whether a key works: it does, its time is over, or it was revoked."""
+
+    LIVE = "live"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class KeysWanted:
+    """Which keys are asked for; None is any.
+
+    ``team`` is an id, and ``search`` a part of a name, an owner or an id, or the last characters
+    of a secret, in upper or lower case.
+    """
+
+    name: str | None = None
+    team: str | None = None
+    role: Role | None = None
+    state: KeyState | None = None
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What makes a request that came before known again: two SHA-256.
+
+    ``token`` is of who asks and of what they call the request, ``body`` of what is asked for.
+    """
+
+    token: bytes
+    body: bytes
+
+
 # Not frozen: making a frozen one takes nine times as long, on the event loop, for each request.
 @dataclass(slots=True)
 class Use:
@@ -197,6 +231,20 @@ class Change:
     source: str = ""  # an address
     details: dict[str, object] = field(default_factory=dict)
     id: int | None = None  # in the order of the audit, once it is written
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesWanted:
+    """Which lines of the audit are asked for; None is any.
+
+    ``what`` is one such as "key.revoke", or what stands before the point for all of its kind.
+    """
+
+    subject: str | None = None
+    who: str | None = None
+    what: str | None = None
+    since: float = 0.0
+    until: float = inf  # which does not count
 
 
 class Unit(StrEnum):

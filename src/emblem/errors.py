@@ -9,6 +9,7 @@
     ├── UnknownModel              no model of that name is served
     ├── NotAuthenticated          no key, or not one of ours
     ├── SourceRefused             a key that may not be used from where it was
+    ├── Repeated                  a request that is to be done once came again; says what it made
     ├── Overloaded                refused early; ``retry_after_s`` says when to come back
     ├── LimitReached              a limit of the key or of its team refuses; says which one
     │   ├── RateLimited           a minute's; ``retry_after_s`` says when to come back
@@ -107,6 +108,18 @@ class SourceRefused(EmblemError):
 
     def __init__(self, address: str) -> None:
         super().__init__(f"This API key may not be used from {address or 'where it was used'}.")
+
+
+class Repeated(EmblemError):
+    """A request that is to be done once was done before; ``subject`` is the id of what it made.
+
+    ``same`` tells whether the same was asked for then.
+    """
+
+    def __init__(self, subject: str, *, same: bool) -> None:
+        super().__init__(f"that was asked for before{'' if same else ', in other words'}")
+        self.subject = subject
+        self.same = same
 
 
 class Overloaded(EmblemError):

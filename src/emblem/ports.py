@@ -1,6 +1,6 @@
 """The contracts between the parts, on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from emblem.accounts import (
@@ -9,10 +9,13 @@ from emblem.accounts import (
     Actor,
     By,
     Change,
+    ChangesWanted,
     Charge,
     Grant,
     Key,
+    KeysWanted,
     Observed,
+    Once,
     Page,
     Quota,
     Spent,
@@ -192,8 +195,13 @@ class KeyBook(Protocol):
     seconds since the epoch.
     """
 
-    def issue(self, terms: Terms, *, now: float, by: Actor = CLI) -> tuple[Key, str]:
-        """Make a key and return it with its secret, which is shown once and never stored."""
+    def issue(
+        self, terms: Terms, *, now: float, by: Actor = CLI, once: Once | None = None
+    ) -> tuple[Key, str]:
+        """Make a key and return it with its secret, which is shown once and never stored.
+
+        Raises Repeated where that was done ``once`` within the last day.
+        """
         ...
 
     def adopt(
@@ -208,6 +216,14 @@ class KeyBook(Protocol):
 
     def get(self, key_id: str) -> Key | None:
         """The key with this id, if there is one."""
+        ...
+
+    def search(self, wanted: KeysWanted, page: Page, *, now: float) -> list[Key]:
+        """A page of the keys that are wanted, by the time they were made and their ids."""
+        ...
+
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """What the keys with these ids are called, the revoked ones too."""
         ...
 
     def find(self, digest: bytes) -> Key | None:
@@ -248,8 +264,9 @@ class TeamBook(Protocol):
         *,
         now: float,
         by: Actor = CLI,
+        once: Once | None = None,
     ) -> Team:
-        """Make a team."""
+        """Make a team. Raises Repeated where that was done ``once`` within the last day."""
         ...
 
     def every(self) -> list[Team]:
@@ -285,9 +302,9 @@ class AuditBook(Protocol):
     """Who did what to which thing. Read here; written by the books whose things change."""
 
     def changes(
-        self, *, limit: int = 100, before: int | None = None, subject: str | None = None
+        self, *, limit: int = 100, before: int | None = None, wanted: ChangesWanted | None = None
     ) -> list[Change]:
-        """The newest changes first, of one thing or of all, those before the one with this id."""
+        """The newest changes first, all or those that are wanted, before the one with this id."""
         ...
 
 

@@ -2,17 +2,18 @@
 
 import secrets as random
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, insert, or_, select, update
 
-from emblem.accounts import CLI, Actor, Key, Secret, Terms
+from emblem.accounts import CLI, Actor, Key, KeysWanted, Once, Page, Secret, Terms
 from emblem.errors import InvalidRequest
-from emblem.ledger import rows
+from emblem.ledger import finding, rows
 from emblem.ledger.changing import Changing, changing, counted
 from emblem.ledger.database import Database
+from emblem.ledger.doing_once import refuse_again, remember
 from emblem.ledger.schema import keys, secrets, teams
 from emblem.ledger.secret import ENTROPY_BYTES, ID_BYTES, as_stored, digest, key_id, secret
 from emblem.ledger.terms import checked
@@ -29,12 +30,17 @@ class SqlKeyBook:
         self._database = database
         self._random_bytes = random_bytes
 
-    def issue(self, terms: Terms, *, now: float, by: Actor = CLI) -> tuple[Key, str]:
+    def issue(
+        self, terms: Terms, *, now: float, by: Actor = CLI, once: Once | None = None
+    ) -> tuple[Key, str]:
         """Make a key; raises InvalidRequest where the terms are wrong. Names may repeat."""
         text = secret(self._random_bytes(ENTROPY_BYTES))
         own = Secret(digest(text), text[-4:], now)
         with changing(self._database, now, by) as change:
-            return self._add(change, "key.create", checked(terms, now), own), text
+            refuse_again(change, once)
+            key = self._add(change, "key.create", checked(terms, now), own)
+            remember(change, once, key.id)
+            return key, text
 
     def adopt(
         self, terms: Terms, digest: bytes, last_four: str, *, now: float, by: Actor = CLI
@@ -57,6 +63,16 @@ class SqlKeyBook:
         """The key with this id, if there is one."""
         with self._database.read() as connection:
             return next(iter(_read(connection, select(keys).where(keys.c.id == key_id))), None)
+
+    def search(self, wanted: KeysWanted, page: Page, *, now: float) -> list[Key]:
+        """A page of the keys that are wanted, by the time they were made and their ids."""
+        with self._database.read() as connection:
+            return finding.page(connection, wanted, page, now)
+
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """What the keys with these ids are called, the revoked ones too."""
+        with self._database.read() as connection:
+            return finding.names(connection, ids)
 
     def find(self, digest: bytes) -> Key | None:
         """The key that the secret with this SHA-256 opens, revoked or not, if there is one."""

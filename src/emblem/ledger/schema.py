@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0003"  # of these tables: the newest revision in migrations/versions
+VERSION = "0004"  # of these tables: the newest revision in migrations/versions
 
 metadata = MetaData(
     naming_convention={
@@ -125,6 +125,17 @@ audit = Table(
     Column("source", String(64), nullable=False),
     Column("details", JSON, nullable=False),
     Index(None, "subject", "id"),
+    Index(None, "at"),
+)
+
+# What was made for requests that are to be done once, for a day: see ``accounts.Once``.
+once = Table(
+    "once",
+    metadata,
+    Column("token", LargeBinary(32), primary_key=True),
+    Column("body", LargeBinary(32), nullable=False),
+    Column("subject", String(32), nullable=False),
+    Column("at", Double, nullable=False),
     Index(None, "at"),
 )
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from emblem.accounts import CLI, Actor, Quota, Team
+from emblem.accounts import CLI, Actor, Once, Quota, Team
 from emblem.errors import InvalidRequest
 from emblem.ledger import rows
 from emblem.ledger.changing import changing
 from emblem.ledger.database import Database
+from emblem.ledger.doing_once import refuse_again, remember
 from emblem.ledger.schema import keys, teams
 from emblem.ledger.secret import ID_BYTES, team_id, team_name
 from emblem.ledger.terms import globs, limited
@@ -33,14 +34,17 @@ class SqlTeamBook:
         *,
         now: float,
         by: Actor = CLI,
+        once: Once | None = None,
     ) -> Team:
         """Make a team; raises InvalidRequest where the name is taken."""
         new = _checked(Team(team_id(self._random_bytes(ID_BYTES)), name, now, models, quota))
         with changing(self._database, now, by) as change:
+            refuse_again(change, once)
             _check_name(change.connection, new)
             values = _columns(new)
             change.connection.execute(insert(teams).values(id=new.id, created=now, **values))
             change.note("team.create", new.id, rows.given(values))
+            remember(change, once, new.id)
         return new
 
     def every(self) -> list[Team]:
@@ -68,8 +72,8 @@ class SqlTeamBook:
             team = _get(change.connection, team_id)
             if count := change.connection.execute(live).scalar_one():
                 raise InvalidRequest(
-                    f"{count} live key{'s' if count > 1 else ''} belong to the team {team.name!r}; "
-                    "revoke them or move them to another team first"
+                    f"{count} live {'keys belong' if count > 1 else 'key belongs'} to the team "
+                    f"{team.name!r}; revoke or move what belongs to it first"
                 )
             change.connection.execute(update(keys).where(own).values(team_id=None))
             change.connection.execute(delete(teams).where(teams.c.id == team_id))
