@@ -1,10 +1,13 @@
 """Fixtures for all tests: real models, fetched once and kept between runs."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from emblem.models.library import Library
+from postgres import Postgres
 
 HOME = Path(__file__).parents[1] / ".cache" / "test-home"
 
@@ -27,3 +30,10 @@ def minilm_folder(model_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def wordllama_folder(model_home: Path) -> Path:
     return model_home / "models" / "wordllama-256"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL, which ends with the tests."""
+    with closing(Postgres()) as server:
+        yield server

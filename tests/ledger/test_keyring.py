@@ -1,17 +1,21 @@
 """Checking keys: from memory, soon after a change, and at a bounded cost for wrong ones."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
-from emblem.errors import EmblemError
-from emblem.ledger.keyring import MAX_LOOKUPS, KeyRing
+from emblem.accounts import Quota, Role, Terms
+from emblem.errors import LedgerUnavailable
+from emblem.ledger.books import SqlLedger
+from emblem.ledger.keyring import HOLD_S, MAX_LOOKUPS, REREAD_S, SAVE_S, KeyRing
 from emblem.ledger.secret import digest
-from emblem.ledger.sqlite import SqliteLedger
-from emblem.ports import Key
+
+LAPTOP = Terms("laptop")
 
 
 class Clock:
@@ -24,35 +28,33 @@ class Clock:
         return self.seconds
 
 
-class Counting:
-    """A ledger that counts how often it is asked."""
+class Gate:
+    """Stands before a method: counts its calls, and makes them fail when told so."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
-        self._ledger = ledger
-        self.asked: list[str] = []
+    def __init__(self, passed: Callable[..., object]) -> None:
+        self._passed = passed
+        self.calls = 0
         self.broken = False
 
-    def keys(self) -> list[Key]:
-        self._count("keys")
-        return self._ledger.keys()
-
-    def find(self, digest: bytes) -> Key | None:
-        self._count("find")
-        return self._ledger.find(digest)
-
-    def _count(self, what: str) -> None:
-        self.asked.append(what)
+    def __call__(self, *given: object) -> object:
+        self.calls += 1
         if self.broken:
-            raise EmblemError("the disk is gone")
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._ledger, name)
+            raise LedgerUnavailable("the disk is gone")
+        return self._passed(*given)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Counting]:
-    with closing(SqliteLedger(tmp_path / "emblem.db")) as opened:
-        yield Counting(opened)
+def versions(file_ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    gate = Gate(file_ledger.keys.version)
+    monkeypatch.setattr(file_ledger.keys, "version", gate)
+    return gate
+
+
+@pytest.fixture
+def readings(file_ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    gate = Gate(file_ledger.keys.every)
+    monkeypatch.setattr(file_ledger.keys, "every", gate)
+    return gate
 
 
 @pytest.fixture
@@ -60,105 +62,264 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_live_key_is_known_and_anything_else_is_not(ledger: Counting, clock: Clock) -> None:
-    key, secret = ledger.issue("laptop", now=1.0)
-    ring = KeyRing(ledger, now=clock)
+@pytest.fixture
+def ring(file_ledger: SqlLedger, clock: Clock) -> KeyRing:
+    """A ring that has read the ledger once, and looks again only when a test says so."""
+    ring = KeyRing(file_ledger, clock=clock, now=clock)
+    ring.refresh()
+    return ring
+
+
+def test_a_live_key_is_known_and_anything_else_is_not(
+    file_ledger: SqlLedger, ring: KeyRing
+) -> None:
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
     assert ring.check(secret) == key
     for wrong in ("", "sk-", secret[:-1], f"{secret} ", secret.swapcase(), "\ud800", "ключ"):
         assert ring.check(wrong) is None
 
 
-def test_checks_cost_no_question_to_the_ledger(ledger: Counting, clock: Clock) -> None:
-    key, secret = ledger.issue("laptop", now=1.0)
-    ring = KeyRing(ledger, now=clock)
-    assert {ring.check(secret) for _ in range(1000)} == {key}
-    assert ledger.asked == ["keys"]
-
-
-def test_a_revoked_key_stops_working_within_the_refresh_time(
-    ledger: Counting, clock: Clock
+def test_checks_cost_no_question_to_the_ledger(
+    file_ledger: SqlLedger, ring: KeyRing, versions: Gate, readings: Gate
 ) -> None:
-    _, secret = ledger.issue("laptop", now=1.0)
-    ring = KeyRing(ledger, now=clock, refresh_s=0.5)
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    assert {ring.check(secret) for _ in range(1000)} == {key}
+    assert {ring.check("sk-wrong") for _ in range(1000)} == {None}
+    assert (versions.calls, readings.calls) == (1, 1)
+
+
+def test_keys_are_read_again_only_when_something_has_changed(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock, versions: Gate, readings: Gate
+) -> None:
+    for _ in range(10):
+        ring.refresh()
+    assert (versions.calls, readings.calls) == (10, 0)
+    file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    ring.refresh()
+    assert readings.calls == 1
+
+
+def test_what_somebody_changed_past_the_books_is_seen_in_the_end(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock
+) -> None:
+    _, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    with file_ledger.database.write() as connection:
+        connection.execute(text("UPDATE keys SET revoked = 2.0"))
+    ring.refresh()
     assert ring.check(secret) is not None
-    ledger.revoke("laptop", now=2.0)
-    clock.seconds += 0.5
+    clock.seconds += REREAD_S
+    ring.refresh()
     assert ring.check(secret) is None
 
 
-def test_a_new_key_works_at_once(ledger: Counting, clock: Clock) -> None:
-    ring = KeyRing(ledger, now=clock)
-    assert ring.check("sk-wrong") is None
-    key, secret = ledger.issue("laptop", now=1.0)
-    assert [ring.check(secret), ring.check(secret)] == [key, key]
-    assert ledger.asked == ["keys", "find", "find"]
-
-
-def test_a_revoked_key_that_was_never_held_is_not_let_in(ledger: Counting, clock: Clock) -> None:
-    ring = KeyRing(ledger, now=clock)
-    ring.check("sk-wrong")
-    _, secret = ledger.issue("laptop", now=1.0)
-    ledger.revoke("laptop", now=2.0)
+def test_a_revoked_key_stops_working_with_the_next_look(
+    file_ledger: SqlLedger, ring: KeyRing
+) -> None:
+    _, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    assert ring.check(secret) is not None
+    file_ledger.keys.revoke("laptop", now=2.0)
+    ring.refresh()
     assert ring.check(secret) is None
+
+
+def test_a_key_expires_to_the_second_without_a_look(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock, versions: Gate
+) -> None:
+    _, secret = file_ledger.keys.issue(replace(LAPTOP, expires=110.0), now=1.0)
+    ring.refresh()
+    for seconds, works in ((109.999, True), (110.0, False), (111.0, False)):
+        clock.seconds = seconds
+        assert (ring.check(secret) is not None) is works
+    assert versions.calls == 1
+
+
+def test_the_old_secret_of_a_rotated_key_ends_with_its_overlap(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock
+) -> None:
+    key, old = file_ledger.keys.issue(LAPTOP, now=1.0)
+    _, new = file_ledger.keys.rotate(key.id, overlap_s=10.0, now=100.0)
+    ring.refresh()
+    both = [ring.check(one) for one in (old, new)]
+    assert [one and one.id for one in both] == [key.id, key.id]
+    clock.seconds = 110.0
+    after = [ring.check(one) for one in (old, new)]
+    assert [one and one.id for one in after] == [None, key.id]
+
+
+def test_changed_terms_come_with_the_key_and_its_team(
+    file_ledger: SqlLedger, ring: KeyRing
+) -> None:
+    team = file_ledger.teams.create("search", now=1.0)
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    assert ring.team(key) is None
+    terms = replace(LAPTOP, team=team.id, quota=Quota(60))
+    file_ledger.keys.change(key.id, terms, now=2.0)
+    ring.refresh()
+    found = ring.check(secret)
+    assert found is not None
+    assert (found.terms, ring.team(found)) == (terms, team)
+    changed = file_ledger.teams.change(replace(team, quota=Quota(5)), now=3.0)
+    ring.refresh()
+    assert ring.team(found) == changed
+
+
+def test_a_new_key_works_at_once(file_ledger: SqlLedger, ring: KeyRing) -> None:
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    assert ring.check(secret) is None
+    assert asyncio.run(ring.look_up(secret)) == key
+    assert ring.check(secret) == key
 
 
 def test_a_flood_of_wrong_keys_asks_the_ledger_only_so_often(
-    ledger: Counting, clock: Clock
+    ring: KeyRing, versions: Gate, readings: Gate
 ) -> None:
-    ring = KeyRing(ledger, now=clock, refresh_s=0.5)
-    for number in range(500):
-        assert ring.check(f"sk-{number}") is None
-    assert ledger.asked == ["keys", *["find"] * MAX_LOOKUPS]
+    async def flood() -> None:
+        for number in range(500):
+            assert await ring.look_up(f"sk-{number}") is None
+
+    asyncio.run(flood())
+    assert (versions.calls, readings.calls) == (MAX_LOOKUPS, 0)
 
 
-def test_a_new_key_works_within_the_refresh_time_even_during_a_flood(
-    ledger: Counting, clock: Clock
+def test_the_key_of_the_environment_is_an_administrator_s_whatever_the_ledger_says(
+    file_ledger: SqlLedger, clock: Clock
 ) -> None:
-    ring = KeyRing(ledger, now=clock, refresh_s=0.5)
-    for number in range(50):
-        ring.check(f"sk-{number}")
-    key, secret = ledger.issue("laptop", now=1.0)
+    ring = KeyRing(file_ledger, [digest("sk-from-the-environment")], clock=clock, now=clock)
+    for _ in range(2):
+        key = ring.check("sk-from-the-environment")
+        assert key is not None
+        assert (key.id, key.terms.role) == ("EMBLEM_API_KEY", Role.ADMIN)
+        ring.refresh()
+
+
+def test_before_the_keys_are_read_nobody_is_let_in(file_ledger: SqlLedger, clock: Clock) -> None:
+    _, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring = KeyRing(file_ledger, clock=clock, now=clock)
     assert ring.check(secret) is None
-    clock.seconds += 0.5
-    assert ring.check(secret) == key
 
 
-def test_the_key_of_the_environment_is_known_by_its_hash(ledger: Counting, clock: Clock) -> None:
-    ring = KeyRing(ledger, extra=[digest("sk-from-the-environment")], now=clock)
-    key = ring.check("sk-from-the-environment")
-    assert key is not None
-    assert (key.id, key.name) == ("EMBLEM_API_KEY", "EMBLEM_API_KEY")
-    assert ledger.asked == []
-
-
-def test_a_ledger_that_fails_lets_nobody_in_and_is_asked_again(
-    ledger: Counting, clock: Clock
+def test_while_the_ledger_is_away_known_keys_work_for_a_while(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock, versions: Gate
 ) -> None:
-    key, secret = ledger.issue("laptop", now=1.0)
-    ring = KeyRing(ledger, now=clock, refresh_s=0.5)
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    versions.broken = True
+    clock.seconds += HOLD_S
+    with pytest.raises(LedgerUnavailable):
+        ring.refresh()
     assert ring.check(secret) == key
-    clock.seconds += 0.5
-    ledger.broken = True
-    with pytest.raises(EmblemError, match="the disk is gone"):
+    clock.seconds += 0.1
+    with pytest.raises(LedgerUnavailable, match="the disk is gone"):
         ring.check(secret)
-    ledger.broken = False
+    versions.broken = False
+    ring.refresh()
     assert ring.check(secret) == key
 
 
-def test_threads_that_find_it_stale_read_the_ledger_once(ledger: Counting, clock: Clock) -> None:
-    key, secret = ledger.issue("laptop", now=1.0)
-    ring = KeyRing(ledger, now=clock)
-    barrier = threading.Barrier(8)
-    found: list[Key | None] = []
+def test_while_the_ledger_is_away_an_unknown_key_is_not_said_to_be_wrong(
+    ring: KeyRing, versions: Gate
+) -> None:
+    versions.broken = True
 
-    def check() -> None:
-        barrier.wait()
-        found.append(ring.check(secret))
+    async def ask() -> None:
+        for _ in range(MAX_LOOKUPS + 3):
+            with pytest.raises(LedgerUnavailable, match="the disk is gone"):
+                await ring.look_up("sk-perhaps")
 
-    threads = [threading.Thread(target=check) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [key] * 8
-    assert ledger.asked == ["keys"]
+    asyncio.run(ask())
+    assert versions.calls == MAX_LOOKUPS
+
+
+def test_last_used_is_saved_now_and_then_and_only_what_is_new(
+    file_ledger: SqlLedger, ring: KeyRing, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Gate(file_ledger.keys.touch)
+    monkeypatch.setattr(file_ledger.keys, "touch", touch)
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+
+    def last_used() -> float | None:
+        found = file_ledger.keys.get(key.id)
+        assert found is not None
+        return found.last_used
+
+    ring.check(secret)
+    ring.save_used()
+    assert last_used() == 100.0
+    clock.seconds += SAVE_S / 2
+    ring.check(secret)
+    ring.save_used()
+    assert (last_used(), touch.calls) == (100.0, 1)
+    ring.save_used(at_once=True)
+    assert last_used() == 105.0
+    touch.broken = True
+    clock.seconds += SAVE_S
+    ring.check(secret)
+    with pytest.raises(LedgerUnavailable):
+        ring.save_used()
+    touch.broken = False
+    ring.save_used(at_once=True)
+    assert last_used() == 115.0
+
+
+def test_an_open_ring_follows_the_ledger_by_itself_and_saves_when_it_closes(
+    file_ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    looked = threading.Semaphore(0)
+    version = file_ledger.keys.version
+
+    def counted() -> int:
+        looked.release()
+        return version()
+
+    monkeypatch.setattr(file_ledger.keys, "version", counted)
+    with closing(KeyRing(file_ledger, refresh_s=0.01)) as ring:
+        ring.open()
+        assert ring.check(secret) == key
+        file_ledger.keys.revoke("laptop", now=2.0)
+        for _ in range(looked._value + 2):  # the second look from here on began after the change
+            assert looked.acquire(timeout=10)
+        assert ring.check(secret) is None
+    assert file_ledger.keys.every()[0].last_used is not None
+
+
+def test_the_thread_says_once_that_the_ledger_is_away_and_once_that_it_is_back(
+    file_ledger: SqlLedger, versions: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    with closing(KeyRing(file_ledger, refresh_s=0.001)) as ring:
+        ring.open()
+        versions.broken = True
+        _until(lambda: "the disk is gone" in caplog.text)
+        calls = versions.calls
+        _until(lambda: versions.calls > calls + 5)
+        versions.broken = False
+        _until(lambda: "can be read again" in caplog.text)
+        assert ring.check(secret) is not None
+    assert caplog.text.count("the disk is gone") == 1
+    assert secret not in caplog.text
+
+
+def test_a_ring_that_cannot_read_at_the_start_says_so(
+    file_ledger: SqlLedger, versions: Gate
+) -> None:
+    versions.broken = True
+    with pytest.raises(LedgerUnavailable, match="the disk is gone"):
+        KeyRing(file_ledger).open()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    """Wait for what a thread does, within ten seconds."""
+    pause = threading.Event()
+    for _ in range(10_000):
+        if true():
+            return
+        pause.wait(0.001)
+    pytest.fail("it did not happen")

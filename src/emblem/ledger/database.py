@@ -26,6 +26,7 @@ UPGRADE_TIMEOUT_S = 60.0  # how long a process waits for another one that makes 
 CONNECT_TIMEOUT_S = 5
 MAX_CONNECTIONS = 5  # a process's to PostgreSQL
 MAX_SAID = 300  # characters of what a database says
+MIN_PASSWORD = 4  # characters
 
 _UPGRADE_LOCK = 0x656D626C656D  # "emblem": the number of the advisory lock in PostgreSQL
 _WRITES = "emblem_writes"
@@ -148,8 +149,9 @@ class Database:
             raise self._unusable("used", str(error)) from None
 
     def _unusable(self, verb: str, why: str) -> LedgerUnavailable:
-        password = self.url.password
-        said = why.replace(str(password), "***") if password else why
+        password = str(self.url.password or "")
+        # A shorter one stands in too many words; libpq is not known to repeat any.
+        said = why.replace(password, "***") if len(password) >= MIN_PASSWORD else why
         said = " ".join(said.split())[:MAX_SAID]
         return LedgerUnavailable(f"the ledger {self.name} cannot be {verb}: {said}")
 
