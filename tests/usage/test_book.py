@@ -53,6 +53,7 @@ def test_what_no_database_holds_is_replaced_or_cut(book: SqlUsageBook) -> None:
         tags=("\0",) * 9,
         tokens=2**70,
         cost=-1,
+        status=10**6,
         ms=inf,
     )
     book.add([odd])
@@ -60,7 +61,7 @@ def test_what_no_database_holds_is_replaced_or_cut(book: SqlUsageBook) -> None:
     assert found.user.startswith("a\ufffdb?xxx")
     assert len(found.user) == MAX_TEXT
     assert found.tags == ("\ufffd",) * 5
-    assert (found.tokens, found.cost, found.ms) == (MAX_COUNT, 0, 0.0)
+    assert (found.tokens, found.cost, found.ms, found.status) == (MAX_COUNT, 0, 0.0, 999)
 
 
 def test_pages_give_every_record_once_in_either_order(book: SqlUsageBook) -> None:
@@ -256,7 +257,8 @@ def test_what_was_spent_is_todays_tokens_and_this_months_money(book: SqlUsageBoo
             use("today", today),
             use("again", today + 1, key="key-c"),
             use("failed", today + 2, status=503),
-            use("wrong", today + 3, status=400, tokens=1, cost=1),
+            use("refused", today + 3, status=429),
+            use("left", today + 4, status=499, tokens=1, cost=1),
         ]
     )
     expected = [

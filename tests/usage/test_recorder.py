@@ -4,14 +4,19 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from emblem.accounts import Page, Use, Window
 from emblem.errors import LedgerUnavailable
+from emblem.ledger.address import url_of
+from emblem.ledger.database import Database
 from emblem.ledger.recorder import BATCH, Chores, Recorder, tidying
 from emblem.ledger.usagebook import SqlUsageBook
+from postgres import Postgres
 
 from .conftest import NOW, use
 
@@ -207,3 +212,23 @@ def test_tidying_makes_sums_and_keeps_records_for_so_many_days(
     assert len(book.records(Window(), Page())) == kept
     assert book.sums(Window())[0].requests == 3
     assert book.roll_up(NOW) == 0
+
+
+def test_connections_that_are_cut_lose_nothing_and_double_nothing(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    names = [f"{number:04}" for number in range(3000)]
+    with closing(Database(url_of(postgres_url, Path()))) as database:
+        book = SqlUsageBook(database)
+        with recording(book) as recorder:  # type: ignore[arg-type]
+            for name in names:
+                recorder.record(use(name))
+                if name.endswith("500"):
+                    postgres.run(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE application_name = 'emblem'"
+                    )
+        assert recorder.lost == 0
+        assert [one.id for one in book.records(Window(), Page(5000))] == names
+        with database.write() as connection:
+            connection.execute(text("TRUNCATE uses, uses_hourly, hours"))

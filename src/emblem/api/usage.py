@@ -114,6 +114,7 @@ class OwnUsage:
                 name: one for name, one in self._asked.items() if 0 <= now - one[0] < FRESH_S
             }
             task = asyncio.ensure_future(asyncio.to_thread(self._read, key, now))
+            task.add_done_callback(_seen)
             self._asked[key] = now, task
         return await asyncio.shield(task)  # whoever leaves does not take it from the others
 
@@ -124,6 +125,12 @@ class OwnUsage:
         began = window_start_ms(period, window_number(period, int(1000 * now))) / 1000
         window = Window(since=began, key=key)
         return _spell(began, self._book.sums(window, (By.MODEL,), percentiles=False))
+
+
+def _seen(task: asyncio.Task[tuple[Spell, Spell]]) -> None:
+    """Look at how a reading ended, for when all who asked have left."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _spell(since: float, sums: Sequence[Sum]) -> Spell:

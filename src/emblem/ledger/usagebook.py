@@ -17,9 +17,10 @@ from emblem.ledger.summing import Question
 
 MAX_TEXT = 256  # characters kept of what a request says of itself
 MAX_TAGS = 5
+MAX_STATUS = 999
 MAX_COUNT = 2**53  # so that no sum of a few is beyond what SQLite adds up
 
-_AGAIN = 500  # from here on an answer was the server's fault, and its charge was given back
+_CLIENT_LEFT = 499  # whose request was charged, and may be answered for somebody else
 
 
 class SqlUsageBook:
@@ -120,7 +121,7 @@ def _row(use: Use, hour: int) -> dict[str, Any]:
         "inputs": _count(use.inputs),
         "tokens": _count(use.tokens),
         "hits": _count(use.hits),
-        "status": use.status,
+        "status": max(0, min(use.status, MAX_STATUS)),
         "ms": ms,
         "bucket": bucket(ms),
         "cost": _count(use.cost),
@@ -164,11 +165,14 @@ def _since_start_of(period: Period, now: float) -> Window:
 
 
 def _charged(book: SqlUsageBook, window: Window) -> dict[tuple[bool, str], tuple[int, int]]:
-    """Give the tokens and the money of each (is a team, id) that were not given back."""
+    """Give the tokens and the money of each (is a team, id) that were charged and not given back.
+
+    What is refused was not charged, and what fails was given back.
+    """
     total: dict[tuple[bool, str], tuple[int, int]] = {}
     for one in book.sums(window, (By.KEY, By.TEAM, By.STATUS), percentiles=False):
         key, team, status = one.group
-        if int(status) >= _AGAIN:
+        if int(status) >= summing.FIRST_ERROR and int(status) != _CLIENT_LEFT:
             continue
         for of in [(False, key), *([(True, team)] if team else [])]:
             tokens, cost = total.get(of, (0, 0))
