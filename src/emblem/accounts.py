@@ -293,7 +293,8 @@ class Limit:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for the same reason as Use.
+@dataclass(slots=True)
 class State:
     """What is held against a limit, and as of when.
 
@@ -306,7 +307,8 @@ class State:
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for the same reason as Use.
+@dataclass(slots=True)
 class Standing:
     """How much of a limit is used, and in how many milliseconds none of it would be."""
 
@@ -320,7 +322,8 @@ class Standing:
         return max(0, self.limit.most - self.used)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for the same reason as Use.
+@dataclass(slots=True)
 class Grant:
     """A charge that was allowed: when, and how each limit stood right after it.
 

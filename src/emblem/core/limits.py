@@ -42,7 +42,7 @@ class Refusal:
     wait_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request
 class Decision:
     """What becomes of the states. Where there is a refusal nothing was charged."""
 

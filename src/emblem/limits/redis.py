@@ -1,7 +1,7 @@
 """Limits counted in Redis, exactly, for any number of processes."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,25 +11,23 @@ from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standi
 from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
 from emblem.core.refusals import refused
 from emblem.errors import ConfigError, LimitsUnavailable, MissingExtra
+from emblem.limits.script import MAX_UNDER_WAY, Script
 
 if TYPE_CHECKING:
-    from redis.asyncio import BlockingConnectionPool
+    from redis.asyncio import BlockingConnectionPool, Redis
 
 REDIS = "redis"
 TIMEOUT_S = 0.5  # for a connection, for an answer, and for one of the connections to be free
-MAX_CONNECTIONS = 64
 SCRIPT = Path(__file__).with_name("limits.lua")
 
 # All hashes have this tag, so that those of a key and its team are in one slot of a cluster.
 TAG = "{emblem}"
 
-_Run = Callable[..., Awaitable[list[int]]]
-
 
 class RedisLimiter:
     """Counts in Redis 5 or later, by its clock. Used on one event loop.
 
-    Each call is one round trip, over all limits of a key and its team. ``url`` is ``redis://``,
+    Each call is one round trip at most, over all limits of a key and its team. ``url`` is ``redis://``,
     ``rediss://`` or ``unix://``, and is never part of a message; ``now_ms`` replaces the server's
     clock. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
     before it is needed; every method raises LimitsUnavailable where there is no answer in time.
@@ -37,7 +35,7 @@ class RedisLimiter:
 
     def __init__(self, url: str, now_ms: Callable[[], int] | None = None) -> None:
         self._pool = _pool(url)
-        self._run = _script(self._pool)
+        self._run = Script(_client(self._pool), SCRIPT.read_text("utf-8"))
         self._now_ms = now_ms
 
     @property
@@ -89,6 +87,7 @@ class RedisLimiter:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self._run.aclose()
         await self._pool.disconnect()
 
     async def _ask(
@@ -136,7 +135,7 @@ def _pool(url: str) -> "BlockingConnectionPool":
         _check(urlsplit(url))
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=MAX_CONNECTIONS,
+            max_connections=MAX_UNDER_WAY,
             timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
@@ -160,9 +159,7 @@ def _check(url: SplitResult) -> None:
         raise ValueError("not an address")
 
 
-def _script(pool: "BlockingConnectionPool") -> _Run:
-    """Give the script as a function of keys and arguments; Redis is told it when it lacks it."""
+def _client(pool: "BlockingConnectionPool") -> "Redis":
     from redis.asyncio import Redis
 
-    run: _Run = Redis(connection_pool=pool).register_script(SCRIPT.read_text("utf-8"))
-    return run
+    return Redis(connection_pool=pool)
