@@ -6,41 +6,56 @@ go of the interpreter's lock, and then waits for it.
 
 import asyncio
 import logging
-import time
-from functools import lru_cache
+
+from emblem.accounts import Observed
 
 access = logging.getLogger("emblem.access")
 
 
-class Lines:
-    """Lines of one record, each with its time in seconds of the epoch."""
+class Requests:
+    """Requests of one record, each of which becomes a line."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("every",)
 
-    def __init__(self, lines: list[tuple[float, str]]) -> None:
-        self.lines = lines
+    def __init__(self, every: list[Observed]) -> None:
+        self.every = every
 
     def __str__(self) -> str:
-        """Give them without their times."""
-        return "\n".join([line for _, line in self.lines])
+        """Give them as they are read, a line each."""
+        return "\n".join([line(one) for one in self.every])
 
 
-class LineFormatter(logging.Formatter):
-    """Formats a record as ``logging`` does; one of several lines as if each were its own."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Give the text of a record."""
-        if not isinstance(record.msg, Lines):
-            return super().format(record)
-        behind = f" {record.levelname} {record.name}: "
-        return "\n".join([f"{_shown(when)}{behind}{line}" for when, line in record.msg.lines])
+def line(one: Observed) -> str:
+    """Write a request for people. Nothing in it is as a client sent it, but for a known method."""
+    said = [
+        one.method if one.method.isalpha() and one.method.isascii() else "?",
+        one.route or "-",
+        str(one.status),
+        f"{1000 * one.seconds:.1f} ms",
+        one.id,
+    ]
+    if one.key:
+        said.append(f"key={one.key}")
+    if one.model:
+        said.append(f"model={one.model} inputs={one.inputs} tokens={one.tokens} hits={one.hits}")
+    if one.code:
+        said.append(f"code={one.code}")
+    return " ".join(said)
 
 
 class AccessLog:
-    """Takes lines and writes them when the event loop has its next turn. Used on one loop."""
+    """Writes requests when the event loop has its next turn; an ``Observer``. Used on one loop."""
 
     def __init__(self) -> None:
-        self._lines: list[tuple[float, str]] = []
+        self._waiting: list[Observed] = []
+
+    def observed(self, one: Observed) -> None:
+        """Write a request soon, if anybody wants to read it."""
+        if not access.isEnabledFor(logging.INFO):
+            return
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._waiting.append(one)
 
     @property
     def enabled(self) -> bool:
@@ -48,23 +63,10 @@ class AccessLog:
         return access.isEnabledFor(logging.INFO)
 
     def add(self, line: str) -> None:
-        """Write a line soon."""
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append((time.time(), line))
+        """Write a line."""
+        access.info(line)
 
     def _write(self) -> None:
-        lines, self._lines = self._lines, []
+        these, self._waiting = Requests(self._waiting), []
         # They were wanted when they came, and nobody asks where in the code that was.
-        access.handle(access.makeRecord(access.name, logging.INFO, "", 0, Lines(lines), (), None))
-
-
-def _shown(when: float) -> str:
-    """Write a time as ``logging`` does."""
-    second, milliseconds = divmod(int(1000 * when), 1000)
-    return f"{_to_the_second(second)},{milliseconds:03d}"
-
-
-@lru_cache(4)
-def _to_the_second(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        access.handle(access.makeRecord(access.name, logging.INFO, "", 0, these, (), None))

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emblem.cli.address import base_url
 from emblem.cli.banner import banner
 from emblem.cli.progress import bars
-from emblem.config import Loaded, Settings
+from emblem.config import Loaded, Settings, secrets_of
 from emblem.errors import ConfigError, EmblemError
 from emblem.ledger.opening import open_ledger
 from emblem.ports import Ledger
@@ -40,6 +40,8 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 # Connections, not requests, and far more than a server is meant to have: requests are bounded by
 # ``max_requests``, which answers instead of leaving clients waiting.
 MAX_CONNECTIONS = 8192
+
+_FORMATTERS = {"console": "emblem.api.logs.LineFormatter", "json": "emblem.api.logs.JsonFormatter"}
 
 
 def serve(loaded: Loaded) -> int:
@@ -63,8 +65,9 @@ def log_config(settings: Settings) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "line": {
-                "()": "emblem.api.access.LineFormatter",
+                "()": _FORMATTERS[settings.log_format],
                 "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+                "secrets": secrets_of(settings),
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

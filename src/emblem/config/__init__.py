@@ -4,7 +4,7 @@
 together. Nothing else in Emblem reads the environment.
 """
 
-from emblem.config.address import database_address, redis_address
+from emblem.config.address import database_address, redis_address, secrets_of
 from emblem.config.checks import name_problem
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.prices import rates
@@ -18,6 +18,7 @@ from emblem.config.settings import (
     describe,
     written,
 )
+from emblem.config.telemetry import Telemetry, telemetry
 
 __all__ = [
     "SECRETS",
@@ -27,6 +28,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Shape",
+    "Telemetry",
     "database_address",
     "describe",
     "environment",
@@ -34,5 +36,7 @@ __all__ = [
     "name_problem",
     "rates",
     "redis_address",
+    "secrets_of",
+    "telemetry",
     "written",
 ]

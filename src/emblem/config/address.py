@@ -19,6 +19,11 @@ def redis_address(settings: Settings) -> str:
     return _address(settings.redis, settings.redis_file, "redis")
 
 
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """Give what no line of the log may hold, as far as the settings themselves have it."""
+    return tuple(one for one in (settings.api_key, settings.database, settings.redis) if one)
+
+
 def _address(given: str, file: str, setting: str) -> str:
     if not file:
         return given

@@ -20,7 +20,7 @@ OFF = "OTEL_TRACES_EXPORTER=none has no traces sent"
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Where traces are sent, and as which service unless OTEL_RESOURCE_ATTRIBUTES says another."""
+    """Where traces are sent, and as which service; "" is the one of OTEL_RESOURCE_ATTRIBUTES."""
 
     endpoint: str
     service: str = "emblem"
@@ -46,7 +46,8 @@ def telemetry(environ: Mapping[str, str] | None = None) -> Telemetry | None:
             if protocol != PROTOCOL:
                 raise ConfigError(f"{name} is {protocol!r}; it may be {PROTOCOL}, and {OFF}")
             break
-    return Telemetry(endpoint, given("OTEL_SERVICE_NAME") or "emblem")
+    named = "service.name=" in given("OTEL_RESOURCE_ATTRIBUTES")
+    return Telemetry(endpoint, given("OTEL_SERVICE_NAME") or ("" if named else "emblem"))
 
 
 def _endpoint(traces: str, every: str, *, asked: bool) -> str | None:
@@ -55,8 +56,12 @@ def _endpoint(traces: str, every: str, *, asked: bool) -> str | None:
         if not asked:
             return None
         base = DEFAULT
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not match
+        good = False
+    if not good:
         # An address may hold a password.
         raise ConfigError(f"{name} is no address of HTTP, such as {DEFAULT}; {OFF}")
     return base if traces else f"{base.rstrip('/')}/v1/traces"
