@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from redis.asyncio import BlockingConnectionPool, Redis
 
 REDIS = "redis"
-TIMEOUT_S = 0.5  # for a connection, for an answer, and for one of the connections to be free
+TIMEOUT_S = 0.5  # for a connection, and for an answer
 SCRIPT = Path(__file__).with_name("limits.lua")
 
 # All hashes have this tag, so that those of a key and its team are in one slot of a cluster.
@@ -27,9 +27,9 @@ TAG = "{emblem}"
 class RedisLimiter:
     """Counts in Redis 5 or later, by its clock. Used on one event loop.
 
-    Each call is one round trip at most, over all limits of a key and its team. ``url`` is ``redis://``,
-    ``rediss://`` or ``unix://``, and is never part of a message; ``now_ms`` replaces the server's
-    clock. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
+    Each call is one round trip at most, over all limits of a key and its team. ``url`` is
+    ``redis://``, ``rediss://`` or ``unix://``, and is never part of a message; ``now_ms`` replaces
+    the server's clock. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
     before it is needed; every method raises LimitsUnavailable where there is no answer in time.
     """
 
