@@ -53,16 +53,19 @@ class RunningList(msgspec.Struct, frozen=True):
 
 def running(occupancy: Occupancy) -> bytes:
     """Give the body of the answer."""
-    return msgspec.json.encode(
-        RunningList(
-            models=[_item(one) for one in occupancy.models],
-            loaded_bytes=occupancy.loaded_bytes,
-            beyond_bytes=occupancy.beyond_bytes,
-            max_model_bytes=occupancy.max_model_bytes,
-            base_bytes=occupancy.base_bytes,
-            resident_bytes=occupancy.resident_bytes,
-            cache=_cache(occupancy.cache),
-        )
+    return msgspec.json.encode(running_list(occupancy))
+
+
+def running_list(occupancy: Occupancy) -> RunningList:
+    """Describe every model."""
+    return RunningList(
+        models=[running_item(one) for one in occupancy.models],
+        loaded_bytes=occupancy.loaded_bytes,
+        beyond_bytes=occupancy.beyond_bytes,
+        max_model_bytes=occupancy.max_model_bytes,
+        base_bytes=occupancy.base_bytes,
+        resident_bytes=occupancy.resident_bytes,
+        cache=_cache(occupancy.cache),
     )
 
 
@@ -72,7 +75,8 @@ def _cache(state: CacheState | None) -> CacheItem | None:
     return CacheItem(state.entries, state.bytes, state.max_bytes, state.hits, state.misses)
 
 
-def _item(one: Residence) -> RunningItem:
+def running_item(one: Residence) -> RunningItem:
+    """Describe one model."""
     work = one.work
     queued = {lane: work.queued.get(lane, Queued()) for lane in Lane}
     return RunningItem(
