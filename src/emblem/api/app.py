@@ -1,6 +1,6 @@
 """The application: its routes, and what stands around them. Everything arrives as an argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -41,12 +41,16 @@ def create_app(
     keys: Keys | None,
     bounds: Bounds | None = None,
     lifespan: Lifespan | None = None,
+    more: Sequence[Route] = (),
 ) -> ASGIApp:
-    """Build the ASGI application. With ``keys`` None nobody is asked for one."""
+    """Build the ASGI application. With ``keys`` None nobody is asked for one.
+
+    ``more`` are routes of other parts, such as the administration's.
+    """
     bounds = bounds or Bounds()
     bodies = BodyReader(bounds.max_body_bytes, bounds.body_timeout_s, 8 * bounds.max_body_bytes)
     # A bare router: whatever a route raises reaches the edge, the one place that answers errors.
-    routes = Router([*_operations(service), *_models(service)], False, lifespan=lifespan)
+    routes = Router([*_operations(service), *more, *_models(service)], False, lifespan=lifespan)
     app: ASGIApp = Edge(
         routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests
     )
