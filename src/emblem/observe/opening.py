@@ -1,0 +1,107 @@
+"""What a server is observed with, by its settings."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from emblem.config import Settings, Telemetry, telemetry
+from emblem.observe.metrics import Exposition, RequestMetrics
+from emblem.observe.port import metrics_port
+from emblem.observe.state import State
+from emblem.ports import Embedder, Limiter, Observer
+
+if TYPE_CHECKING:
+    from emblem.observe.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+
+class Observation:
+    """The metrics of a server, and its traces where those are sent.
+
+    ``models`` are the names of the models themselves, ``read`` gives the state of the server and is
+    called on its event loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Collection[str],
+        read: Callable[[], State],
+        tracing: "Tracing | None" = None,
+    ) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        self._settings = settings
+        self._tracing = tracing
+        self._requests = RequestMetrics(registry, models, per_key=settings.metrics_per_key)
+        self.exposition = Exposition(registry, read)
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who is to hear of each request."""
+        if self._tracing is None:
+            return (self._requests,)
+        from emblem.observe.tracing import RequestSpans
+
+        return (self._requests, RequestSpans())
+
+    def app(self, app: ASGIApp) -> ASGIApp:
+        """Give an application whose requests are traced, if any are."""
+        if self._tracing is None:
+            return app
+        from emblem.observe.tracing import TracedApp
+
+        return TracedApp(app, self._tracing)
+
+    def embedder(self, embedder: Embedder) -> Embedder:
+        """Give an embedder whose work is traced, if any is."""
+        if self._tracing is None:
+            return embedder
+        from emblem.observe.tracing import traced
+
+        return traced(embedder, self._tracing)
+
+    def limiter(self, limiter: Limiter) -> Limiter:
+        """Give a limiter whose charges are traced, if any are."""
+        if self._tracing is None:
+            return limiter
+        from emblem.observe.tracing import TracedLimiter
+
+        return TracedLimiter(limiter, self._tracing)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Answer scrapes on the port for metrics, if there is one; send all traces at the end.
+
+        Raises ConfigError where the port cannot be listened on.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            if self._tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+            if settings.metrics_port:
+                loop = asyncio.get_running_loop()
+                host, port = settings.metrics_host, settings.metrics_port
+                stack.enter_context(metrics_port(self.exposition, host, port, loop))
+            yield
+
+
+def tracing(version: str, wanted: Telemetry | None = None) -> "Tracing | None":
+    """Have traces sent where OpenTelemetry's variables say; None where they say nothing.
+
+    Without the extra ``otel`` none are sent, and the log says so. Raises ConfigError.
+    """
+    wanted = wanted or telemetry()
+    if wanted is None:
+        return None
+    try:
+        from emblem.observe.tracing import open_tracing
+    except ImportError:
+        log.warning("traces are not sent: they need an optional part: pip install 'emblem[otel]'")
+        return None
+    return open_tracing(wanted, version)
