@@ -27,11 +27,10 @@ def record_of(*requests: Observed) -> logging.LogRecord:
 
 def failed(error: Exception) -> logging.LogRecord:
     """Give the record of an error that was raised."""
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except Exception as caught:
-        about = (type(caught), caught, caught.__traceback__)
-        return logging.LogRecord("emblem", logging.ERROR, "", 0, "%s failed", ("req_1",), about)
+    about = (caught.type, caught.value, caught.tb)
+    return logging.LogRecord("emblem", logging.ERROR, "", 0, "%s failed", ("req_1",), about)
 
 
 def test_requests_of_one_turn_of_the_loop_are_one_record_and_each_a_line(
