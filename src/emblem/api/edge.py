@@ -96,6 +96,7 @@ class Edge:
             return
         address = (scope.get("client") or ("",))[0]
         key = await self._authenticator.principal(scope["headers"], address)
+        scope.setdefault("state", {}).update(principal=key, source=address)
         if self._in_progress > self._max_requests:
             raise Overloaded("Too many requests are in progress. Please try again later.", 1)
         if not path.endswith(SUFFIX):
