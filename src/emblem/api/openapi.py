@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from emblem import __version__
+from emblem.api.admin import description
 from emblem.api.models import ModelItem, ModelList
 from emblem.api.problems import ErrorBody
 from emblem.api.running import RunningItem, RunningList
@@ -65,6 +66,7 @@ def _paths() -> JSON:
         "/ps": {"get": _read("listRunning", "RunningList", [], "Which models are in memory")},
         "/health": {"get": _probe("health", "The process lives.", ())},
         "/ready": {"get": _probe("ready", "Every model that is loaded answers.", (503,))},
+        **description.paths(_STATUSES),
     }
 
 
@@ -139,7 +141,7 @@ def _ref(schema: str) -> JSON:
 
 def _schemas() -> JSON:
     _, components = msgspec.json.schema_components(
-        [ErrorBody, ModelItem, ModelList, RunningItem, RunningList],
+        [ErrorBody, ModelItem, ModelList, RunningItem, RunningList, *description.SCHEMAS],
         ref_template="#/components/schemas/{name}",
     )
     return {
