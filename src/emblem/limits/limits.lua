@@ -2,8 +2,9 @@
 --
 -- KEYS: the hash of the key, and that of its team if it has one.
 -- ARGV: "charge", "refund", "peek" or "seed"; the time in milliseconds ("" takes the server's);
---   then for each limit: the number of its hash, its unit, its period, the limit, how much, and,
---   of a refund, what was held right after the charge and as of when; of a seed, 0 and a time.
+--   then in one text with spaces between, for each limit: the number of its hash, its unit, its
+--   period, the limit, how much, and, of a refund, what was held right after the charge and as of
+--   when; of a seed, 0 and a time.
 -- Gives 1 or 0 (a charge was refused, and nothing charged), the time, and what is held against each
 -- limit and as of when. All numbers are whole and below 2^53, which doubles hold exactly.
 -- Needs Redis 5 or later: scripts before it may not write once they have asked for the time.
@@ -64,12 +65,13 @@ if not now then
   now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+local ROW = '(%d+) (%a+) (%a+) (%d+) (%d+) (%d+) (%d+)'
 local limits, allowed = {}, 1
-for i = 3, #ARGV, 7 do
+for number, unit, period, most, amount, then_held, then_at in string.gmatch(ARGV[3], ROW) do
   local limit = {
-    hash = KEYS[tonumber(ARGV[i])], name = ARGV[i + 1] .. ':' .. ARGV[i + 2], period = ARGV[i + 2],
-    most = tonumber(ARGV[i + 3]), amount = tonumber(ARGV[i + 4]),
-    then_held = tonumber(ARGV[i + 5]), then_at = tonumber(ARGV[i + 6]),
+    hash = KEYS[tonumber(number)], name = unit .. ':' .. period, period = period,
+    most = tonumber(most), amount = tonumber(amount),
+    then_held = tonumber(then_held), then_at = tonumber(then_at),
   }
   local kept = redis.call('HMGET', limit.hash, limit.name .. ':held', limit.name .. ':at')
   local held, at = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0

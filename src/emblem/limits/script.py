@@ -40,7 +40,7 @@ class Script:
     async def __call__(self, hashes: list[str], arguments: list[Any]) -> list[int]:
         """Run it with these keys and arguments, and give what it returns."""
         if self._under_way >= MAX_UNDER_WAY:
-            answer = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
             self._waiting.append(_Asked(hashes, arguments, answer))
             return await answer
         self._under_way += 1
