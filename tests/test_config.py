@@ -246,6 +246,15 @@ def test_a_key_that_is_none_is_refused_and_never_repeated(folder: Path, key: str
         assert key not in from_variable
 
 
+def test_no_secret_is_in_what_python_shows_of_the_settings(folder: Path) -> None:
+    database = "postgresql://me:hunter2@db/emblem"
+    found = read(folder, EMBLEM_API_KEY=KEY, EMBLEM_DATABASE=database, EMBLEM_PORT="9000")
+    for shown in (repr(found), str(found.settings)):
+        assert "port=9000" in shown
+        assert KEY not in shown
+        assert "hunter2" not in shown
+
+
 def test_the_newline_at_the_end_of_a_secret_is_not_part_of_it(folder: Path) -> None:
     assert read(folder, EMBLEM_API_KEY=f"{KEY}\n").settings.api_key == KEY
 

@@ -46,7 +46,7 @@ ANSWERS: dict[type[EmblemError], tuple[int, str | None]] = {
     TooManyTokens: (400, "max_tokens_per_request"),
     UnknownModel: (404, "model_not_found"),
     NotAuthenticated: (401, "invalid_api_key"),
-    SourceRefused: (401, "ip_not_authorized"),
+    SourceRefused: (403, "ip_not_authorized"),
     LedgerUnavailable: (503, "ledger_unavailable"),
     Overloaded: (503, "server_overloaded"),
     LimitReached: (429, "rate_limit_exceeded"),

@@ -1,9 +1,11 @@
 """Who may come in: 401 before anything else is looked at, and what is open to anybody."""
 
+from dataclasses import replace
+
 import pytest
 
 from api.asking import SECRET, ask, get, post, untouched
-from api.small_app import Small
+from api.small_app import OneKey, Small
 from emblem.api.problems import masked
 
 BODY = {"model": "tiny", "input": "x"}
@@ -114,6 +116,21 @@ def test_probes_and_the_description_ask_for_no_key(
     small: Small, path: str, key: str | None
 ) -> None:
     assert get(small.app, path, key=key).status == 200
+
+
+@pytest.mark.parametrize(
+    ("sources", "status"), [((), 200), (("192.0.2.0/24",), 403), (("127.0.0.0/8", "::1/128"), 200)]
+)
+def test_a_key_is_good_only_where_it_may_be_used(
+    small: Small, monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...], status: int
+) -> None:
+    monkeypatch.setattr(OneKey, "terms", replace(OneKey.terms, sources=sources))
+    reply = post(small.app, BODY)
+    assert reply.status == status
+    if status == 403:
+        assert reply.error["code"] == "ip_not_authorized"
+        assert "127.0.0.1" in reply.error["message"]
+        assert "192.0.2" not in reply.body.decode()
 
 
 def test_without_keys_everybody_comes_in() -> None:

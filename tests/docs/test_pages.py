@@ -91,6 +91,8 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
                 errors.UnknownModel("x"),
                 errors.NotAuthenticated(None),
                 errors.NotAuthenticated("x"),
+                errors.SourceRefused("x"),
+                errors.LedgerUnavailable("x"),
                 errors.Overloaded("x", 1),
                 errors.DeadlineExceeded("x"),
                 errors.InvalidResult("x", "y"),

@@ -156,6 +156,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     aliases: dict[str, AliasSettings] = {}
     prices: dict[str, str] = {}  # of a million tokens, by globs of models' names, in order
 
+    def __repr__(self) -> str:
+        """Show everything but secrets: a message or a traceback may hold this."""
+        every = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = (
+            f"{name}={'…' if value and name in SECRETS else repr(value)}" for name, value in every
+        )
+        return f"Settings({', '.join(shown)})"
+
 
 class Shape(StrEnum):
     """How a setting is written on the command line."""

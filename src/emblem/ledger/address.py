@@ -40,5 +40,6 @@ def shown(url: URL) -> str:
     """Name a database in words that may be shown to anybody: no user, no password, no options."""
     if url.drivername == "sqlite":
         return str(url.database)
-    where = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}"
-    return f"postgresql://{where}/{url.database or ''}"
+    host = url.host or url.query.get("host") or "localhost"
+    port = f":{url.port}" if url.port else ""
+    return f"postgresql://{host}{port}/{url.database or ''}"
