@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from emblem.observe import names
+from observe.metrics_table import in_page, table
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "emblem.json").read_text("utf-8"))
@@ -100,3 +101,7 @@ def test_the_scrape_has_the_name_and_the_rules_that_the_alerts_need() -> None:
     assert [one["job_name"] for one in SCRAPE["scrape_configs"]] == ["emblem"]
     assert SCRAPE["rule_files"] == ["alerts.yml"]
     assert all('job="emblem"' in rule["expr"] for one in ALERTS["groups"] for rule in one["rules"])
+
+
+def test_the_page_has_the_table_of_metrics() -> None:
+    assert in_page() == table()

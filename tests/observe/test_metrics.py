@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from emblem.accounts import Limit, Observed, Period, Unit
 from emblem.limits.outage import Availability
 from emblem.observe import names
-from emblem.observe.metrics import KEPT_SERIES, Exposition, Observers, RequestMetrics
+from emblem.observe.metrics import KEPT_SERIES, Exposition, RequestMetrics
 from emblem.observe.state import State
 from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, Work
 from emblem.types import State as ModelState
@@ -224,16 +224,3 @@ def test_open_metrics_are_given_to_whoever_asks_for_them() -> None:
     page = asyncio.run(counting().exposition.page("application/openmetrics-text; version=1.0.0"))
     assert page.content_type.startswith("application/openmetrics-text")
     assert page.content.endswith(b"# EOF\n")
-
-
-def test_an_observer_that_fails_keeps_the_others_from_nothing(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Failing:
-        def observed(self, one: Observed) -> None:
-            raise ValueError
-
-    counted = counting()
-    Observers((Failing(), counted.requests)).observed(request())
-    assert len(counted.of("emblem_requests_total")) == 1
-    assert "req_1 was not observed" in caplog.text

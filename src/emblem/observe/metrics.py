@@ -1,7 +1,6 @@
 """What is counted with each request, and all metrics together as Prometheus reads them."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
@@ -20,9 +19,6 @@ from emblem.accounts import Observed
 from emblem.observe import names
 from emblem.observe.names import Metric
 from emblem.observe.state import State, StateCollector
-from emblem.ports import Observer
-
-log = logging.getLogger(__name__)
 
 OPERATION, PROVIDER = "embeddings", "emblem"
 OTHER = "_OTHER"  # a method that is none: the conventions' own word
@@ -208,18 +204,3 @@ class Exposition:
             together.register(one)
         encode, content_type = choose_encoder(accept)
         return Page(content_type, encode(together))
-
-
-@dataclass(frozen=True, slots=True)
-class Observers:
-    """Tells several observers of each request, in turn; an ``Observer`` itself."""
-
-    every: tuple[Observer, ...]
-
-    def observed(self, one: Observed) -> None:
-        """Tell each, whatever becomes of the others."""
-        for observer in self.every:
-            try:
-                observer.observed(one)
-            except Exception:  # the answer is given, and must not look as if it had failed
-                log.exception("%s was not observed as it should be", one.id)

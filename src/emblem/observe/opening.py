@@ -62,9 +62,9 @@ class Observation:
         """Give an embedder whose work is traced, if any is."""
         if self._tracing is None:
             return embedder
-        from emblem.observe.tracing import traced
+        from emblem.observe.tracing import TracedEmbedder
 
-        return traced(embedder, self._tracing)
+        return TracedEmbedder(embedder, self._tracing)
 
     def limiter(self, limiter: Limiter) -> Limiter:
         """Give a limiter whose charges are traced, if any are."""

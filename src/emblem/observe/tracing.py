@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emblem.accounts import Account, Charge, Grant, Observed, Spent, Standing
 from emblem.config.telemetry import Telemetry
-from emblem.ports import Counting, Embedder, Limiter
+from emblem.ports import Embedder, Limiter
 from emblem.types import EmbedRequest, EmbedResult, Tokens
 from emblem.wrappers.around import Around
 
@@ -143,25 +143,12 @@ class TracedEmbedder(Around):
             span.set_attribute("emblem.hits", result.hits or 0)
             return result
 
-
-class TracedCounting(TracedEmbedder):
-    """The same for an embedder that counts."""
-
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
-        """Count, within a span; see ``ports.Counting``."""
+        """Count, within a span."""
         with self._tracing.part("count") as span:
-            inner = self._embedder
-            if not isinstance(inner, Counting):
-                raise TypeError(f"{type(inner).__name__} cannot count")
-            read, tokens = await inner.count(request)
+            read, tokens = await super().count(request)
             span.set_attribute("gen_ai.usage.input_tokens", int(tokens.sum()))
             return read, tokens
-
-
-def traced(embedder: Embedder, tracing: Tracing) -> Embedder:
-    """Give an embedder whose work is traced, and that counts if it did."""
-    counts = isinstance(embedder, Counting)
-    return TracedCounting(embedder, tracing) if counts else TracedEmbedder(embedder, tracing)
 
 
 class TracedLimiter:
