@@ -99,6 +99,40 @@ def test_a_full_batch_does_not_wait() -> None:
         assert len(book.names) == BATCH
 
 
+def test_records_that_come_while_others_are_written_wait_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a steady stream of requests would be written one by one, each with a wait for the disk."""
+    monkeypatch.setattr("emblem.ledger.recorder.TOUCH_S", 0.0)
+    turned = threading.Event()
+    book = Book()
+    book.open.clear()
+    with recording(book, Chores(touch=turned.set), interval_s=3600.0) as recorder:
+        for number in range(BATCH):
+            recorder.record(use(str(number)))
+        assert book.entered.wait(WAIT_S)
+        recorder.record(use("one more"))
+        book.open.set()
+        assert turned.wait(WAIT_S)
+        assert [len(batch) for batch in book.batches] == [BATCH]
+        assert recorder.waiting == 1
+    assert book.names[-1] == "one more"
+
+
+def test_what_can_never_be_written_does_not_keep_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book()
+    book.error = TypeError("no such value")
+    touched = threading.Event()
+    with recording(book, Chores(touch=touched.set), interval_s=0.01) as recorder:
+        recorder._closing.set()  # so that the end meets it, and no turn before
+        recorder._thread.join()
+        recorder.record(use("1"))
+        recorder._finish()
+    assert touched.is_set()
+    assert (recorder.lost, recorder.waiting) == (1, 0)
+    assert "no such value" in caplog.text
+
+
 def test_what_cannot_be_written_waits_and_is_written_once() -> None:
     book = Book()
     book.error = AWAY

@@ -124,7 +124,7 @@ class Recorder:
     def _turn(self) -> bool:
         """Write what waits, then see to the chores; false where the database is away."""
         try:
-            self._write_all()
+            self._write_until_below(BATCH)
             self._do_chores()
         except EmblemError as error:
             self._complain(error)
@@ -135,19 +135,27 @@ class Recorder:
             self._complain(None)
         return True
 
-    def _write_all(self) -> None:
-        """Write batch after batch. Raises what the book raises."""
-        while self._held or self._queue:
-            self._take()
-            try:
-                self._given_up += self._book.add(self._held)
-            except EmblemError:
-                raise
-            except Exception:  # no database's fault, so it would come again for ever
-                self._given_up += len(self._held)
-                self._held = []
-                raise
+    def _write_until_below(self, left: int) -> None:
+        """Write batch after batch until fewer than that wait. Raises what the book raises.
+
+        While requests come there is always one more: what is no full batch waits for others.
+        """
+        while self.waiting:
+            self._write_batch()
+            if self.waiting < left:
+                return
+
+    def _write_batch(self) -> None:
+        self._take()
+        try:
+            self._given_up += self._book.add(self._held)
+        except EmblemError:
+            raise
+        except Exception:  # no database's fault, so it would come again for ever
+            self._given_up += len(self._held)
             self._held = []
+            raise
+        self._held = []
 
     def _take(self) -> None:
         """Fill the batch, behind what could not be written before."""
@@ -185,10 +193,13 @@ class Recorder:
         until = time.monotonic() + self._close_s
         while True:
             try:
-                self._write_all()
+                self._write_until_below(1)
                 self._chores.touch()
             except EmblemError as error:
-                failed = error
+                failed = str(error)
+            except Exception:  # the batch is given up; the rest need not be
+                failed = "see above"
+                log.exception("usage is not recorded as it should be")
             else:
                 return
             if time.monotonic() >= until:
