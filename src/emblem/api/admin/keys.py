@@ -101,7 +101,7 @@ class Keys:
         return KeyList(
             data=[key_item(key, teams, now) for key in shown],
             has_more=more,
-            next_cursor=_CURSORS.write((shown[-1].created, shown[-1].id)) if more else None,
+            next_cursor=_CURSORS.write(Place(shown[-1].created, shown[-1].id)) if more else None,
         )
 
     def _create(self, asked: Asked, body: NewKey, token: Once | None) -> tuple[KeyItem, str | None]:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,9 +14,15 @@ MAX_SIZE = 500
 
 T = TypeVar("T")
 
-Place = tuple[Annotated[float, msgspec.Meta(ge=0)], Annotated[str, msgspec.Meta(max_length=256)]]
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Place(NamedTuple):
+    """A time and, of things of one time, an id."""
+
+    at: Annotated[float, msgspec.Meta(ge=0)]
+    id: Annotated[str, msgspec.Meta(max_length=256)]
 
 
 def size(query: Query) -> int:

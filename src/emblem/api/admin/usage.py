@@ -170,7 +170,7 @@ class Usage:
         return RecordList(
             data=[_record(one, names) for one in shown],
             has_more=more,
-            next_cursor=_CURSORS.write((shown[-1].at, shown[-1].id)) if more else None,
+            next_cursor=_CURSORS.write(Place(shown[-1].at, shown[-1].id)) if more else None,
         )
 
     def _window(self, query: Query) -> Window:
