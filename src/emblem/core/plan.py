@@ -28,6 +28,15 @@ SPECIAL_TOKENS = 2  # in each, as most models have them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Charges:
+    """What each text of a request costs; the fields are those of ``Plan``."""
+
+    tokens: Tokens
+    overflowed: tuple[int, ...]
+    uncut: Tokens | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """The windows of a request, (w,) ``owners``: which text each belongs to, and (n,) ``tokens``."""
 
@@ -140,23 +149,31 @@ def plan(
 
     Where a reading is not a text, it says why there is none.
     """
-    lengths = _lengths(readings, frame)
-    if wrong := _problems(readings, lengths, frame, request, overflow):
-        raise InvalidInput(wrong)
+    charged = charges(readings, frame, request, overflow)
     texts = [reading for reading in readings if isinstance(reading, Text)]
-    most = frame.max_length
-    overflowed = () if most is None else tuple(n for n, size in enumerate(lengths) if size > most)
-    windows, owners = _windows(texts, overflowed, frame, overflow)
-    uncut = charged = np.array(lengths, dtype=np.int32)
-    if most is not None and overflowed and overflow is Overflow.TRUNCATE:
-        charged = np.minimum(uncut, np.int32(most))
+    windows, owners = _windows(texts, charged.overflowed, frame, overflow)
     return Plan(
         windows=windows,
         owners=owners,
-        tokens=charged,
-        overflowed=overflowed,
-        uncut=None if charged is uncut else uncut,
+        tokens=charged.tokens,
+        overflowed=charged.overflowed,
+        uncut=charged.uncut,
     )
+
+
+def charges(
+    readings: Sequence[Reading], frame: Frame, request: EmbedRequest, overflow: Overflow
+) -> Charges:
+    """Say what each text costs that was read. Raises InvalidInput as ``plan`` does."""
+    lengths = _lengths(readings, frame)
+    if wrong := _problems(readings, lengths, frame, request, overflow):
+        raise InvalidInput(wrong)
+    most = frame.max_length
+    overflowed = () if most is None else tuple(n for n, size in enumerate(lengths) if size > most)
+    uncut = charged = np.array(lengths, dtype=np.int32)
+    if most is not None and overflowed and overflow is Overflow.TRUNCATE:
+        charged = np.minimum(uncut, np.int32(most))
+    return Charges(charged, overflowed, None if charged is uncut else uncut)
 
 
 def _windows(

@@ -7,7 +7,7 @@ long an entry lives; whoever keeps it also knows of which text, kind and rule it
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct
 
@@ -33,7 +33,8 @@ MAX_CHARACTERS = 2_000_000
 CHARACTERS_PER_ID = 20
 
 
-_BEHIND = Struct("=3i").pack  # what an entry has behind its vector
+_NUMBERS = Struct("=3i")  # what an entry has behind its vector
+_BEHIND = _NUMBERS.pack
 
 
 @lru_cache(64)
@@ -89,6 +90,51 @@ def _names(inputs: Sequence[Input]) -> list[Name]:
     Ids do not stand for themselves, since anybody can find many tuples that Python hashes alike.
     """
     return [one if isinstance(one, str) else array("q", one).tobytes() for one in inputs]
+
+
+def part(request: EmbedRequest, places: Sequence[int]) -> EmbedRequest:
+    """Give the request for some of its inputs, with what was read of them, at full width."""
+    read = request.readings
+    return replace(
+        request,
+        inputs=tuple([request.inputs[place] for place in places]),
+        readings=tuple([read[place] for place in places]) if read else (),
+        dimensions=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the inputs of a request: (place, tokens) of some, and the places of others.
+
+    ``uncut`` are all the tokens that the known ones had before any was cut.
+    """
+
+    tokens: list[tuple[int, int]]
+    missing: list[int]
+    uncut: int
+
+
+def known(parts: Sequence[Entry | None], request: EmbedRequest, space: Space) -> Known | None:
+    """Say what the entries tell of what a request costs.
+
+    None where the request's own limit or rule refuses one of them; see ``joined``.
+    """
+    behind = [
+        None if one is None else _NUMBERS.unpack_from(one, len(one) - _NUMBERS.size)
+        for one in parts
+    ]
+    found = [(place, one) for place, one in enumerate(behind) if one is not None]
+    longest = request.max_input_tokens
+    refusing = rule(request, space) is Overflow.ERROR
+    for _, (_, uncut, overflowed) in found:
+        if (longest is not None and uncut > longest) or (overflowed and refusing):
+            return None
+    return Known(
+        tokens=[(place, tokens) for place, (tokens, _, _) in found],
+        missing=[place for place, one in enumerate(behind) if one is None],
+        uncut=sum(uncut for _, (_, uncut, _) in found),
+    )
 
 
 def rule(request: EmbedRequest, space: Space) -> Overflow:

@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from emblem.core.pack import Waiting
 from emblem.core.plan import (
     Plan,
     assemble,
+    charges,
     estimated_longest,
     estimated_tokens,
     plan,
@@ -37,7 +39,7 @@ from emblem.errors import DeploymentFailed, InvalidInput, InvalidRequest, ModelE
 from emblem.model import Model, Modules
 from emblem.ports import Backend, Instant, Spare, Stream
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Lane, Row, Vectors, Work
+from emblem.types import EmbedRequest, EmbedResult, Lane, Overflow, Row, Tokens, Vectors, Work
 
 log = logging.getLogger(__name__)
 
@@ -119,17 +121,7 @@ class Engine:
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed every text of the request; see ``ports.Embedder``."""
-        if problem := self.problem():
-            raise DeploymentFailed(f"{self._model.name} {problem}")
-        if wrong := self._model.shortening_problem(request.dimensions):
-            raise InvalidRequest(wrong, param="dimensions")
-        unread = refuse_unread(request)
-        guess = estimated_tokens(request)
-        if not unread and guess > self._instant_tokens:
-            # What is too large is read only to say all that is wrong with it.
-            longest = estimated_longest(request, self._tokenizer.frame.max_length)
-            held = self._bytes(guess, len(request.inputs), longest)
-            self._queue.admit(request.lane, guess, held, share=request.fair_share)
+        unread, guess = self._admitted(request)
         planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
         windows = self._at_once(planned)
         if windows is None:
@@ -146,6 +138,17 @@ class Engine:
         return EmbedResult(
             vectors, planned.tokens, planned.overflowed, self._model.name, planned.uncut
         )
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Read every text, and say what it will cost; see ``ports.Counting``."""
+        unread, guess = self._admitted(request)
+        small = guess <= SMALL_TOKENS
+        read = await self._read(request, unread, small=small)
+        size = 0 if small else PER_TEXT * len(read)
+        charged = await self._do(
+            size, charges, read, self._tokenizer.frame, request, self._rule(request)
+        )
+        return replace(request, readings=tuple(read)), charged.tokens
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
@@ -166,15 +169,47 @@ class Engine:
 
     # -- on the event loop --------------------------------------------------------------------
 
-    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool) -> Plan:
-        """Tokenise, slice by slice, and cut into windows. Off the loop, unless that is ``small``.
+    def _admitted(self, request: EmbedRequest) -> tuple[dict[int, str], int]:
+        """Refuse what cannot be embedded, now or ever, as far as that shows before it is read.
 
-        ``unread`` has the inputs that are not to be tokenised, and why. Where there are any the
-        rest is read only to say what is wrong with that, too: InvalidInput.
+        Gives the inputs that are not to be read, with the reason, and a guess at the tokens.
+        """
+        if problem := self.problem():
+            raise DeploymentFailed(f"{self._model.name} {problem}")
+        if wrong := self._model.shortening_problem(request.dimensions):
+            raise InvalidRequest(wrong, param="dimensions")
+        unread = refuse_unread(request)
+        guess = estimated_tokens(request)
+        if not unread and guess > self._instant_tokens:
+            # What is too large is read only to say all that is wrong with it.
+            longest = estimated_longest(request, self._tokenizer.frame.max_length)
+            held = self._bytes(guess, len(request.inputs), longest)
+            self._queue.admit(request.lane, guess, held, share=request.fair_share)
+        return unread, guess
+
+    def _rule(self, request: EmbedRequest) -> Overflow:
+        return request.overflow or self.space.overflow
+
+    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool) -> Plan:
+        """Tokenise, unless ``count`` has, and cut into windows. Off the loop, unless ``small``."""
+        if len(request.readings) == len(request.inputs) and None not in request.readings:
+            read = cast("list[Reading]", [*request.readings])
+        else:
+            read = await self._read(request, unread, small=small)
+        size = 0 if small else PER_TEXT * len(read)
+        return await self._do(size, plan, read, self._tokenizer.frame, request, self._rule(request))
+
+    async def _read(
+        self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool
+    ) -> list[Reading]:
+        """Tokenise, slice by slice; off the loop, unless that is ``small``.
+
+        ``unread`` has the inputs that are not to be tokenised, and why, which stands in the place
+        of their readings. Where there are any the rest is read only to say what is wrong with that,
+        too.
         """
         prompt = self._model.prompts.of(request.kind)
         frame = self._tokenizer.frame
-        overflow = request.overflow or self.space.overflow
         readings: list[Reading] = []
         total = 0
         most = request.max_total_tokens
@@ -186,14 +221,16 @@ class Engine:
             total += sum(frame.length(one) for one in read if not isinstance(one, str))
             if most is not None and total > most:
                 # A text that no request may hold comes first: sending fewer would not help it.
-                if wrong := {**dict(problems(readings, frame, request, overflow)), **unread}:
+                if wrong := {**dict(self._problems(readings, request)), **unread}:
                     raise InvalidInput(sorted(wrong.items()))
                 counted_all = len(readings) == len(request.inputs)
                 raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
         for index, why in unread.items():
             readings[index] = why
-        size = 0 if small else PER_TEXT * len(readings)
-        return await self._do(size, plan, readings, frame, request, overflow)
+        return readings
+
+    def _problems(self, readings: list[Reading], request: EmbedRequest) -> list[tuple[int, str]]:
+        return problems(readings, self._tokenizer.frame, request, self._rule(request))
 
     async def _do(
         self, characters: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs

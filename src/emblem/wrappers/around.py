@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from emblem.ports import Embedder, Examining, Working
+from emblem.errors import DeploymentFailed
+from emblem.ports import Counting, Embedder, Examining, Working
 from emblem.space import Space
-from emblem.types import EmbedRequest, Work
+from emblem.types import EmbedRequest, Tokens, Work
 
 T = TypeVar("T")
 
@@ -36,6 +37,10 @@ class Around:
         if isinstance(self._embedder, Examining):
             await self._embedder.examine(request, wrong)
 
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Pass on what the embedder will charge; DeploymentFailed where it cannot tell."""
+        return await counting(self._embedder).count(request)
+
     def work(self) -> Work:
         """Pass on what the embedder says of its work, if it can say anything."""
         return self._embedder.work() if isinstance(self._embedder, Working) else Work({})
@@ -43,6 +48,13 @@ class Around:
     async def aclose(self) -> None:
         """Close the embedder."""
         await self._embedder.aclose()
+
+
+def counting(embedder: Embedder) -> Counting:
+    """Give an embedder as one that tells tokens beforehand. Raises DeploymentFailed."""
+    if not isinstance(embedder, Counting):
+        raise DeploymentFailed(f"{embedder.space.name} cannot tell how many tokens a text has.")
+    return embedder
 
 
 class Aside:

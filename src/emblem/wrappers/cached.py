@@ -6,10 +6,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from emblem.core.reuse import Entry, Name, entries, joined, narrowed, rule, shortens, wanted
+import numpy as np
+
+from emblem.core.reuse import (
+    Entry,
+    Known,
+    Name,
+    entries,
+    joined,
+    known,
+    narrowed,
+    part,
+    rule,
+    shortens,
+    wanted,
+)
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Embedder
-from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens
 from emblem.wrappers.around import Around, Aside
 from emblem.wrappers.recent import Recent
 
@@ -61,11 +75,8 @@ class Cached(Around):
         hits = len(keys) - len(missing)
         served_by = self._name
         if missing:
-            asked = replace(
-                request, inputs=tuple(request.inputs[place] for place in missing), dimensions=None
-            )
             try:
-                computed = await self._embedder.embed(asked)
+                computed = await self._embedder.embed(part(request, missing))
             except (InvalidRequest, InvalidResult):
                 return await self._plainly(request)  # which names the texts by their own places
             hits += computed.hits or 0
@@ -73,10 +84,33 @@ class Cached(Around):
             parts = await self._kept([keys[place] for place in missing], computed, request)
             for place, entry in zip(missing, parts, strict=True):
                 found[place] = entry
-        known = [entry for entry in found if entry is not None]
-        made = partial(joined, known, request, self.space, served_by=served_by, hits=hits)
+        have = [entry for entry in found if entry is not None]
+        made = partial(joined, have, request, self.space, served_by=served_by, hits=hits)
         result = await self._aside.do(made, self._numbers(len(keys)))
         return result or await self._plainly(request)
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Say what the inputs will cost, and read only those that are not known."""
+        keys = self._keys(request) if request.reuse else None
+        found = None if keys is None else known(self._recent.look(keys), request, self.space)
+        if found is None or not found.tokens or _too_many(found, request):
+            return await super().count(request)
+        tokens = np.zeros(len(request.inputs), np.int32)
+        for place, number in found.tokens:
+            tokens[place] = number
+        if found.missing:
+            left, most = part(request, found.missing), request.max_total_tokens
+            if most is not None:
+                left = replace(left, max_total_tokens=most - found.uncut)
+            try:
+                read, tokens[found.missing] = await super().count(left)
+            except InvalidRequest:
+                return await super().count(request)  # which names them by their own places
+            readings: list[object] = [None] * len(tokens)
+            for place, one in zip(found.missing, read.readings, strict=True):
+                readings[place] = one
+            request = replace(request, readings=tuple(readings))
+        return request, tokens
 
     async def aclose(self) -> None:
         """Close the embedder, which answers everything from now on, as one that is closed does."""
@@ -135,6 +169,12 @@ class Cached(Around):
             prefix = hashlib.sha256(whole.encode()).digest()[:16]
             self._prefixes[question] = prefix
         return prefix
+
+
+def _too_many(found: Known, request: EmbedRequest) -> bool:
+    """Tell whether the known inputs leave no room in the request for any token more."""
+    most = request.max_total_tokens
+    return most is not None and found.uncut + bool(found.missing) > most
 
 
 def _key(prefix: bytes, one: Name) -> bytes:

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from emblem.core.reuse import Entry, Input, Name, entries, joined, narrowed, rule, shortens, wanted
+from emblem.core.reuse import Entry, Name, entries, joined, narrowed, part, rule, shortens, wanted
 from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overloaded
 from emblem.ports import Embedder
 from emblem.space import Space
@@ -150,16 +150,16 @@ class Coalesced(Around):
 
     def _begin(self, names: Sequence[Name], request: EmbedRequest) -> _Wait:
         """Find out who has which of the texts in work, and begin to embed those that nobody has."""
-        inputs: dict[Name, Input] = dict(zip(names, request.inputs, strict=True))
+        places: dict[Name, int] = dict(zip(names, range(len(names)), strict=True))
         asked = (request.kind, rule(request, self.space))
         # Of two that have a text the later counts, and the interactive one is done first.
         bulk = request.lane is Lane.BULK
         lanes = (Lane.BULK, Lane.INTERACTIVE) if bulk else (Lane.INTERACTIVE,)
         tables = [table for lane in lanes if (table := self._in_work.get((*asked, lane)))]
-        flights = {name: table[name] for table in tables for name in inputs.keys() & table.keys()}
-        left = inputs
+        flights = {name: table[name] for table in tables for name in places.keys() & table.keys()}
+        left = places
         if flights:
-            left = {name: one for name, one in inputs.items() if name not in flights}
+            left = {name: place for name, place in places.items() if name not in flights}
         if not left:
             return _Wait(request, names, flights, None)
         mine = self._launch((*asked, request.lane), left, request)
@@ -167,10 +167,10 @@ class Coalesced(Around):
         return _Wait(request, names, flights, mine)
 
     def _launch(
-        self, question: Question, texts: Mapping[Name, Input], request: EmbedRequest
+        self, question: Question, texts: Mapping[Name, int], request: EmbedRequest
     ) -> _Flight:
         if len(texts) < len(request.inputs) or request.dimensions is not None:
-            request = replace(request, inputs=tuple(texts.values()), dimensions=None)
+            request = part(request, [*texts.values()])
         flight = _Flight(question, [*texts], begun(self._outcome(request)))
         self._in_work.setdefault(question, {}).update(dict.fromkeys(texts, flight))
         return flight

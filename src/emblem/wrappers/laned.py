@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from emblem.core.plan import estimated_tokens
 from emblem.errors import Overloaded
-from emblem.types import EmbedRequest, EmbedResult, Lane
+from emblem.types import EmbedRequest, EmbedResult, Lane, Tokens
 from emblem.wrappers.around import Around
 
 # A request that a person may be waiting for: about a quarter of a second's work on two cores.
@@ -27,6 +27,21 @@ class Laned(Around):
             except Overloaded:
                 pass
         return await self._embedder.embed(_in(Lane.BULK, request))
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Count, unless both lanes are full that it may go to; see ``ports.Counting``."""
+        if not request.lane_by_size:
+            return await super().count(request)
+        if estimated_tokens(request) <= INTERACTIVE_TOKENS:
+            try:
+                return await self._counted(request, Lane.INTERACTIVE)
+            except Overloaded:
+                pass
+        return await self._counted(request, Lane.BULK)
+
+    async def _counted(self, request: EmbedRequest, lane: Lane) -> tuple[EmbedRequest, Tokens]:
+        read, tokens = await super().count(_in(lane, request))
+        return replace(request, readings=read.readings), tokens
 
 
 def _in(lane: Lane, request: EmbedRequest) -> EmbedRequest:

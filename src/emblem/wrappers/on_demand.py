@@ -12,7 +12,8 @@ from emblem.core.room import Held
 from emblem.errors import DeadlineExceeded, DeploymentFailed, EmblemError, MissingExtra, Overloaded
 from emblem.ports import Embedder, Examining, Working
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Residence, State, Work
+from emblem.types import EmbedRequest, EmbedResult, Residence, State, Tokens, Work
+from emblem.wrappers.around import counting
 from emblem.wrappers.residency import Residency
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,15 @@ class OnDemand:
         try:
             embedder = self._embedder or await self._loaded(request.deadline)
             return await embedder.embed(request)
+        finally:
+            self._leave()
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        """Say what the inputs will cost, once the model is loaded; see ``ports.Counting``."""
+        self._users += 1
+        try:
+            embedder = self._embedder or await self._loaded(request.deadline)
+            return await counting(embedder).count(request)
         finally:
             self._leave()
 
