@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emblem.accounts import Caller, Key, Observed, Terms
+from emblem.charging import Charging
 from emblem.core.cl100k import Cl100k
 from emblem.errors import (
     DeadlineExceeded,
@@ -18,6 +20,7 @@ from emblem.errors import (
     TooManyTokens,
     UnknownModel,
 )
+from emblem.limits.memory import MemoryLimiter
 from emblem.model import Prompts
 from emblem.names import Names, Options, Served
 from emblem.service import OVERFLOW_LOG_S, Answer, Call, Limits, Service
@@ -82,12 +85,18 @@ class Bench:
     def __init__(self, cl100k: Cl100k | None = None, limits: Limits = LIMITS) -> None:
         self.embedder = Recorder()
         self.now = 1000.0
+        charging = Charging(MemoryLimiter())
         names = Names([TINY, ALIAS, NATIVE, REFUSING], lambda name: "")
-        self.service = Service(names, {"tiny": self.embedder}, limits, cl100k, lambda: self.now)
+        self.service = Service(
+            names, {"tiny": self.embedder}, limits, charging, cl100k, lambda: self.now
+        )
 
     def embed(self, *inputs, model: str = "tiny", key: str = "key", **options) -> Answer:
-        call = Call(model, inputs, Options(**options))
-        return asyncio.run(self.service.embed(call, key))
+        return asyncio.run(self.answer(Call(model, inputs, Options(**options)), key))
+
+    async def answer(self, call: Call, key: str = "key") -> Answer:
+        caller = Caller(Key(key, Terms(key), 0.0))
+        return await self.service.embed(call, caller, Observed("req_1", "POST", 0.0))
 
     @property
     def asked(self) -> EmbedRequest:
@@ -174,7 +183,7 @@ def test_a_call_with_a_wrong_input_is_refused_whatever_the_embedder_says(
     """An empty input stands in its place, and must never come back as a vector."""
     call = Call("tiny", inputs, wrong={0: "is wrong"})
     with pytest.raises(InvalidInput) as refused:
-        asyncio.run(bench.service.embed(call, "key"))
+        asyncio.run(bench.answer(call))
     assert refused.value.problems == ((0, "is wrong"),)
     assert not bench.embedder.requests
 
@@ -182,7 +191,7 @@ def test_a_call_with_a_wrong_input_is_refused_whatever_the_embedder_says(
 def test_ids_that_are_wrong_are_named_with_an_array_that_is(bench: Bench) -> None:
     call = Call("tiny", ((), (65,), (999_999,)), wrong={0: "is an empty array"})
     with pytest.raises(InvalidInput) as refused:
-        asyncio.run(bench.service.embed(call, "key"))
+        asyncio.run(bench.answer(call))
     assert [index for index, _ in refused.value.problems] == [0, 2]
 
 
@@ -303,7 +312,7 @@ def test_a_caller_who_leaves_cancels_the_embedding(bench: Bench) -> None:
     bench.embedder.stuck = True
 
     async def leave() -> None:
-        task = asyncio.ensure_future(bench.service.embed(Call("tiny", ("one",)), "key"))
+        task = asyncio.ensure_future(bench.answer(Call("tiny", ("one",))))
         await bench.embedder.entered.wait()
         task.cancel()
         await asyncio.wait([task])

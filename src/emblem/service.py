@@ -9,6 +9,9 @@ from functools import partial
 from math import inf
 from typing import NoReturn
 
+from emblem.accounts import Caller, Observed, Standing
+from emblem.allowed import find
+from emblem.charging import Bill, Charging
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
 from emblem.core.plan import context_length, unreadable
@@ -16,6 +19,7 @@ from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
     InvalidRequest,
+    LimitReached,
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
@@ -89,6 +93,7 @@ class Answer:
     """What a call gives. ``vectors`` is (n, d) in the asked number format.
 
     ``hits`` counts the inputs that were not computed for this call; None where nothing is cached.
+    ``standings`` say how the caller's limits stood once the call was charged.
     """
 
     model: str
@@ -98,10 +103,28 @@ class Answer:
     overflow: Overflow
     overflowed: tuple[int, ...]
     hits: int | None = None
+    standings: tuple[Standing, ...] = ()
 
 
 def _late() -> DeadlineExceeded:
     return DeadlineExceeded("The request was not answered in time.")
+
+
+def _answer(served: Served, options: Options, result: EmbedResult, bill: Bill) -> Answer:
+    """Give what a caller gets of a result."""
+    model, output = served.model, options.output or OutputType.FLOAT
+    return Answer(
+        model=model.name,
+        vectors=cast(result.vectors, output),
+        tokens=int(result.tokens.sum()),
+        space=model.written(
+            dimensions=options.dimensions, overflow=options.overflow, output=output
+        ),
+        overflow=options.overflow or model.space.overflow,
+        overflowed=result.overflowed,
+        hits=result.hits,
+        standings=bill.standings,
+    )
 
 
 class Service:
@@ -110,6 +133,7 @@ class Service:
     They choose the lane of a request that leaves it to its size.
 
     ``cl100k`` is None where its vocabulary is not at hand; ``running`` says which models are loaded.
+    ``charging`` is asked before any work that a limited key wants done.
     """
 
     def __init__(
@@ -117,6 +141,7 @@ class Service:
         names: Names,
         embedders: Mapping[str, Embedder],
         limits: Limits,
+        charging: Charging,
         cl100k: Cl100k | None = None,
         clock: Callable[[], float] = time.monotonic,
         running: Callable[[], Occupancy] = lambda: Occupancy((), 0),
@@ -124,6 +149,7 @@ class Service:
         self.names = names
         self._embedders = embedders
         self.limits = limits
+        self._charging = charging
         self._cl100k = cl100k
         self.running = running
         self._clock = clock
@@ -137,34 +163,40 @@ class Service:
             if (problem := embedder.problem()) is not None
         ]
 
-    async def embed(self, call: Call, key: str) -> Answer:
-        """Embed every input of a call for the key with this id. Raises EmblemError."""
-        served = self.names.resolve(call.model)
+    async def embed(self, call: Call, caller: Caller, seen: Observed) -> Answer:
+        """Embed every input of a call for a caller, and note in ``seen`` how that went.
+
+        A caller with limits is charged once, before the work, and it is given back what fails for
+        no fault of its own. One that leaves has been charged. Raises EmblemError.
+        """
+        served = find(self.names, call.model, caller)
+        seen.model = served.model.name
         options = combine(served, call.options)
         check_options(served, options)
         embedder = self._embedders[served.model.name]
         if call.wrong:
             await self._refuse(served, call, options)
-        request = await self._request(served, call, options, key)
-        result = await guarded(
-            embedder.embed(request),
-            partial(within, self.limits.timeout_s, _late),
-        )
-        self._log_overflow(served, key, result)
-        space = embedder.space
-        return Answer(
-            model=served.model.name,
-            vectors=cast(result.vectors, options.output or OutputType.FLOAT),
-            tokens=int(result.tokens.sum()),
-            space=served.model.written(
-                dimensions=options.dimensions,
-                overflow=options.overflow,
-                output=options.output or OutputType.FLOAT,
-            ),
-            overflow=options.overflow or space.overflow,
-            overflowed=result.overflowed,
-            hits=result.hits,
-        )
+        request = await self._request(served, call, options, caller)
+        bill = self._charging.bill(caller, served.model.name, seen)
+        try:
+            result = await guarded(
+                self._embed(embedder, request, bill),
+                partial(within, self.limits.timeout_s, _late),
+            )
+            answer = _answer(served, options, result, bill)
+        except (InvalidRequest, LimitReached):
+            raise
+        except Exception:
+            await bill.give_back()
+            raise
+        bill.settle(answer.tokens)
+        seen.space, seen.served_by = answer.space, result.served_by
+        seen.hits = answer.hits or 0
+        self._log_overflow(served, caller.key.id, result)
+        return answer
+
+    async def _embed(self, embedder: Embedder, request: EmbedRequest, bill: Bill) -> EmbedResult:
+        return await embedder.embed(await bill.pay(embedder, request))
 
     async def _refuse(self, served: Served, call: Call, options: Options) -> NoReturn:
         """Raise InvalidInput for a call with inputs that are wrong, naming all that are."""
@@ -182,23 +214,24 @@ class Service:
         raise InvalidInput(sorted((found | dict(call.wrong)).items()))
 
     async def _request(
-        self, served: Served, call: Call, options: Options, key: str = ""
+        self, served: Served, call: Call, options: Options, caller: Caller | None = None
     ) -> EmbedRequest:
         self.limits.check_items(len(call.inputs))
+        lane = options.lane or (caller.key.terms.priority if caller else None)
         texts, times = await self._texts(served, call.inputs)
         return EmbedRequest(
             inputs=texts,
             kind=options.kind,
             dimensions=options.dimensions,
             overflow=options.overflow,
-            lane=options.lane or Lane.INTERACTIVE,
+            lane=lane or Lane.INTERACTIVE,
             deadline=self._clock() + self.limits.timeout_s,
-            fair_share=key,
+            fair_share=caller.key.id if caller else "",
             max_input_tokens=None if times is None else times * self.limits.max_input_tokens,
             max_total_tokens=None if times is None else times * self.limits.max_request_tokens,
             reuse=call.reuse,
             keep=call.keep,
-            lane_by_size=options.lane is None,
+            lane_by_size=lane is None,
         )
 
     async def _texts(

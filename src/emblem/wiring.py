@@ -14,8 +14,12 @@ import numpy.typing as npt
 from starlette.types import ASGIApp
 
 from emblem import registry
-from emblem.accounts import Terms
-from emblem.api.app import Bounds, create_app
+from emblem.accounting import Accounting
+from emblem.accounts import Role, Terms
+from emblem.api.access import AccessLog
+from emblem.api.app import Bounds, create_app, usage_routes
+from emblem.api.edge import EMBEDDINGS
+from emblem.api.usage import OwnUsage
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.config import Settings
@@ -27,14 +31,12 @@ from emblem.engine import Engine, QueueLimits
 from emblem.engine.alone import embed_alone
 from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
-from emblem.ledger.keyring import KeyRing
-from emblem.ledger.opening import open_ledger
-from emblem.ledger.secret import digest
+from emblem.ledger.observing import UsageObserver
 from emblem.model import Graph, Model, Modules, Quantised
 from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
-from emblem.ports import Backend, Embedder, Ledger
+from emblem.ports import Backend, Embedder, Ledger, Observer
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
 from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
@@ -269,17 +271,13 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         one.model.name: _remembering(loading[one.model.name], one.model, recent)
         for one in plan.deployed
     }
-    ledger = open_ledger(settings)
-    fixed = [digest(settings.api_key)] if settings.api_key else []
-    keys = KeyRing(ledger, fixed) if settings.auth else None
+    accounting = Accounting(settings)
+    ledger = accounting.ledger
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.callback(ledger.close)
-            if keys is not None:
-                keys.open()
-                stack.callback(keys.close)
+            await stack.enter_async_context(accounting.open())
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
             stack.callback(residency.close)
@@ -299,6 +297,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
             settings.request_timeout_s,
             empty_input=settings.empty_input == "embed",
         ),
+        accounting.charging,
         Cl100k(plan.cl100k.read_bytes()) if plan.cl100k else None,
         running=lambda: _occupancy(residency, recent),
     )
@@ -308,12 +307,16 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         settings.body_timeout_s,
         settings.cors_origins,
     )
-    return create_app(service, keys, bounds, lifespan)
+    observers: list[Observer] = [AccessLog()]
+    if accounting.keys is not None:
+        observers.append(UsageObserver(accounting, EMBEDDINGS))
+    own = usage_routes(OwnUsage(ledger.usage, accounting.limiter))
+    return create_app(service, accounting.keys, bounds, lifespan, own, observers)
 
 
 def first_key(ledger: Ledger, settings: Settings) -> str | None:
     """Make the key of the first run; None where there is one already, or none is needed."""
     if not settings.auth or settings.api_key or ledger.keys.every():
         return None
-    _, secret = ledger.keys.issue(Terms("first"), now=time.time())
+    _, secret = ledger.keys.issue(Terms("first", role=Role.ADMIN), now=time.time())
     return secret

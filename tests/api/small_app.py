@@ -10,9 +10,12 @@ import numpy as np
 from starlette.types import ASGIApp
 
 from api.asking import SECRET
-from emblem.accounts import Key, Terms
+from emblem.accounts import Key, Observed, Role, Team, Terms
+from emblem.api.access import AccessLog
 from emblem.api.app import Bounds, create_app
+from emblem.charging import Charging
 from emblem.core.cl100k import Cl100k
+from emblem.limits.memory import MemoryLimiter
 from emblem.model import Prompts
 from emblem.names import Names, Options, Served
 from emblem.service import Limits, Service
@@ -81,15 +84,24 @@ def vector_of(text: str | tuple[int, ...], dimensions: int | None = None) -> Vec
 
 
 class OneKey:
-    """Knows one key."""
+    """Knows one key, which opens everything, and the team that it belongs to, if any."""
 
-    terms = Terms("one")
+    terms = Terms("one", role=Role.ADMIN)
+    of: Team | None = None
 
     def check(self, secret: str) -> Key | None:
         return Key("key-1", self.terms, 0.0) if secret == SECRET else None
 
     async def look_up(self, secret: str) -> Key | None:
         return None
+
+    def team(self, key: Key) -> Team | None:
+        return self.of
+
+
+def charging() -> Charging:
+    """Make what charges requests in memory, and knows no prices."""
+    return Charging(MemoryLimiter())
 
 
 @cache
@@ -111,8 +123,13 @@ class Small:
         asking = Embedder(ASKING.space)
         asking.requests = self.embedder.requests
         embedders = {"tiny": Laned(self.embedder), "asking": Laned(asking)}
-        self.service = Service(names, embedders, limits or Limits(), bytes_first())
-        self.app: ASGIApp = create_app(self.service, OneKey() if auth else None, bounds)
+        self.service = Service(names, embedders, limits or Limits(), charging(), bytes_first())
+        self.seen: list[Observed] = []
+        keys = OneKey() if auth else None
+        self.app: ASGIApp = create_app(self.service, keys, bounds, observers=(AccessLog(), self))
+
+    def observed(self, one: Observed) -> None:
+        self.seen.append(one)
 
     @property
     def asked(self) -> EmbedRequest:

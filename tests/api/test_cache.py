@@ -3,7 +3,7 @@
 import pytest
 
 from api.asking import post
-from api.small_app import SERVED, Embedder, OneKey, Small
+from api.small_app import SERVED, Embedder, OneKey, Small, charging
 from emblem.api.app import create_app
 from emblem.names import Names
 from emblem.service import Limits, Service
@@ -20,7 +20,7 @@ class Remembering:
     def __init__(self) -> None:
         self.embedder = Embedder()
         cached = Cached(Coalesced(self.embedder), Recent(10**6))
-        service = Service(Names(SERVED, str), {"tiny": cached}, Limits())
+        service = Service(Names(SERVED, str), {"tiny": cached}, Limits(), charging())
         self.app = create_app(service, OneKey())
 
     def hits(self, *texts: str, **headers: str) -> str:

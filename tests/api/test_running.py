@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from api.asking import get
-from api.small_app import OneKey, Small
+from api.small_app import OneKey, Small, charging
 from emblem.api.app import create_app
 from emblem.service import Service
 from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, State, Work
@@ -37,7 +37,7 @@ def small() -> Small:
         base_bytes=3500,
         cache=CacheState(3, 600, 1000, hits=9, misses=4),
     )
-    made.service = Service(made.service.names, {}, made.service.limits, running=lambda: occupancy)
+    made.service = Service(made.service.names, {}, made.service.limits, charging(), running=lambda: occupancy)
     made.app = create_app(made.service, OneKey())
     return made
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from api.asking import Reply, arriving, post, reply_to
-from api.small_app import DIGEST, SERVED, Small, vector_of
+from api.small_app import DIGEST, SERVED, Small, charging, vector_of
 from emblem.api.app import create_app
 from emblem.names import Names
 from emblem.service import Limits, Service
@@ -67,7 +67,7 @@ def embedded(value: object) -> Reply:
 
     async def answer() -> Reply | None:
         async with tiny_engine() as engine:
-            service = Service(Names(SERVED, str), {"tiny": engine}, Limits())
+            service = Service(Names(SERVED, str), {"tiny": engine}, Limits(), charging())
             body = json.dumps({"model": "tiny", "input": value}).encode()
             app = create_app(service, None)
             return await reply_to(app, "POST", "/v1/embeddings", arriving(body), {})

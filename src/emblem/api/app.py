@@ -11,16 +11,21 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from emblem.accounts import Caller
+from emblem.allowed import find, listed
 from emblem.api.auth import Authenticator, Keys
 from emblem.api.body import BodyReader
 from emblem.api.cors import Cors
 from emblem.api.docs import PAGE, SWAGGER_UI
 from emblem.api.edge import Edge
 from emblem.api.embeddings import Embeddings
-from emblem.api.models import described, listed, within
+from emblem.api.models import described, listing, within
 from emblem.api.openapi import document
 from emblem.api.problems import not_ready
 from emblem.api.running import running
+from emblem.api.usage import OwnUsage
+from emblem.names import Served
+from emblem.ports import Observer
 from emblem.service import Service
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -42,17 +47,19 @@ def create_app(
     bounds: Bounds | None = None,
     lifespan: Lifespan | None = None,
     more: Sequence[Route] = (),
+    observers: Sequence[Observer] = (),
 ) -> ASGIApp:
     """Build the ASGI application. With ``keys`` None nobody is asked for one.
 
-    ``more`` are routes of other parts, such as the administration's.
+    ``more`` are routes of other parts, such as the administration's; ``observers`` hear of each
+    request once it was answered.
     """
     bounds = bounds or Bounds()
     bodies = BodyReader(bounds.max_body_bytes, bounds.body_timeout_s, 8 * bounds.max_body_bytes)
     # A bare router: whatever a route raises reaches the edge, the one place that answers errors.
     routes = Router([*_operations(service), *more, *_models(service)], False, lifespan=lifespan)
     app: ASGIApp = Edge(
-        routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests
+        routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests, observers
     )
     if bounds.cors_origins:
         app = Cors(app, bounds.cors_origins)
@@ -89,24 +96,41 @@ def _operations(service: Service) -> list[Route | Mount]:
     ]
 
 
+def usage_routes(own: OwnUsage) -> list[Route]:
+    """Give the route where a key finds its own use."""
+
+    async def usage(request: Request) -> Response:
+        return _json(await own.answer(_caller(request).account))
+
+    return [Route("/v1/usage", usage)]
+
+
+def _caller(request: Request) -> Caller:
+    """Give whoever asks, as the edge has found out."""
+    caller: Caller = request.scope["state"]["caller"]
+    return caller
+
+
 def _models(service: Service) -> list[Route | Mount]:
     """Routes that say what is served and what runs, in all and under one model's path."""
     names = service.names
 
-    async def models(_: Request) -> Response:
-        return _json(listed(list(names)))
+    def found(request: Request, parameter: str) -> Served:
+        return find(names, request.path_params[parameter], _caller(request))
+
+    async def models(request: Request) -> Response:
+        return _json(listing(list(listed(names, _caller(request)))))
 
     async def model(request: Request) -> Response:
-        asked = request.path_params["id"]
-        return _json(described(names.resolve(asked), asked))
+        return _json(described(found(request, "id"), request.path_params["id"]))
 
     async def own_models(request: Request) -> Response:
-        return _json(listed([names.resolve(request.path_params["model"])]))
+        return _json(listing([found(request, "model")]))
 
     async def own_model(request: Request) -> Response:
-        served = names.resolve(request.path_params["model"])
         asked = request.path_params["id"]
-        return _json(described(within(served, asked, names.resolve(asked)), asked))
+        served = within(found(request, "model"), asked, found(request, "id"))
+        return _json(described(served, asked))
 
     async def ps(_: Request) -> Response:
         return _json(running(service.running()))

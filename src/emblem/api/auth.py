@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from emblem.accounts import Key, Terms
+from emblem.accounts import Caller, Key, Role, Team, Terms
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
 
@@ -19,19 +19,38 @@ class Keys(Protocol):
         """Give the key that a secret opens which ``check`` did not know, or None."""
         ...
 
+    def team(self, key: Key) -> Team | None:
+        """Give the team that a key belongs to, from memory."""
+        ...
+
 
 ANONYMOUS = "anonymous"
-EVERYBODY = Key(ANONYMOUS, Terms(ANONYMOUS), 0.0)
+EVERYBODY = Caller(Key(ANONYMOUS, Terms(ANONYMOUS, role=Role.ADMIN), 0.0))
+
+MAX_KNOWN = 10_000
+
+# What each role opens besides: the first address that fits, itself and all below it.
+_DOORS = (("/admin", Role.ADMIN), ("/ps", Role.READ), ("/metrics", Role.READ))
+_RANKS = (Role.INFERENCE, Role.READ, Role.ADMIN)
+
+
+def role_wanted(path: str, role: Role) -> Role | None:
+    """Give the role that a path needs, where this one does not open it."""
+    for door, needed in _DOORS:
+        if path == door or path.startswith(f"{door}/"):
+            return None if _RANKS.index(role) >= _RANKS.index(needed) else needed
+    return None
 
 
 class Authenticator:
-    """Turns headers into a key. With ``keys`` None everybody is EVERYBODY."""
+    """Turns headers into a caller. With ``keys`` None everybody is EVERYBODY."""
 
     def __init__(self, keys: Keys | None) -> None:
         self._keys = keys
+        self._known: dict[str, Caller] = {}  # by the keys' ids, so that each is worked out once
 
-    async def principal(self, headers: Iterable[tuple[bytes, bytes]], address: str) -> Key:
-        """Give the key of whoever asks from an address.
+    async def caller(self, headers: Iterable[tuple[bytes, bytes]], address: str) -> Caller:
+        """Say who asks from an address.
 
         Raises NotAuthenticated, SourceRefused, and LedgerUnavailable.
         """
@@ -47,4 +66,13 @@ class Authenticator:
             raise NotAuthenticated(secret)
         if not allows_source(key.terms.sources, address):
             raise SourceRefused(address)
-        return key
+        return self._caller(key, self._keys.team(key))
+
+    def _caller(self, key: Key, team: Team | None) -> Caller:
+        known = self._known.get(key.id)
+        if known is not None and known.key is key and known.team is team:
+            return known
+        if len(self._known) >= MAX_KNOWN:  # keys come and go
+            self._known.clear()
+        caller = self._known[key.id] = Caller(key, team)
+        return caller

@@ -1,6 +1,6 @@
 """The outermost layer: what every request passes before it reaches a route, and every answer after.
 
-In this order: an id, the key, a place among the requests in progress, the route. The embeddings
+In this order: an id, the key and its role, a place among the requests in progress, the route. The embeddings
 route is reached directly and everything else through Starlette, whose routing would cost more than
 a third of the requests per second.
 """
@@ -9,35 +9,45 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emblem.api.access import AccessLog
-from emblem.api.auth import Authenticator
+from emblem.accounts import Observed
+from emblem.api.auth import Authenticator, role_wanted
 from emblem.api.embeddings import SUFFIX, ClientGone, Embeddings, respond
 from emblem.api.problems import (
     Headers,
     Problem,
     internal,
+    permission_denied,
     problem_of,
     unknown_url,
     wrong_method,
 )
-from emblem.errors import EmblemError, Overloaded
+from emblem.errors import EmblemError, LimitReached, Overloaded
+from emblem.ports import Observer
 
 log = logging.getLogger(__name__)
 
 # These need no key: probes and the description of the API itself. No model's path may match.
 OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?)")
 
+EMBEDDINGS = (SUFFIX, "/{model}" + SUFFIX)  # the routes of requests for vectors
+CLIENT_LEFT = 499
+
 _SLASHES = re.compile(r"//+")
 
 
 class Edge:
-    """An ASGI application around the routes. Used on one event loop."""
+    """An ASGI application around the routes. Used on one event loop.
+
+    Routes find the caller in ``scope["state"]``: as ``principal``, its key, as ``caller``, the key
+    and its team, and as ``source``, the address that the request came from. Each of ``observers``
+    hears of each request once it was answered.
+    """
 
     def __init__(
         self,
@@ -45,7 +55,7 @@ class Edge:
         embeddings: Embeddings,
         authenticator: Authenticator,
         max_requests: int,
-        clock: Callable[[], float] = time.perf_counter,
+        observers: Sequence[Observer] = (),
     ) -> None:
         if max_requests < 1:
             raise ValueError("max_requests must be at least 1")
@@ -53,9 +63,8 @@ class Edge:
         self._embeddings = embeddings
         self._authenticator = authenticator
         self._max_requests = max_requests
-        self._clock = clock
+        self._observers = tuple(observers)
         self._in_progress = 0
-        self._access = AccessLog()
         self._ids = random.Random()  # noqa: S311 - they are to be unique, not secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,48 +72,73 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = _Reply(send, self._clock, f"req_{self._ids.getrandbits(128):032x}")
+        name = f"req_{self._ids.getrandbits(128):032x}"
+        reply = _Reply(send, name)
+        seen = Observed(name, scope["method"], time.time())
         path: str = scope["path"]
         scope["path"] = _SLASHES.sub("/", path).rstrip("/") or "/"
         scope["app"] = self  # so that the router raises what it cannot route
         self._in_progress += 1
         try:
-            await self._answer(scope, receive, reply)
-        except Problem as problem:
-            await reply.problem(problem)
-        except EmblemError as error:
-            await reply.problem(_translated(error, reply.request_id))
-        except HTTPException as error:
-            await reply.problem(_routing_problem(error, scope))
+            await self._answer(scope, receive, reply, seen)
         except ClientGone:
-            reply.status = 499
-        except Exception:  # the client must hear of it, and learn nothing from it
-            log.exception("%s failed", reply.request_id)
-            await reply.problem(internal(reply.request_id))
+            reply.status = CLIENT_LEFT
+        except Exception as error:  # noqa: BLE001 - the client must hear of it
+            problem = _problem(error, scope, reply.request_id)
+            seen.code = problem.detail.code or problem.detail.type
+            if isinstance(error, LimitReached):
+                seen.refused_by = error.limit
+            await reply.problem(problem)
         finally:
             self._in_progress -= 1
-            if self._access.enabled:
-                self._access.add(
-                    f"{scope['method']} {_shown(scope['path'])} {reply.status} "
-                    f"{reply.elapsed_ms:.1f} ms {reply.request_id}"
-                )
+            self._observe(scope, reply, seen)
 
-    async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+    def _observe(self, scope: Scope, reply: "_Reply", seen: Observed) -> None:
+        """Tell all who are to hear of a request."""
+        seen.status = reply.status or CLIENT_LEFT
+        seen.seconds = reply.elapsed_s
+        if not seen.route:
+            seen.route = getattr(scope.get("route"), "path", "")
+        for one in self._observers:
+            one.observed(seen)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, reply: "_Reply", seen: Observed
+    ) -> None:
         path: str = scope["path"]
+        if embeds := path.endswith(SUFFIX):
+            seen.route = EMBEDDINGS[path != SUFFIX]
         if OPEN.fullmatch(path):
             await self._app(scope, receive, reply.send)
             return
         address = (scope.get("client") or ("",))[0]
-        key = await self._authenticator.principal(scope["headers"], address)
+        caller = await self._authenticator.caller(scope["headers"], address)
+        key = caller.key
+        seen.key, seen.team = key.id, key.terms.team
         scope.setdefault("state", {}).update(principal=key, source=address)
         if self._in_progress > self._max_requests:
             raise Overloaded("Too many requests are in progress. Please try again later.", 1)
-        if not path.endswith(SUFFIX):
+        if not embeds:
+            if (wanted := role_wanted(path, key.terms.role)) is not None:
+                raise permission_denied(wanted)
+            scope["state"] = {"principal": key, "caller": caller, "source": address}
             await self._app(scope, receive, reply.send)
         elif scope["method"] == "POST":
-            await self._embeddings(scope, receive, reply.send, key.id)
+            await self._embeddings(scope, receive, reply.send, caller, seen)
         else:
             raise wrong_method(scope["method"], path, "POST")
+
+
+def _problem(error: Exception, scope: Scope, request_id: str) -> Problem:
+    """Give the answer to whatever was raised."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, EmblemError):
+        return _translated(error, request_id)
+    if isinstance(error, HTTPException):
+        return _routing_problem(error, scope)
+    log.error("%s failed", request_id, exc_info=error)  # the client is to learn nothing from it
+    return internal(request_id)
 
 
 def _translated(error: EmblemError, request_id: str) -> Problem:
@@ -115,12 +149,6 @@ def _translated(error: EmblemError, request_id: str) -> Problem:
     elif problem.status == HTTPStatus.BAD_GATEWAY:
         log.error("%s failed: %s", request_id, error)
     return problem
-
-
-def _shown(path: str) -> str:
-    """Give a path so that it cannot pass for another line of the log."""
-    shown = path[:200]
-    return shown if shown.isprintable() else ascii(shown)
 
 
 def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
@@ -134,7 +162,9 @@ def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
 class _Reply:
     """Sends an answer with the headers that every answer has."""
 
-    def __init__(self, send: Send, clock: Callable[[], float], request_id: str) -> None:
+    def __init__(
+        self, send: Send, request_id: str, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._send = send
         self._clock = clock
         self._started = clock()
@@ -143,9 +173,9 @@ class _Reply:
         self.status = 0
 
     @property
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the request came."""
-        return 1000 * (self._clock() - self._started)
+    def elapsed_s(self) -> float:
+        """Seconds since the request came."""
+        return self._clock() - self._started
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -153,7 +183,7 @@ class _Reply:
             self.status = message["status"]
             own: Headers = (
                 (b"x-request-id", self.request_id.encode()),
-                (b"openai-processing-ms", str(round(self.elapsed_ms)).encode()),
+                (b"openai-processing-ms", str(round(1000 * self.elapsed_s)).encode()),
             )
             message = {**message, "headers": [*message.get("headers", ()), *own]}
         await self._send(message)

@@ -9,10 +9,14 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
+from emblem.accounts import Caller, Observed
+from emblem.allowed import find
 from emblem.api.body import BodyReader
 from emblem.api.caching import NO_CACHE, NO_STORE, cache_header, directives
 from emblem.api.inputs import read_inputs
+from emblem.api.limits import headers as limit_headers
 from emblem.api.problems import Headers, invalid
+from emblem.api.tags import tags
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.service import Answer, Call, Service
 from emblem.waiting import Interruption, guarded
@@ -26,6 +30,8 @@ SUFFIX = "/v1/embeddings"
 
 LARGE_PART_BYTES = 32_768
 
+MAX_USER = 256  # characters that are kept of what a request names its user
+
 
 class ClientGone(Exception):
     """The client left before it got an answer; nobody is there to be told."""
@@ -38,21 +44,30 @@ class Embeddings:
         self._service = service
         self._bodies = bodies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, key: str) -> None:
-        """Answer one request for the key with this id. Raises Problem, EmblemError, ClientGone."""
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, caller: Caller, seen: Observed
+    ) -> None:
+        """Answer one request of a caller, and note in ``seen`` what becomes of it.
+
+        Raises Problem, EmblemError, ClientGone.
+        """
+        seen.tags = tags(scope["headers"])
         async with self._bodies.read(scope["headers"], receive) as content:
             body = decode(content)
-            model = self._model(scope["path"][1 : -len(SUFFIX)], body.model)
+            if body.user:
+                seen.user = body.user[:MAX_USER]
+            model = self._model(scope["path"][1 : -len(SUFFIX)], body.model, caller)
             inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
+            seen.inputs = len(inputs)
             asked = directives(scope["headers"])
             call = Call(
                 model, inputs, body.options, wrong, NO_CACHE not in asked, NO_STORE not in asked
             )
-            answer = await unless_gone(self._service.embed(call, key), receive)
+            answer = await unless_gone(self._service.embed(call, caller, seen), receive)
         answered = await _encoded(answer, body.encoding_format or EncodingFormat.FLOAT)
         await respond(send, 200, answered, _headers(answer))
 
-    def _model(self, in_path: str, in_body: str | None) -> str:
+    def _model(self, in_path: str, in_body: str | None, caller: Caller) -> str:
         """Give the model that path and body name between them."""
         if not in_path:
             if not in_body:
@@ -60,7 +75,7 @@ class Embeddings:
             return in_body
         if in_body and in_body != in_path:
             names = self._service.names
-            if not names.resolve(in_path).same_as(names.resolve(in_body)):
+            if not find(names, in_path, caller).same_as(find(names, in_body, caller)):
                 raise invalid(
                     f"The path names the model `{in_path}` and the body `{in_body}`. "
                     "Send one of the two, or the same in both.",
@@ -112,6 +127,8 @@ def _headers(answer: Answer) -> Headers:
         headers += ((b"x-embedding-cache", said.encode()),)
     if answer.overflowed:
         headers += ((b"x-embedding-overflow", overflow_header(answer).encode()),)
+    if answer.standings:
+        headers += limit_headers(answer.standings)
     return headers
 
 

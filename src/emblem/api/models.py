@@ -58,7 +58,7 @@ def item(served: Served) -> ModelItem:
     )
 
 
-def listed(served: list[Served]) -> bytes:
+def listing(served: list[Served]) -> bytes:
     """Give the body of the list."""
     return msgspec.json.encode(ModelList([item(one) for one in served]))
 

@@ -8,7 +8,8 @@ import re
 
 import msgspec
 
-from emblem.api.limits import Headers, refusal_code, refusal_headers, refusal_type
+from emblem.api.limits import Headers as Headers  # for those who make problems too
+from emblem.api.limits import refusal_code, refusal_headers, refusal_type
 from emblem.errors import (
     DeadlineExceeded,
     DeploymentFailed,
@@ -158,6 +159,12 @@ def unsupported(header: str, given: str, wanted: str) -> Problem:
     return Problem(415, detail)
 
 
+def permission_denied(needed: str) -> Problem:
+    """Say that a key of another role is needed."""
+    message = f"This address needs an API key of the role {needed}."
+    return Problem(403, Detail(message, code="permission_denied"))
+
+
 def internal(request_id: str) -> Problem:
     """Say that the fault is ours, and no more than that."""
     message = f"The server had an error while processing your request. Its log has {request_id}."
@@ -181,7 +188,7 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
         case UnknownModel():
             return Problem(404, Detail(message, param="model", code="model_not_found"))
         case NotAuthenticated() | SourceRefused():
-            return _unauthorised(error)
+            return _not_let_in(error)
         case LedgerUnavailable():
             return _unavailable("Keys cannot be checked now.", "ledger_unavailable", 1.0)
         case Overloaded():
@@ -201,10 +208,10 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             return internal(request_id)
 
 
-def _unauthorised(error: NotAuthenticated | SourceRefused) -> Problem:
-    bearer = ((b"www-authenticate", b"Bearer"),)
+def _not_let_in(error: NotAuthenticated | SourceRefused) -> Problem:
     if isinstance(error, SourceRefused):
-        return Problem(401, Detail(str(error), code="ip_not_authorized"), bearer)
+        return Problem(403, Detail(str(error), code="ip_not_authorized"))
+    bearer = ((b"www-authenticate", b"Bearer"),)
     if error.given is None:
         return Problem(401, Detail(NO_KEY), bearer)
     message = f"Incorrect API key provided: {masked(error.given)}. See the server's keys with: emblem keys list"

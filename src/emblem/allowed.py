@@ -1,0 +1,58 @@
+"""Which of the names that are served a caller may ask for. Pure.
+
+A key and its team may each have globs of names; both must allow. A name passes where a glob fits it
+as it was asked for, or the name that is served, or that of the model which it stands for. Whoever
+may not ask for a name is told what he would be told were there none.
+"""
+
+from collections.abc import Iterator
+
+from emblem.accounts import Caller
+from emblem.core.permission import allows_model
+from emblem.errors import UnknownModel
+from emblem.names import Names, Served
+
+LISTED = "GET /v1/models lists what this API key may ask for."
+
+
+def find(names: Names, name: str, caller: Caller) -> Served:
+    """Find what answers to a name; see ``Names.resolve``. Raises UnknownModel."""
+    try:
+        served = names.resolve(name)
+    except UnknownModel:
+        if not _restricted(caller) or _wrong_pin(names, name, caller):
+            raise
+        raise UnknownModel(name, LISTED) from None
+    if not _allows(caller, name, served.name, served.model.name):
+        raise UnknownModel(name, LISTED)
+    return served
+
+
+def listed(names: Names, caller: Caller) -> Iterator[Served]:
+    """Give what a caller may ask for by its plain or its pinned name, in the order of all."""
+    for one in names:
+        if _allows(caller, one.name, one.model.name, f"{one.name}@{one.pin}"):
+            yield one
+
+
+def _allows(caller: Caller, *names: str) -> bool:
+    team = caller.team
+    return allows_model(caller.key.terms.models, *names) and (
+        team is None or allows_model(team.models, *names)
+    )
+
+
+def _restricted(caller: Caller) -> bool:
+    return bool(caller.key.terms.models) or (caller.team is not None and bool(caller.team.models))
+
+
+def _wrong_pin(names: Names, name: str, caller: Caller) -> bool:
+    """Tell whether only the digest is wrong of a name that the caller may ask for."""
+    base, at, _ = name.rpartition("@")
+    if not at:
+        return False
+    try:
+        served = names.resolve(base)
+    except UnknownModel:
+        return False
+    return _allows(caller, served.name, served.model.name)
