@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from emblem.accounts import Limit, Observed, Period, Unit
 from emblem.limits.outage import Availability
 from emblem.observe import names
-from emblem.observe.metrics import KEPT_SERIES, Exposition, RequestMetrics
+from emblem.observe.metrics import Exposition
+from emblem.observe.requests import KEPT, RequestMetrics
 from emblem.observe.state import State
 from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, Work
 from emblem.types import State as ModelState
@@ -72,9 +72,8 @@ class Counted:
 
 
 def counting(*, per_key: bool = False) -> Counted:
-    registry = CollectorRegistry(auto_describe=False)
-    requests = RequestMetrics(registry, ["tiny", "away"], per_key=per_key)
-    return Counted(requests, Exposition(registry, lambda: STATE))
+    requests = RequestMetrics(["tiny", "away"], per_key=per_key)
+    return Counted(requests, Exposition(requests, lambda: STATE))
 
 
 def request(**more: object) -> Observed:
@@ -101,6 +100,33 @@ def test_a_request_is_counted_with_its_time_its_tokens_and_its_inputs() -> None:
     assert counted.value(tokens, **model, gen_ai_token_type="input") == 20
     assert counted.value("emblem_inputs_total", model="tiny") == 3
     assert counted.value("emblem_known_inputs_total", model="tiny") == 2
+
+
+def test_times_are_counted_up_to_the_bound_of_their_bucket_and_added_up_over_models() -> None:
+    counted = counting()
+    for model, seconds in (("tiny", 0.005), ("away", 0.0051), ("away", 1000.0)):
+        counted.requests.observed(request(model=model, seconds=seconds))
+    http = {
+        "http_request_method": "POST",
+        "http_route": EMBEDDINGS,
+        "http_response_status_code": "200",
+    }
+    bucket = "http_server_request_duration_seconds_bucket"
+    upto = {le: counted.value(bucket, le=le, **http) for le in ("0.0025", "0.005", "600.0", "+Inf")}
+    assert upto == {"0.0025": 0, "0.005": 1, "600.0": 2, "+Inf": 3}
+    assert counted.value("http_server_request_duration_seconds_count", **http) == 3
+    away = {**GEN_AI, "gen_ai_request_model": "away", "error_type": ""}
+    assert counted.value("gen_ai_server_request_duration_seconds_sum", **away) == 1000.0051
+
+
+def test_a_page_does_not_change_with_what_comes_while_it_is_written() -> None:
+    counted = counting(per_key=True)
+    counted.requests.observed(request(key="key_1", tokens=1))
+    before = counted.requests.counts()
+    counted.requests.observed(request(key="key_1", tokens=1))
+    assert before.series[0].tokens.sum == 1
+    assert sum(before.series[0].seconds.counts) == 1
+    assert before.keys[0][1].requests == 1
 
 
 def test_a_request_that_failed_has_its_status_and_no_tokens() -> None:
@@ -134,7 +160,7 @@ def test_what_is_wrong_with_a_request_is_no_refusal() -> None:
 
 def test_no_label_has_what_a_client_made_up() -> None:
     counted = counting()
-    for number in range(KEPT_SERIES + 10):
+    for number in range(KEPT + 10):
         counted.requests.observed(
             request(method=f"PLANT{number}", model=f"planted-{number}", status=404)
         )
@@ -142,7 +168,7 @@ def test_no_label_has_what_a_client_made_up() -> None:
     assert "plant" not in page.lower()
     (labels,) = counted.of("emblem_requests_total")
     assert labels == {"route": EMBEDDINGS, "model": "", "status": "404"}
-    assert counted.value("emblem_requests_total", **labels) == KEPT_SERIES + 10
+    assert counted.value("emblem_requests_total", **labels) == KEPT + 10
     (http,) = counted.of("http_server_request_duration_seconds_count")
     assert http["http_request_method"] == "_OTHER"
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 
 from emblem.accounts import Observed
+from emblem.observe.requests import KNOWN_METHODS
 
 access = logging.getLogger("emblem.access")
 
@@ -27,20 +28,13 @@ class Requests:
 
 def line(one: Observed) -> str:
     """Write a request for people. Nothing in it is as a client sent it, but for a known method."""
-    said = [
-        one.method if one.method.isalpha() and one.method.isascii() else "?",
-        one.route or "-",
-        str(one.status),
-        f"{1000 * one.seconds:.1f} ms",
-        one.id,
-    ]
-    if one.key:
-        said.append(f"key={one.key}")
+    method = one.method if one.method in KNOWN_METHODS else "?"
+    who = f" key={one.key}" if one.key else ""
     if one.model:
-        said.append(f"model={one.model} inputs={one.inputs} tokens={one.tokens} hits={one.hits}")
-    if one.code:
-        said.append(f"code={one.code}")
-    return " ".join(said)
+        who += f" model={one.model} inputs={one.inputs} tokens={one.tokens} hits={one.hits}"
+    code = f" code={one.code}" if one.code else ""
+    ms = 1000 * one.seconds
+    return f"{method} {one.route or '-'} {one.status} {ms:.1f} ms {one.id}{who}{code}"
 
 
 class AccessLog:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from emblem.config import Settings, Telemetry, telemetry
-from emblem.observe.metrics import Exposition, RequestMetrics
+from emblem.observe.metrics import Exposition
 from emblem.observe.port import metrics_port
+from emblem.observe.requests import RequestMetrics
 from emblem.observe.state import State
 from emblem.ports import Embedder, Limiter, Observer
 
@@ -35,11 +35,10 @@ class Observation:
         read: Callable[[], State],
         tracing: "Tracing | None" = None,
     ) -> None:
-        registry = CollectorRegistry(auto_describe=False)
         self._settings = settings
         self._tracing = tracing
-        self._requests = RequestMetrics(registry, models, per_key=settings.metrics_per_key)
-        self.exposition = Exposition(registry, read)
+        self._requests = RequestMetrics(models, per_key=settings.metrics_per_key)
+        self.exposition = Exposition(self._requests, read)
 
     @property
     def observers(self) -> tuple[Observer, ...]:
