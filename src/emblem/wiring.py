@@ -13,12 +13,15 @@ import msgspec
 import numpy.typing as npt
 from starlette.types import ASGIApp
 
-from emblem import registry
+from emblem import __version__, registry
 from emblem.accounting import Accounting
 from emblem.accounts import Role, Terms
 from emblem.api.access import AccessLog
+from emblem.api.admin.routes import admin_routes
+from emblem.api.admin.state import Inside, Recording
 from emblem.api.app import Bounds, create_app, usage_routes
 from emblem.api.edge import EMBEDDINGS
+from emblem.api.metrics import metrics_routes
 from emblem.api.usage import OwnUsage
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
@@ -36,6 +39,8 @@ from emblem.model import Graph, Model, Modules, Quantised
 from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
+from emblem.observe.opening import Observation, tracing
+from emblem.observe.state import State
 from emblem.ports import Backend, Embedder, Ledger, Observer
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
@@ -267,16 +272,26 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     loading = {
         one.model.name: _on_demand(one, settings, limits, residency) for one in plan.deployed
     }
-    embedders = {
-        one.model.name: _remembering(loading[one.model.name], one.model, recent)
-        for one in plan.deployed
-    }
     accounting = Accounting(settings)
     ledger = accounting.ledger
+    observation = Observation(
+        settings,
+        plan.models,
+        lambda: _state(_occupancy(residency, recent), accounting),
+        tracing(__version__),
+    )
+    accounting.charging.limiter = observation.limiter(accounting.limiter)
+    embedders = {
+        one.model.name: observation.embedder(
+            _remembering(loading[one.model.name], one.model, recent)
+        )
+        for one in plan.deployed
+    }
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(observation.serving())
             await stack.enter_async_context(accounting.open())
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
@@ -307,11 +322,41 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         settings.body_timeout_s,
         settings.cors_origins,
     )
-    observers: list[Observer] = [AccessLog()]
+    observers: list[Observer] = [AccessLog(), *observation.observers]
     if accounting.keys is not None:
         observers.append(UsageObserver(accounting, EMBEDDINGS))
-    own = usage_routes(OwnUsage(ledger.usage, accounting.limiter))
-    return create_app(service, accounting.keys, bounds, lifespan, own, observers)
+    more = [
+        *metrics_routes(observation.exposition),
+        *usage_routes(OwnUsage(ledger.usage, accounting.limiter)),
+        *admin_routes(ledger, service, _inside(accounting)),
+    ]
+    app = create_app(service, accounting.keys, bounds, lifespan, more, observers)
+    return observation.app(app)
+
+
+def _state(occupancy: Occupancy, accounting: Accounting) -> State:
+    """Say what metrics tell of a server besides its requests."""
+    return State(
+        __version__,
+        occupancy,
+        accounting.availability,
+        accounting.usage_waiting,
+        accounting.usage_lost,
+    )
+
+
+def _inside(accounting: Accounting) -> Inside:
+    """Say what the administration is told of the process."""
+
+    def problem() -> str | None:
+        seen = accounting.availability
+        return "Redis does not answer" if seen is not None and seen.away else None
+
+    return Inside(
+        accounting.ledger.database.name,
+        limits_problem=problem,
+        recording=lambda: Recording(accounting.usage_waiting, accounting.usage_lost),
+    )
 
 
 def first_key(ledger: Ledger, settings: Settings) -> str | None:

@@ -51,15 +51,6 @@ class AccessLog:
             asyncio.get_running_loop().call_soon(self._write)
         self._waiting.append(one)
 
-    @property
-    def enabled(self) -> bool:
-        """Tell whether anybody wants them."""
-        return access.isEnabledFor(logging.INFO)
-
-    def add(self, line: str) -> None:
-        """Write a line."""
-        access.info(line)
-
     def _write(self) -> None:
         these, self._waiting = Requests(self._waiting), []
         # They were wanted when they came, and nobody asks where in the code that was.
