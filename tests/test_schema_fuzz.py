@@ -16,6 +16,7 @@ from server import RunningServer, linked_home, running_server
 
 MODELS = ["all-MiniLM-L6-v2", "text-embedding-3-small", "all-MiniLM-L6-v2@53aa5117"]
 LAST_CL100K_ID = 100_255
+ADMIN = "/admin/"  # which takes what it can mean: a date that is one, a team that there is
 
 
 def bounded(examples: int) -> settings:
@@ -40,8 +41,8 @@ def narrowed(description: Any) -> Any:
         ids = choice.get("items", {}).get("items", choice.get("items", {}))
         if ids.get("type") == "integer":
             ids |= {"minimum": 0, "maximum": LAST_CL100K_ID}
-    for operations in narrow["paths"].values():
-        for operation in operations.values():
+    for path, operations in narrow["paths"].items():
+        for operation in operations.values() if not path.startswith(ADMIN) else ():
             for parameter in operation.get("parameters", []):
                 parameter["schema"] = {"type": "string", "enum": MODELS[:1]}
     return narrow
@@ -50,6 +51,7 @@ def narrowed(description: Any) -> Any:
 DOCUMENT = json.loads(document())
 NARROWED = narrowed(DOCUMENT)
 OPERATIONS = [(path, method) for path in DOCUMENT["paths"] for method in DOCUMENT["paths"][path]]
+SUITABLE = [(path, method) for path, method in OPERATIONS if not path.startswith(ADMIN)]
 REFUSABLE = [
     (path, method)
     for path, method in OPERATIONS
@@ -99,7 +101,7 @@ def test_every_answer_is_one_that_the_description_promises(
     check()
 
 
-@named(OPERATIONS)
+@named(SUITABLE)
 def test_every_request_that_suits_the_model_is_answered_as_the_description_promises(
     server: RunningServer, path: str, method: str
 ) -> None:

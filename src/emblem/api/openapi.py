@@ -10,6 +10,7 @@ from emblem.api.admin import description
 from emblem.api.models import ModelItem, ModelList
 from emblem.api.problems import ErrorBody
 from emblem.api.running import RunningItem, RunningList
+from emblem.api.usage import OwnUsageItem
 from emblem.api.wire import EncodingFormat
 from emblem.types import Kind, Lane, OutputType, Overflow
 
@@ -18,16 +19,18 @@ JSON = dict[str, Any]
 _STATUSES = {
     400: "Something in the request is wrong; the message says what and what would be right.",
     401: "No key, or not one of this server's.",
+    403: "The key has a role that does not open this address.",
     404: "There is no such address or model.",
     405: "The address takes another method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    429: "A limit of the key or of its team is reached; see Retry-After.",
     500: "The server's own fault; its log has the request id.",
     502: "A deployment answered with vectors that cannot be right.",
     503: "Too much work is queued, or the server is not ready; see Retry-After.",
 }
-_EMBEDDING_STATUSES = (400, 401, 404, 405, 408, 413, 415, 500, 502, 503)
+_EMBEDDING_STATUSES = (400, 401, 404, 405, 408, 413, 415, 429, 500, 502, 503)
 _READING_STATUSES = (401, 404, 405, 500, 503)
 
 
@@ -63,7 +66,8 @@ def _paths() -> JSON:
         "/v1/models/{id}": {"get": _read("getModel", "ModelItem", [one])},
         "/{model}/v1/models": {"get": _read("listModelsInPath", "ModelList", [model])},
         "/{model}/v1/models/{id}": {"get": _read("getModelInPath", "ModelItem", [model, one])},
-        "/ps": {"get": _read("listRunning", "RunningList", [], "Which models are in memory")},
+        "/v1/usage": {"get": _read("getOwnUsage", "OwnUsageItem", [], "What the key has used")},
+        "/ps": {"get": _running()},
         "/health": {"get": _probe("health", "The process lives.", ())},
         "/ready": {"get": _probe("ready", "Every model that is loaded answers.", (503,))},
         **description.paths(_STATUSES),
@@ -79,6 +83,7 @@ def _embed(operation: str, parameters: list[JSON]) -> JSON:
         "x-embedding-space": _header("The space of the vectors, with what the request changed."),
         "x-embedding-overflow": _header("Which inputs were longer than the model reads at once."),
         "x-embedding-cache": _header("How many of the inputs were not computed for this answer."),
+        **_limit_headers(),
     }
     return {
         "operationId": operation,
@@ -98,6 +103,12 @@ def _read(
         "parameters": parameters,
         "responses": {"200": _answer(f"{summary}.", schema), **_errors(_READING_STATUSES)},
     }
+
+
+def _running() -> JSON:
+    described = _read("listRunning", "RunningList", [], "Which models are in memory")
+    described["responses"] |= _errors((403,))
+    return described
 
 
 def _probe(operation: str, description: str, statuses: tuple[int, ...]) -> JSON:
@@ -124,6 +135,19 @@ def _header(description: str) -> JSON:
     return {"description": description, "schema": {"type": "string"}}
 
 
+def _limit_headers() -> JSON:
+    """Describe what an answer to a key with limits says of them."""
+    return {
+        f"x-ratelimit-{what}-{unit}": _header(f"{says} of {unit}, where it is limited.")
+        for what, says in (
+            ("limit", "The tightest limit"),
+            ("remaining", "What could be asked for now"),
+            ("reset", "How long until none is used"),
+        )
+        for unit in ("requests", "tokens")
+    }
+
+
 def _parameter(name: str, description: str) -> JSON:
     schema = {"type": "string", "minLength": 1}
     return {
@@ -141,7 +165,15 @@ def _ref(schema: str) -> JSON:
 
 def _schemas() -> JSON:
     _, components = msgspec.json.schema_components(
-        [ErrorBody, ModelItem, ModelList, RunningItem, RunningList, *description.SCHEMAS],
+        [
+            ErrorBody,
+            ModelItem,
+            ModelList,
+            RunningItem,
+            RunningList,
+            OwnUsageItem,
+            *description.SCHEMAS,
+        ],
         ref_template="#/components/schemas/{name}",
     )
     return {

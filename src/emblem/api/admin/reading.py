@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 def read(content: bytes, kind: type[T]) -> T:
     """Read a body. Raises Problem, naming the field that is wrong."""
     try:
-        return cast("T", _decoder(cast("type[object]", kind)).decode(content))
+        return cast("T", _decoder(kind).decode(content))
     except msgspec.ValidationError as error:
         raise _wrong(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -28,7 +28,7 @@ def read(content: bytes, kind: type[T]) -> T:
 
 
 @lru_cache(64)
-def _decoder(kind: type[object]) -> msgspec.json.Decoder[object]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[object]:
     return msgspec.json.Decoder(kind)
 
 
