@@ -53,6 +53,25 @@ def log(formatter: logging.Formatter) -> Callable[[Observed], None]:
     return AccessLog().observed
 
 
+def spans(parts: tuple[str, ...]) -> Callable[[Observed], None]:
+    """Give what makes the spans of a request, which are thrown away."""
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    from emblem.observe.tracing import RequestSpans, Tracing
+
+    tracing = Tracing(SpanProcessor(), "benchmark")
+    observer = RequestSpans()
+
+    def observed(one: Observed) -> None:
+        with tracing.request({"headers": []}):
+            for name in parts:
+                with tracing.part(name):
+                    pass
+            observer.observed(one)
+
+    return observed
+
+
 async def microseconds(observed: Callable[[Observed], None], count: int) -> float:
     """Give what a request takes, some of them in each turn of the loop."""
     requests = [request(number) for number in range(count)]
@@ -77,6 +96,8 @@ def main() -> None:
         "metrics, per key": lambda: metrics(per_key=True),
         "a line of the log": lambda: log(LineFormatter(line)),
         "a line of JSON": lambda: log(JsonFormatter()),
+        "spans": lambda: spans(("embed",)),
+        "spans, with limits": lambda: spans(("count", "limit", "embed")),
     }
     for name, make in kinds.items():
         print(f"{name:20} {asyncio.run(microseconds(make(), count)):6.2f} us")

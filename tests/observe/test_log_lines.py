@@ -81,7 +81,7 @@ def test_a_line_says_who_asked_for_what_and_what_became_of_it() -> None:
 
 def test_a_request_that_came_nowhere_is_a_line_too() -> None:
     said = LineFormatter(LINE).format(record_of(Observed("req_1", "A\nB", AT, status=404)))
-    assert said.endswith(": ? - 404 0.0 ms req_1")
+    assert said.endswith(": _OTHER - 404 0.0 ms req_1")
     assert "\n" not in said
 
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from emblem.accounts import Observed
-from emblem.observe.requests import KNOWN_METHODS
+from emblem.observe.requests import shown_method
 
 access = logging.getLogger("emblem.access")
 
@@ -28,13 +28,12 @@ class Requests:
 
 def line(one: Observed) -> str:
     """Write a request for people. Nothing in it is as a client sent it, but for a known method."""
-    method = one.method if one.method in KNOWN_METHODS else "?"
     who = f" key={one.key}" if one.key else ""
     if one.model:
         who += f" model={one.model} inputs={one.inputs} tokens={one.tokens} hits={one.hits}"
     code = f" code={one.code}" if one.code else ""
     ms = 1000 * one.seconds
-    return f"{method} {one.route or '-'} {one.status} {ms:.1f} ms {one.id}{who}{code}"
+    return f"{shown_method(one.method)} {one.route or '-'} {one.status} {ms:.1f} ms {one.id}{who}{code}"
 
 
 class AccessLog:

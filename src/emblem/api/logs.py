@@ -18,6 +18,7 @@ import msgspec
 from emblem.accounts import Observed
 from emblem.api.access import Requests, line
 from emblem.core.redact import redacted, unquoted
+from emblem.observe.requests import shown_method
 
 MAX_SAID = 300
 
@@ -133,7 +134,7 @@ def _request(one: Observed, level: str, logger: str) -> _Request:
         request_id=one.id,
         key=one.key,
         team=one.team or "",
-        method=one.method,
+        method=shown_method(one.method),
         route=one.route,
         status=one.status,
         ms=round(1000 * one.seconds, 3),

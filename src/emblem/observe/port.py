@@ -15,6 +15,7 @@ from emblem.observe.metrics import Page, Scraped
 log = logging.getLogger(__name__)
 
 ANSWER_S = 10.0  # for a scrape to be answered
+POLL_S = 0.2  # between two looks at whether to end
 CLIENT_S = 10.0  # for a client to send its headers, or to read
 
 
@@ -79,7 +80,9 @@ def metrics_port(
     """
     server = _listening(host, port)
     server.scraped, server.loop = scraped, loop
-    thread = threading.Thread(target=server.serve_forever, name="emblem-metrics", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(POLL_S,), name="emblem-metrics", daemon=True
+    )
     thread.start()
     try:
         yield server.server_address[1]

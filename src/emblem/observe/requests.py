@@ -23,7 +23,7 @@ from emblem.observe.names import Metric
 
 OPERATION, PROVIDER, TOKEN_TYPE = "embeddings", "emblem", "input"
 OTHER = "_OTHER"  # a method that is none: the conventions' own word
-KNOWN_METHODS = frozenset(HTTPMethod.__members__)
+_METHODS = frozenset(HTTPMethod.__members__)
 KEPT = 4096  # of labels as they came, for what has no bound
 
 # Answers that say: not now, or not this key. All others are the request's own fault, or ours.
@@ -143,7 +143,7 @@ class RequestMetrics:
         """Find the series of a request that came like this, and keep it at hand."""
         method, route, status, model = came
         labels = (
-            method if method in KNOWN_METHODS else OTHER,
+            shown_method(method),
             route,
             str(status),
             model if model in self._models else "",
@@ -153,6 +153,11 @@ class RequestMetrics:
             self._as_it_came.clear()
         self._as_it_came[came] = series
         return series
+
+
+def shown_method(method: str) -> str:
+    """Give a method that there is, ``OTHER`` for what a client made up."""
+    return method if method in _METHODS else OTHER
 
 
 def refused_by(one: Observed) -> str:

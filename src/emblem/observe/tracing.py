@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emblem.accounts import Account, Charge, Grant, Observed, Spent, Standing
 from emblem.config.telemetry import Telemetry
+from emblem.observe.requests import shown_method
 from emblem.ports import Embedder, Limiter
 from emblem.types import EmbedRequest, EmbedResult, Tokens
 from emblem.wrappers.around import Around
@@ -106,8 +107,9 @@ class RequestSpans:
         span = get_current_span()
         if not span.is_recording():
             return
-        span.update_name(f"{one.method} {one.route}" if one.route else one.method)
-        span.set_attribute("http.request.method", one.method)
+        method = shown_method(one.method)
+        span.update_name(f"{method} {one.route}".rstrip())
+        span.set_attribute("http.request.method", method)
         span.set_attribute("http.response.status_code", one.status)
         span.set_attribute("emblem.request.id", one.id)
         if one.route:
