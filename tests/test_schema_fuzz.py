@@ -122,12 +122,19 @@ def test_every_request_that_breaks_the_description_is_refused_and_never_a_server
 ) -> None:
     operation = operation_of(NARROWED, server, path, method)
 
+    wrong = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+
     @bounded(60)
-    @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+    @given(case=wrong.filter(_is_sent))
     def check(case: schemathesis.Case) -> None:
         case.call_and_validate(session=server.session, headers=server.headers, timeout=60)
 
     check()
+
+
+def _is_sent(case: schemathesis.Case) -> bool:
+    """Tell whether what is wrong reaches the server: of an empty list no parameter is made."""
+    return all(value not in ([], {}) for value in (case.query or {}).values())
 
 
 @named(OPERATIONS)

@@ -20,7 +20,7 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 def read(content: bytes, kind: type[T]) -> T:
     """Read a body. Raises Problem, naming the field that is wrong."""
     try:
-        return cast("T", _decoder(kind).decode(content))
+        return cast("T", _decoder(cast("Any", kind)).decode(content))
     except msgspec.ValidationError as error:
         raise _wrong(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
