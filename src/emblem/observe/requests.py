@@ -15,7 +15,6 @@ from itertools import accumulate
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from emblem.accounts import Observed
 from emblem.observe import names
@@ -233,7 +232,7 @@ def _histogram(metric: Metric, spreads: Iterable[tuple[Labels, Spread]]) -> Hist
         before = together.get(labels)
         together[labels] = spread if before is None else before + spread
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    bounds = [floatToGoString(bound) for bound in (*metric.buckets, float("inf"))]
+    bounds = [*map(str, metric.buckets), "+Inf"]
     for labels, spread in together.items():
         buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
         family.add_metric(labels, buckets, spread.sum)
