@@ -1,0 +1,403 @@
+"""What a request is charged, when it is given back, and which models and lanes a key gets."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emblem.accounts import Caller, Charge, Grant, Key, Observed, Quota, Team, Terms
+from emblem.allowed import LISTED, find, listed
+from emblem.charging import Charging
+from emblem.core.prices import Prices
+from emblem.errors import (
+    DeadlineExceeded,
+    DeploymentFailed,
+    InsufficientQuota,
+    InvalidInput,
+    InvalidRequest,
+    InvalidResult,
+    LimitsUnavailable,
+    Overloaded,
+    RateLimited,
+    UnknownModel,
+)
+from emblem.limits.memory import MemoryLimiter
+from emblem.names import Names, Options, Served
+from emblem.service import Answer, Call, Limits, Service
+from emblem.types import EmbedRequest, EmbedResult, Lane, Tokens
+from tiny_engine import WIDTH, model
+
+MODEL = model("tiny")
+TINY = Served("tiny", MODEL, 0)
+ALIAS = Served("mine", MODEL, 0, Options(lane=Lane.INTERACTIVE), alias_of="tiny")
+OTHER = Served("other", model("other"), 0)
+NAMES = Names([TINY, ALIAS, OTHER], "fetch {}".format)
+EVERY = Quota(requests_per_minute=10, tokens_per_minute=100)
+NOW_MS = 1_795_262_400_000
+
+
+class Worded:
+    """An embedder whose tokens are words. ``counts`` are the requests that it counted."""
+
+    space = MODEL.space
+
+    def __init__(self) -> None:
+        self.counts: list[EmbedRequest] = []
+        self.requests: list[EmbedRequest] = []
+        self.error: Exception | None = None
+        self.unreadable: Exception | None = None
+        self.entered = asyncio.Event()
+        self.stuck = False
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        self.counts.append(request)
+        if self.unreadable:
+            raise self.unreadable
+        return replace(request, readings=("read",) * len(request.inputs)), tokens_of(request)
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        self.requests.append(request)
+        self.entered.set()
+        if self.stuck:
+            await asyncio.get_running_loop().create_future()
+        if self.error:
+            raise self.error
+        n = len(request.inputs)
+        return EmbedResult(np.eye(n, WIDTH, dtype=np.float32), tokens_of(request), (), "here")
+
+    def problem(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def tokens_of(request: EmbedRequest) -> Tokens:
+    return np.array([len(str(one).split()) for one in request.inputs], np.int32)
+
+
+class Desk:
+    """A service over one embedder, and what its limits hold."""
+
+    def __init__(self, prices: Prices | None = None, limits: Limits | None = None) -> None:
+        self.embedder = Worded()
+        self.limiter = MemoryLimiter(lambda: NOW_MS)
+        charging = Charging(self.limiter, prices)
+        self.service = Service(NAMES, {"tiny": self.embedder}, limits or Limits(), charging)
+        self.seen = Observed("req_1", "POST", 0.0)
+
+    async def ask(self, who: Caller, *texts: str, name: str = "tiny", **options) -> Answer:
+        call = Call(name, texts or ("one two three",), Options(**options))
+        return await self.service.embed(call, who, self.seen)
+
+    async def used(self, who: Caller) -> list[int]:
+        return [one.used for one in await self.limiter.peek(who.account)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def caller(quota: Quota = EVERY, team: Team | None = None, **terms) -> Caller:
+    of = team.id if team else None
+    return Caller(Key("key_1", Terms("one", quota=quota, team=of, **terms), 0.0), team)
+
+
+# -- charged once, before the work ------------------------------------------------------------
+
+
+def test_a_request_is_charged_what_its_answer_costs_and_what_was_read_goes_along(
+    desk: Desk,
+) -> None:
+    async def go() -> None:
+        answer = await desk.ask(caller(), "a b c", "a b c", "d")
+        assert answer.tokens == 7
+        assert [(one.used, one.remaining) for one in answer.standings] == [(1, 9), (7, 93)]
+        assert await desk.used(caller()) == [1, 7]
+        assert desk.embedder.requests[0].readings == ("read",) * 3
+        assert (desk.seen.tokens, desk.seen.served_by) == (7, "here")
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("quota", "counted"),
+    [
+        (Quota(), 0),
+        (Quota(requests_per_minute=5), 0),
+        (Quota(tokens_per_minute=50), 1),
+        (Quota(tokens_per_day=50), 1),
+        (Quota(cost_per_month=50), 1),
+    ],
+)
+def test_tokens_are_counted_beforehand_only_where_a_limit_needs_them(
+    desk: Desk, quota: Quota, counted: int
+) -> None:
+    asyncio.run(desk.ask(caller(quota)))
+    asyncio.run(desk.ask(caller(Quota(), Team("team_1", "t", 0.0, quota=quota))))
+    assert len(desk.embedder.counts) == 2 * counted
+    assert desk.seen.tokens == 3
+
+
+def test_an_unlimited_key_is_not_asked_about_at_all() -> None:
+    class Untouched:
+        async def charge(self, *_: object) -> Grant:
+            raise AssertionError
+
+    embedder = Worded()
+    service = Service(NAMES, {"tiny": embedder}, Limits(), Charging(Untouched()))  # type: ignore[arg-type]
+    seen = Observed("req_1", "POST", 0.0)
+    answer = asyncio.run(service.embed(Call("tiny", ("a b",)), caller(Quota()), seen))
+    assert answer.standings == ()
+    assert embedder.requests[0].readings == ()
+
+
+def test_what_is_refused_is_not_begun_and_not_charged(desk: Desk) -> None:
+    async def go() -> None:
+        await desk.ask(caller(), "w " * 90)
+        with pytest.raises(RateLimited) as refused:
+            await desk.ask(caller(), "w " * 11)
+        assert refused.value.limit.most == 100
+        assert await desk.used(caller()) == [1, 90]
+        assert len(desk.embedder.requests) == 1
+
+    asyncio.run(go())
+
+
+def test_cost_is_the_price_of_the_model_and_a_month_of_it_ends() -> None:
+    desk = Desk(Prices([("tiny", 20)]))
+
+    async def go() -> None:
+        who = caller(Quota(cost_per_month=100))
+        await desk.ask(who, "a b c", name="mine")
+        assert (desk.seen.cost, await desk.used(who)) == (60, [60])
+        with pytest.raises(InsufficientQuota):
+            await desk.ask(who, "a b c")
+        assert await desk.used(who) == [60]
+
+    asyncio.run(go())
+
+
+# -- given back -------------------------------------------------------------------------------
+
+SERVERS_FAULT: list[Callable[[], Exception]] = [
+    lambda: Overloaded("full", 1),
+    lambda: DeadlineExceeded("late"),
+    lambda: InvalidResult("here", "nan"),
+    lambda: DeploymentFailed("gone"),
+    lambda: RuntimeError("a bug"),
+]
+
+
+@pytest.mark.parametrize("quota", [EVERY, Quota(requests_per_minute=10)])
+@pytest.mark.parametrize("made", SERVERS_FAULT, ids=lambda made: type(made()).__name__)
+def test_what_the_server_fails_at_is_given_back(
+    desk: Desk, made: Callable[[], Exception], quota: Quota
+) -> None:
+    async def go() -> None:
+        who = caller(quota)
+        desk.embedder.error = made()
+        with pytest.raises(type(made())):
+            await desk.ask(who)
+        assert not any(await desk.used(who))
+        assert (desk.seen.tokens, desk.seen.cost) == (0, 0)
+        desk.embedder.error = None
+        await desk.ask(who)
+        assert (await desk.used(who))[0] == 1
+
+    asyncio.run(go())
+
+
+def test_what_is_not_answered_in_time_is_given_back() -> None:
+    async def go() -> None:
+        desk = Desk(limits=Limits(timeout_s=0.02))
+        desk.embedder.stuck = True
+        with pytest.raises(DeadlineExceeded):
+            await desk.ask(caller())
+        assert await desk.used(caller()) == [0, 0]
+
+    asyncio.run(go())
+
+
+def test_a_client_that_leaves_has_been_charged(desk: Desk) -> None:
+    async def go() -> None:
+        desk.embedder.stuck = True
+        task = asyncio.ensure_future(desk.ask(caller()))
+        await desk.embedder.entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await desk.used(caller()) == [1, 3]
+        assert desk.seen.tokens == 3
+
+    asyncio.run(go())
+
+
+def test_inputs_that_cannot_be_embedded_cost_nothing_where_they_are_counted(desk: Desk) -> None:
+    async def go() -> None:
+        desk.embedder.unreadable = InvalidInput([(0, "is too long")])
+        with pytest.raises(InvalidInput):
+            await desk.ask(caller())
+        assert await desk.used(caller()) == [0, 0]
+
+    asyncio.run(go())
+
+
+def test_a_wrong_request_that_only_the_work_finds_has_been_charged_as_one(desk: Desk) -> None:
+    async def go() -> None:
+        who = caller(Quota(requests_per_minute=10))
+        desk.embedder.error = InvalidRequest("no")
+        with pytest.raises(InvalidRequest):
+            await desk.ask(who)
+        assert await desk.used(who) == [1]
+
+    asyncio.run(go())
+
+
+def test_a_refund_that_is_lost_leaves_the_failure_as_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Grant) -> None:
+        raise LimitsUnavailable
+
+    monkeypatch.setattr(desk.limiter, "refund", away)
+    desk.embedder.error = Overloaded("full", 1)
+    with pytest.raises(Overloaded):
+        asyncio.run(desk.ask(caller()))
+
+
+def test_a_refund_is_made_though_the_client_leaves_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> None:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+        refund = desk.limiter.refund
+
+        async def slow(grant: Grant) -> None:
+            begun.set()
+            await may_end.wait()
+            await refund(grant)
+
+        monkeypatch.setattr(desk.limiter, "refund", slow)
+        desk.embedder.error = Overloaded("full", 1)
+        task = asyncio.ensure_future(desk.ask(caller()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may_end.set()
+        while any(await desk.used(caller())):  # noqa: ASYNC110 - nothing sets an event for it
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(go(), 30))
+
+
+# -- a team -----------------------------------------------------------------------------------
+
+
+def test_the_keys_of_a_team_share_its_limits(desk: Desk) -> None:
+    team = Team("team_1", "search", 0.0, quota=Quota(tokens_per_minute=10))
+
+    async def go() -> None:
+        ada = Caller(Key("key_a", Terms("ada", team=team.id), 0.0), team)
+        bob = Caller(Key("key_b", Terms("bob", team=team.id), 0.0), team)
+        await desk.ask(ada, "w " * 6)
+        with pytest.raises(RateLimited) as refused:
+            await desk.ask(bob, "w " * 5)
+        assert refused.value.limit.team
+        await desk.ask(bob, "w " * 4)
+
+    asyncio.run(go())
+
+
+# -- lanes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("priority", "asked", "name", "lane", "by_size"),
+    [
+        (None, None, "tiny", Lane.INTERACTIVE, True),
+        (Lane.BULK, None, "tiny", Lane.BULK, False),
+        (Lane.BULK, Lane.INTERACTIVE, "tiny", Lane.INTERACTIVE, False),
+        (Lane.BULK, None, "mine", Lane.INTERACTIVE, False),
+    ],
+)
+def test_a_key_s_lane_is_that_of_requests_that_name_none(
+    desk: Desk, priority: Lane | None, asked: Lane | None, name: str, lane: Lane, by_size: bool
+) -> None:
+    asyncio.run(desk.ask(caller(Quota(), priority=priority), name=name, lane=asked))
+    [request] = desk.embedder.requests
+    assert (request.lane, request.lane_by_size) == (lane, by_size)
+
+
+# -- models -----------------------------------------------------------------------------------
+
+PINNED = f"tiny@{TINY.pin}"
+
+
+@pytest.mark.parametrize(
+    ("globs", "allowed", "refused"),
+    [
+        ((), ["tiny", "mine", "other", PINNED, "tiny:latest"], []),
+        (("tiny",), ["tiny", "mine", PINNED, "tiny:latest"], ["other"]),
+        (("mine",), ["mine", f"mine@{ALIAS.pin}"], ["tiny", "other", PINNED]),
+        (("o*",), ["other", "other:latest"], ["tiny", "mine"]),
+        ((PINNED,), [PINNED], ["tiny", "mine"]),
+        (("nothing",), [], ["tiny", "mine", "other"]),
+    ],
+)
+def test_a_name_is_allowed_where_any_name_that_it_stands_for_is(
+    globs: tuple[str, ...], allowed: list[str], refused: list[str]
+) -> None:
+    by_key = caller(models=globs)
+    by_team = caller(team=Team("team_1", "t", 0.0, models=globs))
+    for who in (by_key, by_team):
+        for name in allowed:
+            assert find(NAMES, name, who).model.name in ("tiny", "other")
+        for name in refused:
+            with pytest.raises(UnknownModel):
+                find(NAMES, name, who)
+
+
+def test_what_may_not_be_asked_for_is_refused_in_the_words_for_what_is_not_there() -> None:
+    who = caller(models=("tiny",))
+    said = []
+    for name in ("other", "nobody", "other@12345678", f"other@{OTHER.pin}", "other:latest"):
+        with pytest.raises(UnknownModel) as refused:
+            find(NAMES, name, who)
+        said.append(str(refused.value).replace(name, "NAME"))
+    assert len(set(said)) == 1
+    assert said[0].endswith(LISTED)
+
+
+def test_who_may_ask_for_a_model_is_told_its_right_pin_and_who_may_ask_for_all_how_to_have_it() -> (
+    None
+):
+    with pytest.raises(UnknownModel, match="`tiny` is served here as `tiny@"):
+        find(NAMES, "tiny@00000000", caller(models=("tiny",)))
+    with pytest.raises(UnknownModel, match="fetch nobody"):
+        find(NAMES, "nobody", caller())
+
+
+def test_only_what_may_be_asked_for_is_listed() -> None:
+    def names(**terms) -> list[str]:
+        return [one.name for one in listed(NAMES, caller(**terms))]
+
+    assert names() == ["tiny", "mine", "other"]
+    assert names(models=("mine", "other")) == ["mine", "other"]
+    assert names(models=(PINNED,)) == ["tiny"]
+    team = Team("team_1", "t", 0.0, models=("o*",))
+    assert names(models=("*",), team=team) == ["other"]
+
+
+def test_a_caller_s_account_is_that_of_its_key_and_its_team() -> None:
+    team = Team("team_1", "t", 0.0, quota=Quota(requests_per_minute=1))
+    assert (caller(Quota()).limited, caller(Quota()).counted) == (False, False)
+    both = caller(Quota(tokens_per_day=1), team)
+    assert (both.limited, both.counted) == (True, True)
+    assert (both.account.key, both.account.team) == ("key_1", "team_1")
+    assert both.account.team_quota.requests_per_minute == 1
+    assert Charge().requests == 1
