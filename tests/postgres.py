@@ -1,6 +1,8 @@
 """A real PostgreSQL for the tests, from its wheel: started once, with as many databases as asked."""
 
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from itertools import count
@@ -40,5 +42,7 @@ class Postgres:
 
     def close(self) -> None:
         """Stop the server and remove what it wrote."""
+        os.kill(self._server.get_pid(), signal.SIGQUIT)  # at once: nothing of it is kept
+        self._server.get_postmaster_info().process.wait(timeout=30)
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
