@@ -61,14 +61,19 @@ def test_redis_answers_as_the_memory_does_to_the_last_digit(
             case _:
                 return await limiter.peek(key)
 
-    async def run() -> None:
+    async def compare() -> None:
         for step in steps:
             if isinstance(step, int):
                 clock.ms = max(0, clock.ms + step)
                 continue
             assert await take(step, 0) == await take(step, 1)
         assert await both[0].peek(key) == await both[1].peek(key)
-        await both[0].aclose()
+
+    async def run() -> None:
+        try:
+            await compare()
+        finally:
+            await both[0].aclose()
 
     asyncio.run(run())
 

@@ -61,10 +61,12 @@ class MemoryLimiter:
         now_ms = self._now_ms()
         if not limits:
             return Grant(account, charge, now_ms, counted_by=MEMORY)
-        decision = decide(limits, self._held(limits), charge, now_ms)
-        self._keep(limits, decision.states, now_ms)  # where refused: as they were, as of now
+        held = self._held(limits)
+        decision = decide(limits, held, charge, now_ms)
         if decision.refusal is not None:
+            self._go_back(limits, held, decision.states, now_ms)
             raise refused(decision.refusal, decision.standings, now_ms)
+        self._keep(limits, decision.states, now_ms)
         return Grant(account, charge, now_ms, decision.standings, decision.states, MEMORY)
 
     async def refund(self, grant: Grant) -> None:
@@ -95,6 +97,14 @@ class MemoryLimiter:
 
     async def aclose(self) -> None:
         """Nothing is held that outlives the process."""
+
+    def _go_back(
+        self, limits: Sequence[Limit], held: Sequence[State], now: Sequence[State], now_ms: int
+    ) -> None:
+        """Note a clock that went back even where a charge is refused: time goes on from there."""
+        for limit, before, state in zip(limits, held, now, strict=True):
+            if before.at > now_ms:
+                self._keep([limit], [state], now_ms)
 
     def _held(self, limits: Sequence[Limit]) -> list[State]:
         held = self._states
