@@ -84,6 +84,7 @@ def test_a_window_takes_who_what_and_when(used: Office) -> None:
     ("query", "param"),
     [
         ({"by": "moon"}, "by"),
+        ({"by": ""}, "by"),
         ({"by": "key,key"}, "by"),
         ({"by": "key,team,model,day"}, "by"),
         ({"since": "never"}, "since"),

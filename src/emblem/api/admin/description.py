@@ -9,6 +9,7 @@ from emblem.api.admin import audit, state, usage, wire
 from emblem.api.admin.once import MAX_LENGTH
 from emblem.api.admin.pages import DEFAULT_SIZE, MAX_SIZE
 from emblem.api.admin.query import MAX_TEXT
+from emblem.api.admin.usage import MAX_GROUPED_BY
 
 JSON = dict[str, Any]
 
@@ -226,7 +227,13 @@ def _choice(name: str, kind: type[StrEnum], description: str) -> JSON:
 
 def _list(name: str, kind: type[StrEnum], description: str) -> JSON:
     items = {"type": "string", "enum": [*map(str, kind)]}
-    schema = {"type": "array", "maxItems": 3, "uniqueItems": True, "items": items}
+    schema = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_GROUPED_BY,
+        "uniqueItems": True,
+        "items": items,
+    }
     return {**_parameter(name, description, schema), "style": "form", "explode": False}
 
 

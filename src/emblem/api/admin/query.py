@@ -60,8 +60,9 @@ class Query:
 
     def choices(self, name: str, kind: type[E], most: int) -> tuple[E, ...]:
         """Give words between commas, each at most once."""
-        value = self._given.get(name, "")
-        found = tuple(_one_of(name, kind, one.strip()) for one in value.split(",") if value)
+        value = self._given.get(name)
+        each = [] if value is None else value.split(",")
+        found = tuple(_one_of(name, kind, one.strip()) for one in each)
         if len(set(found)) < len(found) or len(found) > most:
             raise invalid(f"{name} may name at most {most} things, each once.", name)
         return found
