@@ -1,11 +1,13 @@
 """Traces: what spans there are, whose they are part of, and what they say."""
 
 import asyncio
+import logging
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -15,7 +17,14 @@ from emblem.accounts import Account, Charge, Observed, Quota
 from emblem.config import Telemetry, telemetry
 from emblem.errors import ConfigError, RateLimited
 from emblem.limits.memory import MemoryLimiter
-from emblem.observe.tracing import RequestSpans, TracedApp, TracedEmbedder, TracedLimiter, Tracing
+from emblem.observe.tracing import (
+    OnceAMinute,
+    RequestSpans,
+    TracedApp,
+    TracedEmbedder,
+    TracedLimiter,
+    Tracing,
+)
 from emblem.types import EmbedRequest, EmbedResult, Tokens
 from tiny_engine import WIDTH, model
 
@@ -170,6 +179,34 @@ def test_no_span_has_a_text() -> None:
     ask(TracedApp(Application(traces), traces.tracing))
     assert len(traces.every) == 4
     assert TEXT not in " ".join(one.to_json() for one in traces.every)
+
+
+def test_a_collector_that_is_away_holds_up_the_end_for_no_longer_than_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    let_go = threading.Event()
+
+    class Stuck(SpanProcessor):
+        def shutdown(self) -> None:
+            let_go.wait()
+
+    Tracing(Stuck(), "1").close(within_s=0.01)
+    let_go.set()
+    assert "the last were not sent" in caplog.text
+
+
+def test_a_collector_that_is_away_is_said_once_a_minute() -> None:
+    now = [100.0]
+    once = OnceAMinute(lambda: now[0])
+
+    def passes(level: int) -> bool:
+        return once.filter(logging.LogRecord("x", level, "", 0, "away", (), None))
+
+    assert [passes(logging.WARNING), passes(logging.ERROR), passes(logging.ERROR)] == [
+        *(False, True, False)
+    ]
+    now[0] += 61
+    assert passes(logging.ERROR)
 
 
 @pytest.mark.parametrize(

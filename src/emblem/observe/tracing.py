@@ -6,7 +6,10 @@ open-telemetry/semantic-conventions-genai docs/gen-ai/gen-ai-spans.md, and docs/
 semantic-conventions); none has a text or a key.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -26,6 +29,11 @@ from emblem.types import EmbedRequest, EmbedResult, Tokens
 from emblem.wrappers.around import Around
 
 UNTRACED = ("/health", "/ready", "/metrics")  # asked for every few seconds, and all alike
+
+CLOSE_S = 5.0  # how long an end waits for a collector that is away
+COMPLAINT_S = 60.0
+
+log = logging.getLogger(__name__)
 
 _CONTEXT = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 
@@ -72,13 +80,36 @@ class Tracing:
                 span.set_attribute("error.type", type(error).__name__)
                 raise
 
-    def close(self) -> None:
-        """Send what is not sent yet, within the exporter's own time. Takes its time: in a thread."""
-        self._provider.shutdown()
+    def close(self, within_s: float = CLOSE_S) -> None:
+        """Send what is not sent yet, and give up after so long. Takes its time: in a thread."""
+        # The library would go on for as long as its exporter tries.
+        thread = threading.Thread(target=self._provider.shutdown, name="emblem-traces", daemon=True)
+        thread.start()
+        thread.join(within_s)
+        if thread.is_alive():
+            log.error("traces: the last were not sent before the end")
+
+
+class OnceAMinute(logging.Filter):
+    """Lets one complaint a minute pass: an exporter whose collector is away has four every 5 s."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said = -COMPLAINT_S
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is written."""
+        now = self._clock()
+        if record.levelno < logging.ERROR or now - self._said < COMPLAINT_S:
+            return False
+        self._said = now
+        return True
 
 
 def open_tracing(telemetry: Telemetry, version: str) -> Tracing:
     """Have spans sent by OTLP over HTTP, in batches."""
+    logging.getLogger(OTLPSpanExporter.__module__).addFilter(OnceAMinute())
     exporter = OTLPSpanExporter(endpoint=telemetry.endpoint)
     return Tracing(BatchSpanProcessor(exporter), version, telemetry.service)
 
