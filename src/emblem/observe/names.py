@@ -150,10 +150,10 @@ LIMITS_ALONE = Metric(
     "emblem_limits_counted_alone", _COUNTER, "Charges counted by this process alone meanwhile."
 )
 LIMITS_REFUSED = Metric(
-    "emblem_limits_refused_while_away", _COUNTER, "Requests refused since Redis was away."
+    "emblem_limits_refused_while_away", _COUNTER, "Requests refused because Redis was away."
 )
 LOST_REFUNDS = Metric(
-    "emblem_limits_lost_refunds", _COUNTER, "Charges that were not given back since it was away."
+    "emblem_limits_lost_refunds", _COUNTER, "Charges that were not given back because it was away."
 )
 USAGE_WAITING = Metric(
     "emblem_usage_waiting_records", _GAUGE, "Records of usage that are not in the database yet."
