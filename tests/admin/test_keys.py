@@ -1,11 +1,13 @@
 """/admin/keys: made once, shown once, listed, changed, rotated, revoked."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from admin.office import NOW, Office
+from api.asking import arriving, reply_to
 from emblem.accounts import Role
 
 TERMS: dict[str, Any] = {
@@ -147,16 +149,19 @@ def test_keys_are_found_by_what_they_are(office: Office) -> None:
 def test_only_what_is_given_is_changed(office: Office) -> None:
     made = office.make(**TERMS)
     path = f"/admin/keys/{made['id']}"
-    changed = office.send("PATCH", path, {"tokens_per_day": None, "name": "desk"}).json
-    expected = {**made, "tokens_per_day": None, "name": "desk"}
+    change = {"tokens_per_day": None, "name": "desk", "budget_per_month": "13.25"}
+    changed = office.send("PATCH", path, change).json
+    expected = {**made, **change}
     expected.pop("key")
     assert changed == expected == office.get(path).json
     assert office.send("PATCH", path, {}).json == expected
-    (line, _) = office.get("/admin/audit", subject=made["id"]).json["data"]
+    (line, first) = office.get("/admin/audit", subject=made["id"]).json["data"]
     assert line["details"] == {
         "tokens_per_day": {"from": 1_000_000, "to": None},
         "name": {"from": "laptop", "to": "desk"},
+        "budget_per_month": {"from": "12.50", "to": "13.25"},
     }
+    assert first["details"]["budget_per_month"] == "12.50"
 
 
 def test_a_rotated_key_has_two_secrets_until_the_old_one_ends(office: Office) -> None:
@@ -247,3 +252,30 @@ def test_the_audit_says_who_did_what_when_and_from_where(office: Office) -> None
         assert (line["subject_name"], line["source"]) == ("laptop", "127.0.0.1")
     assert [one["at"] for one in lines] == [NOW + 1, NOW, NOW, NOW]
     assert made["key"] not in json.dumps(lines)
+
+
+def test_changes_that_come_at_once_are_all_made(office: Office) -> None:
+    made = office.make()
+    path = f"/admin/keys/{made['id']}"
+    fields = {
+        "owner": "Ada",
+        "requests_per_minute": 7,
+        "tokens_per_minute": 70,
+        "tokens_per_day": 700,
+        "budget_per_month": "7.00",
+        "models": ["tiny"],
+        "sources": ["10.0.0.0/8"],
+        "priority": "bulk",
+    }
+
+    async def all_at_once() -> None:
+        bodies = [json.dumps({name: value}).encode() for name, value in fields.items()]
+        headers = {"Authorization": f"Bearer {office.secret}", "Content-Type": "application/json"}
+        replies = await asyncio.gather(
+            *(reply_to(office.app, "PATCH", path, arriving(body), headers) for body in bodies)
+        )
+        assert [one.status for one in replies if one] == [200] * len(fields)
+
+    asyncio.run(all_at_once())
+    now = office.get(path).json
+    assert {name: now[name] for name in fields} == fields

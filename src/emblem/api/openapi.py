@@ -198,7 +198,9 @@ def _in_3_0(schema: Any) -> Any:
     if {"type": "null"} in choices:
         rest = [_in_3_0(one) for one in choices if one != {"type": "null"}]
         kept = {key: value for key, value in schema.items() if key != "anyOf"}
-        return {**kept, **(rest[0] if len(rest) == 1 else {"anyOf": rest}), "nullable": True}
+        one = rest[0] if len(rest) == 1 else {"anyOf": rest}
+        # What stands beside a $ref counts for nothing.
+        return {**kept, **({"allOf": [one]} if "$ref" in one else one), "nullable": True}
     return {key: _in_3_0(value) for key, value in schema.items()}
 
 

@@ -11,6 +11,7 @@ from emblem.accounts import Change, ChangesWanted
 from emblem.api.admin.desk import Asked, Desk, answer
 from emblem.api.admin.pages import Cursors, Number, size
 from emblem.api.admin.query import Query
+from emblem.core.refusals import money
 from emblem.ports import Ledger
 
 _CURSORS: Cursors[Number] = Cursors(Number)
@@ -96,5 +97,20 @@ def _item(one: Change, names: dict[str, str]) -> ChangeItem:
         subject=one.subject,
         subject_name=names.get(one.subject),
         source=one.source,
-        details=one.details,
+        details=dict(_as_written(*detail) for detail in one.details.items()),
     )
+
+
+def _as_written(name: str, value: Any) -> tuple[str, Any]:
+    """Give a detail under the name, and in the unit, that it has in the other answers."""
+    if name == "team_id":
+        return "team", value
+    if name != "cost_per_month":
+        return name, value
+    if isinstance(value, dict):
+        return "budget_per_month", {when: _money(amount) for when, amount in value.items()}
+    return "budget_per_month", _money(value)
+
+
+def _money(billionths: Any) -> str | None:
+    return money(billionths) if isinstance(billionths, int) else None

@@ -46,7 +46,7 @@ _CREATING = tuple(status for status in _CHANGING if status != 404)
 def paths(statuses: dict[int, str]) -> JSON:
     """Give the addresses. ``statuses`` has what each status of an error means."""
     describe = _Describing({**statuses, **STATUSES})
-    return {**_keys(describe), **_teams(describe), **_rest(describe)}
+    return {**_keys(describe), **_teams(describe), **_usage(describe), **_state(describe)}
 
 
 class _Describing:
@@ -150,7 +150,7 @@ def _teams(describe: _Describing) -> JSON:
     }
 
 
-def _rest(describe: _Describing) -> JSON:
+def _usage(describe: _Describing) -> JSON:
     window = [
         *_SPAN,
         _text("key", "Of the key with this id."),
@@ -163,6 +163,15 @@ def _rest(describe: _Describing) -> JSON:
         _flag("percentiles", "Whether percentiles of the milliseconds are wanted (true)."),
         _choice("format", usage.Format, "json, or csv for the groups alone."),
     ]
+    added = describe.read("sumUsage", "Usage, added up", "UsageSums", sums)
+    added["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    records = describe.read(
+        "listUsage", "Records of requests, the newest first", "RecordList", [*_PAGED, *window]
+    )
+    return {"/admin/usage": {"get": added}, "/admin/usage/records": {"get": records}}
+
+
+def _state(describe: _Describing) -> JSON:
     lines = [
         *_PAGED,
         *_SPAN,
@@ -170,15 +179,7 @@ def _rest(describe: _Describing) -> JSON:
         _text("who", "By the key with this id, or by cli."),
         _text("what", "Such as key.revoke, or key for all that was done to keys."),
     ]
-    added = describe.read("sumUsage", "Usage, added up", "UsageSums", sums)
-    added["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
-    records = describe.read(
-        "listUsage", "Records of requests, the newest first", "RecordList", [*_PAGED, *window]
-    )
-    live = describe.read("getLive", "What runs now, and how fast", "LiveList")
     return {
-        "/admin/usage": {"get": added},
-        "/admin/usage/records": {"get": records},
         "/admin/audit": {
             "get": describe.read(
                 "listChanges", "What was changed, and by whom", "ChangeList", lines
@@ -187,7 +188,7 @@ def _rest(describe: _Describing) -> JSON:
         "/admin/models": {
             "get": describe.read("listServed", "Every name that is served", "AdminModelList")
         },
-        "/admin/live": {"get": live},
+        "/admin/live": {"get": describe.read("getLive", "What runs now, and how fast", "LiveList")},
         "/admin/health": {
             "get": describe.read("getHealth", "How the parts of the server are", "HealthItem")
         },

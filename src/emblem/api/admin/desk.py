@@ -68,6 +68,7 @@ class Desk:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self._turns = asyncio.Semaphore(MAX_QUESTIONS)
+        self._changing = asyncio.Lock()
         self._bodies = BodyReader(MAX_BODY_BYTES, BODY_TIMEOUT_S, 64 * MAX_BODY_BYTES)
 
     def route(self, path: str, **handlers: Handler) -> Route:
@@ -93,6 +94,11 @@ class Desk:
                 raise _as_written(error) from None
             except LedgerUnavailable as error:
                 raise away(error) from None
+
+    async def change(self, question: Callable[[], T]) -> T:
+        """Ask for a change, one at a time: of two that read what they then change none is lost."""
+        async with self._changing:
+            return await self.ask(question)
 
 
 def _allowed(request: Request, method: str) -> Key:

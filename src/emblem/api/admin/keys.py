@@ -58,7 +58,7 @@ class Keys:
         """Make a key, and show its secret this once."""
         body = await asked.body(NewKey)
         token = once(asked, "key.create", body)
-        item, secret = await self._desk.ask(partial(self._create, asked, body, token))
+        item, secret = await self._desk.change(partial(self._create, asked, body, token))
         if secret is None:
             return answer(with_secret(item, None), 200, **{REPEATED: "true"})
         return answer(with_secret(item, secret), 201, location=f"/admin/keys/{item.id}")
@@ -71,17 +71,17 @@ class Keys:
     async def change(self, asked: Asked) -> Response:
         """Change what a key allows; what is not given stays."""
         body = await asked.body(KeyChanges)
-        return answer(await self._desk.ask(partial(self._change, asked, body)))
+        return answer(await self._desk.change(partial(self._change, asked, body)))
 
     async def revoke(self, asked: Asked) -> Response:
         """Revoke a key, for good. A second time does nothing."""
         asked.query()
-        return answer(await self._desk.ask(partial(self._revoke, asked)))
+        return answer(await self._desk.change(partial(self._revoke, asked)))
 
     async def rotate(self, asked: Asked) -> Response:
         """Give a key a new secret, and show it this once."""
         body = await asked.body(Rotation)
-        item, secret = await self._desk.ask(partial(self._rotate, asked, _overlap_s(body)))
+        item, secret = await self._desk.change(partial(self._rotate, asked, _overlap_s(body)))
         return answer(with_secret(item, secret))
 
     def _page(self, query: Query, most: int, place: Place | None) -> KeyList:

@@ -45,7 +45,7 @@ class Teams:
         """Make a team."""
         body = await asked.body(NewTeam)
         token = once(asked, "team.create", body)
-        item, made = await self._desk.ask(partial(self._create, asked, body, token))
+        item, made = await self._desk.change(partial(self._create, asked, body, token))
         if not made:
             return answer(item, 200, **{REPEATED: "true"})
         return answer(item, 201, location=f"/admin/teams/{item.id}")
@@ -58,12 +58,12 @@ class Teams:
     async def change(self, asked: Asked) -> Response:
         """Change what a team allows; what is not given stays."""
         body = await asked.body(TeamChanges)
-        return answer(await self._desk.ask(partial(self._change, asked, body)))
+        return answer(await self._desk.change(partial(self._change, asked, body)))
 
     async def remove(self, asked: Asked) -> Response:
         """Forget a team that no live key belongs to."""
         asked.query()
-        await self._desk.ask(partial(self._remove, asked))
+        await self._desk.change(partial(self._remove, asked))
         return answer(DeletedTeam(id=asked.id))
 
     def _page(self, query: Query, most: int, place: Name | None) -> TeamList:
