@@ -66,6 +66,31 @@ def test_usage_is_grouped_and_keys_and_teams_are_named(used: Office) -> None:
     assert [one["group"]["day"] for one in days] == ["2026-11-20", "2026-11-21"]
 
 
+def test_the_total_is_that_of_the_groups_though_more_is_used_meanwhile(
+    used: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = used.ledger.usage.sums
+
+    def and_one_more(*asked: Any, **how: Any) -> Any:
+        found = real(*asked, **how)
+        used.ledger.usage.add([use("r5")])
+        return found
+
+    monkeypatch.setattr(used.ledger.usage, "sums", and_one_more)
+    found = used.get("/admin/usage", by="key").json
+    assert sum(one["requests"] for one in found["data"]) == found["total"]["requests"] == 3
+
+
+def test_a_use_with_two_tags_is_in_both_groups_and_once_in_the_total(used: Office) -> None:
+    found = used.get("/admin/usage", by="tag").json
+    assert {one["group"]["tag"]: one["requests"] for one in found["data"]} == {
+        "": 2,
+        "a": 1,
+        "b": 1,
+    }
+    assert found["total"]["requests"] == 3
+
+
 def test_a_window_takes_who_what_and_when(used: Office) -> None:
     def requests(**query: Any) -> int:
         return int(used.get("/admin/usage", **query).json["total"]["requests"])

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
@@ -103,13 +103,6 @@ class RecordList(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    window: Window
-    by: tuple[By, ...]
-    percentiles: bool
-
-
 class Usage:
     """Answers what is asked of usage."""
 
@@ -151,14 +144,14 @@ class Usage:
                 "shorter time or for fewer fields.",
                 "by",
             )
-        (total,) = found if not by else book.sums(window, percentiles=percentiles)
+        (whole,) = found if not by else book.sums(window, percentiles=percentiles)
         names = self._names(by, found)
         return UsageSums(
             since=window.since,
             until=window.until,
             by=list(by),
             data=[_sum(one, by, names) for one in found],
-            total=_sum(total, (), {}),
+            total=_sum(whole if By.TAG in by else _total(found, whole), (), {}),
         )
 
     def _records(self, query: Query, most: int, place: Place | None) -> RecordList:
@@ -198,6 +191,19 @@ class Usage:
         if By.TEAM in by:
             names[By.TEAM] = {team.id: team.name for team in self._ledger.teams.every()}
         return names
+
+
+def _total(found: list[Sum], whole: Sum) -> Sum:
+    """Add groups up, so that the total is theirs though more was used before ``whole`` was read."""
+    return replace(
+        whole,
+        requests=sum(one.requests for one in found),
+        errors=sum(one.errors for one in found),
+        inputs=sum(one.inputs for one in found),
+        tokens=sum(one.tokens for one in found),
+        hits=sum(one.hits for one in found),
+        cost=sum(one.cost for one in found),
+    )
 
 
 def _sum(one: Sum, by: tuple[By, ...], names: Mapping[By, Mapping[str, str]]) -> SumItem:
