@@ -20,6 +20,7 @@ from emblem.api.access import AccessLog
 from emblem.api.admin.routes import admin_routes
 from emblem.api.admin.state import Inside, Recording
 from emblem.api.app import Bounds, create_app, usage_routes
+from emblem.api.console.opening import console
 from emblem.api.edge import EMBEDDINGS
 from emblem.api.metrics import metrics_routes
 from emblem.api.usage import OwnUsage
@@ -325,12 +326,14 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
     observers: list[Observer] = [AccessLog(), *observation.observers]
     if accounting.keys is not None:
         observers.append(UsageObserver(accounting, EMBEDDINGS))
+    door = console(settings, accounting.keys)
     more = [
         *metrics_routes(observation.exposition),
         *usage_routes(OwnUsage(ledger.usage, accounting.limiter)),
         *admin_routes(ledger, service, _inside(accounting)),
+        *door.routes(),
     ]
-    app = create_app(service, accounting.keys, bounds, lifespan, more, observers)
+    app = create_app(service, accounting.keys, bounds, lifespan, more, observers, door.sessions)
     return observation.app(app)
 
 

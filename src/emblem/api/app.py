@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from emblem.accounts import Caller
 from emblem.allowed import find, listed
-from emblem.api.auth import Authenticator, Keys
+from emblem.api.auth import Authenticator, Keys, Sessions
 from emblem.api.body import BodyReader
 from emblem.api.cors import Cors
 from emblem.api.docs import PAGE, SWAGGER_UI
@@ -48,18 +48,23 @@ def create_app(
     lifespan: Lifespan | None = None,
     more: Sequence[Route] = (),
     observers: Sequence[Observer] = (),
+    sessions: Sessions | None = None,
 ) -> ASGIApp:
     """Build the ASGI application. With ``keys`` None nobody is asked for one.
 
     ``more`` are routes of other parts, such as the administration's; ``observers`` hear of each
-    request once it was answered.
+    request once it was answered; ``sessions`` open what the keys of their people open.
     """
     bounds = bounds or Bounds()
     bodies = BodyReader(bounds.max_body_bytes, bounds.body_timeout_s, 8 * bounds.max_body_bytes)
     # A bare router: whatever a route raises reaches the edge, the one place that answers errors.
     routes = Router([*_operations(service), *more, *_models(service)], False, lifespan=lifespan)
     app: ASGIApp = Edge(
-        routes, Embeddings(service, bodies), Authenticator(keys), bounds.max_requests, observers
+        routes,
+        Embeddings(service, bodies),
+        Authenticator(keys, sessions),
+        bounds.max_requests,
+        observers,
     )
     if bounds.cors_origins:
         app = Cors(app, bounds.cors_origins)

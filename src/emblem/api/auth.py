@@ -24,6 +24,19 @@ class Keys(Protocol):
         ...
 
 
+class Sessions(Protocol):
+    """Knows for whom sessions in browsers stand."""
+
+    def key(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str) -> Key | None:
+        """Give whom a request's session stands for; None where it has no session.
+
+        ``peer`` is who connected, which may be a proxy.
+
+        Raises Problem where another site's page may have sent it.
+        """
+        ...
+
+
 ANONYMOUS = "anonymous"
 EVERYBODY = Caller(Key(ANONYMOUS, Terms(ANONYMOUS, role=Role.ADMIN), 0.0))
 
@@ -45,20 +58,27 @@ def role_wanted(path: str, role: Role) -> Role | None:
 class Authenticator:
     """Turns headers into a caller. With ``keys`` None everybody is EVERYBODY."""
 
-    def __init__(self, keys: Keys | None) -> None:
+    def __init__(self, keys: Keys | None, sessions: Sessions | None = None) -> None:
         self._keys = keys
+        self._sessions = sessions
         self._known: dict[str, Caller] = {}  # by the keys' ids, so that each is worked out once
 
-    async def caller(self, headers: Iterable[tuple[bytes, bytes]], address: str) -> Caller:
-        """Say who asks from an address.
+    async def caller(
+        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = ""
+    ) -> Caller:
+        """Say who asks from an address. Without a key in its header a session may say so.
 
-        Raises NotAuthenticated, SourceRefused, and LedgerUnavailable.
+        Raises NotAuthenticated, SourceRefused, LedgerUnavailable, and what sessions raise.
         """
         if self._keys is None:
             return EVERYBODY
         given = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, secret = given.decode("latin-1").strip().partition(" ")
         secret = secret.strip()
+        if not given and self._sessions is not None:
+            person = self._sessions.key(headers, address, peer)
+            if person is not None:
+                return self._caller(person, self._keys.team(person))
         if scheme.lower() != "bearer" or not secret:
             raise NotAuthenticated(None)
         key = self._keys.check(secret) or await self._keys.look_up(secret)

@@ -33,7 +33,10 @@ from emblem.ports import Observer
 log = logging.getLogger(__name__)
 
 # These need no key: probes and the description of the API itself. No model's path may match.
-OPEN = re.compile(r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?)")
+OPEN = re.compile(
+    r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?"
+    r"|console(/session|/assets/(pages/)?[a-z0-9.-]+\.(js|css|svg))?)"
+)
 
 EMBEDDINGS = (SUFFIX, "/{model}" + SUFFIX)  # the routes of requests for vectors
 CLIENT_LEFT = 499
@@ -112,7 +115,8 @@ class Edge:
             await self._app(scope, receive, reply.send)
             return
         address = (scope.get("client") or ("",))[0]
-        caller = await self._authenticator.caller(scope["headers"], address)
+        peer = scope.get("emblem.peer", address)
+        caller = await self._authenticator.caller(scope["headers"], address, peer)
         key = caller.key
         seen.key, seen.team = key.id, key.terms.team
         scope.setdefault("state", {}).update(principal=key, source=address)

@@ -93,7 +93,10 @@ class KeyRing:
 
     def check(self, secret: str) -> Key | None:
         """Give the live key that a secret opens now, or None. Never asks the ledger."""
-        given = digest(secret)
+        return self.held(digest(secret))
+
+    def held(self, given: bytes) -> Key | None:
+        """Give the live key that a secret with this SHA-256 opens now; see ``check``."""
         opener = self._held.get(given)
         # The dictionary has compared them already; this says so in constant time.
         if opener is None or not hmac.compare_digest(opener.digest, given):
@@ -124,6 +127,12 @@ class KeyRing:
     def team(self, key: Key) -> Team | None:
         """Give the team that a key belongs to, from memory."""
         return None if key.terms.team is None else self._teams.get(key.terms.team)
+
+    def team_called(self, name: str) -> Team | None:
+        """Give the team of an id or a name, from memory."""
+        teams = self._teams
+        found = (team for team in teams.values() if team.name == name)
+        return teams.get(name) or next(found, None)
 
     def refresh(self) -> None:
         """Look at the ledger, and read what has changed. Raises LedgerUnavailable."""

@@ -1,0 +1,87 @@
+"""The console's files, and the headers that every answer of the console has."""
+
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+STATIC = Path(__file__).parents[2] / "console" / "static"
+
+# Nothing inline, nothing from elsewhere, no frame around it. Plotly writes its heat maps as data.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+ASK_AGAIN = "no-cache"  # whether it has changed
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+PLOTLY = "plotly.min.js"
+SERVED = (".html", ".js", ".css", ".svg")
+_FILES = StaticFiles(directory=STATIC)
+
+
+def secured(response: Response, cache: str = "no-store") -> Response:
+    """Give an answer its headers."""
+    response.headers.update({**HEADERS, "cache-control": cache})
+    return response
+
+
+async def page(request: Request) -> Response:
+    """Give the one page that there is."""
+    # Its links are relative, so that they work behind a proxy's prefix: none from /console/.
+    raw: bytes = request.scope.get("raw_path") or b""
+    if raw.partition(b"?")[0].endswith(b"/"):
+        return secured(RedirectResponse("../console", 307))
+    return secured(_file(STATIC / "index.html", request), ASK_AGAIN)
+
+
+async def asset(request: Request) -> Response:
+    """Give one of the files. The edge lets nothing through but names of one that could be."""
+    name: str = request.path_params["file"]
+    if name == PLOTLY:
+        same = request.query_params.get("v") == plotly_version()
+        return secured(_file(_plotly() / PLOTLY, request), FOR_GOOD if same else ASK_AGAIN)
+    return secured(_file(STATIC / name, request), ASK_AGAIN)
+
+
+@cache
+def plotly_version() -> str:
+    """Give the version of the wheel that plotly's script comes from."""
+    return version("plotly")
+
+
+@cache
+def _plotly() -> Path:
+    """Give the folder of plotly's script. The package is not imported: it would take a while."""
+    spec = find_spec("plotly")
+    if spec is None or not spec.submodule_search_locations:
+        raise HTTPException(404)
+    return Path(spec.submodule_search_locations[0]) / "package_data"
+
+
+def _file(place: Path, request: Request) -> Response:
+    """Give a file, or say that it is still the same."""
+    if place.suffix not in SERVED or not place.is_file():
+        raise HTTPException(404)
+    return _FILES.file_response(place, place.stat(), request.scope)

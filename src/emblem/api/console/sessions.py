@@ -1,0 +1,166 @@
+"""Sessions of the console: a random id in a cookie, and who it stands for in this process's memory.
+
+A session of a key is that key: it ends when the key is revoked, expires or is used from where it
+may not be. Every request with the cookie must also carry the session's token in a header, which
+another site's page cannot read or set.
+"""
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from emblem.accounts import Key
+from emblem.api.console.origin import cookie, from_elsewhere, header
+from emblem.api.problems import Detail, Problem
+from emblem.core.permission import allows_source
+
+COOKIE = "emblem_session"
+TOKEN_HEADER = b"x-emblem-csrf"
+LIFE_S = 8 * 3600.0
+IDLE_S = 3600.0
+MAX_SESSIONS = 10_000
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+class Holding(Protocol):
+    """Knows which digests of secrets are those of live keys."""
+
+    def held(self, digest: bytes) -> Key | None:
+        """Give the live key that a secret with this SHA-256 opens now, or None. From memory."""
+        ...
+
+
+class Person(Protocol):
+    """Says who a request's headers name, where a trusted proxy has written them."""
+
+    def named(self, headers: RawHeaders, peer: str) -> str | None:
+        """Give what tells one person with their groups from another; None for nobody."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One sign-in. ``opened`` and ``used`` are monotonic seconds.
+
+    ``digest`` is of the secret that it was opened with, empty where somebody else has signed a
+    person in; ``person`` is what a proxy said of them, and must go on saying.
+    """
+
+    token: str
+    opened: float
+    used: float
+    key: Key
+    digest: bytes = b""
+    person: str | None = None
+
+
+class Sessions:
+    """All sessions of one process. Used on one event loop."""
+
+    def __init__(
+        self,
+        keys: Holding,
+        proxy: Person | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = keys
+        self._proxy = proxy
+        self._now = now
+        self._open: dict[bytes, Session] = {}  # by SHA-256 of the cookie, the oldest first
+
+    def begin(
+        self, key: Key, digest: bytes = b"", person: str | None = None
+    ) -> tuple[str, Session]:
+        """Open a session; give its cookie, and it."""
+        now = self._now()
+        self._forget_old(now)
+        value = secrets.token_urlsafe(32)
+        made = Session(secrets.token_urlsafe(32), now, now, key, digest, person)
+        self._open[_name(value)] = made
+        return value, made
+
+    def end(self, headers: RawHeaders) -> None:
+        """Close the session of a request, if it has one."""
+        value = cookie(headers, COOKIE)
+        if value is not None:
+            self._open.pop(_name(value), None)
+
+    def find(self, headers: RawHeaders, address: str, peer: str) -> Session | None:
+        """Give the session of a request's cookie while it holds. Its token is not looked at.
+
+        ``peer`` is who connected, which may be a proxy.
+        """
+        given = list(headers)
+        value = cookie(given, COOKIE)
+        found = None if value is None else self._open.get(_name(value))
+        if value is None or found is None:
+            return None
+        now = self._now()
+        if not self._live(found, now) or not self._holds(found, given, address, peer):
+            del self._open[_name(value)]
+            return None
+        found.used = now
+        return found
+
+    def key(self, headers: RawHeaders, address: str, peer: str) -> Key | None:
+        """Give whom a request's session stands for; None where it has no session.
+
+        Raises Problem where the session's token is missing, or another site has sent it.
+        """
+        given = list(headers)
+        found = self.find(given, address, peer)
+        if found is None:
+            return None
+        check_token(found, given)
+        return found.key
+
+    def _holds(self, one: Session, headers: RawHeaders, address: str, peer: str) -> bool:
+        if one.digest:
+            key = self._keys.held(one.digest)
+            if key is None or not allows_source(key.terms.sources, address):
+                return False
+            one.key = key  # as it is now: its role may be another
+        elif one.person is not None:
+            return self._proxy is not None and self._proxy.named(headers, peer) == one.person
+        return True
+
+    @staticmethod
+    def _live(one: Session, now: float) -> bool:
+        return now - one.opened < LIFE_S and now - one.used < IDLE_S
+
+    def _forget_old(self, now: float) -> None:
+        """Forget what has ended, and the oldest where there are too many."""
+        ended = [name for name, one in self._open.items() if not self._live(one, now)]
+        for name in ended:
+            del self._open[name]
+        while len(self._open) >= MAX_SESSIONS:
+            del self._open[next(iter(self._open))]
+
+
+def check_token(session: Session, headers: RawHeaders) -> None:
+    """Raise Problem where a request of a session is not from the console's own page."""
+    given = list(headers)
+    token = header(given, TOKEN_HEADER) or ""
+    hosts = (header(given, b"host"), header(given, b"x-forwarded-host"))
+    same = hmac.compare_digest(token.encode(), session.token.encode())
+    if not same or from_elsewhere(given, hosts):
+        raise cross_site()
+
+
+def cross_site() -> Problem:
+    """Say that another site's page may not do this."""
+    message = (
+        "This request did not come from the console's own page, and nothing was done. "
+        "Load the page again."
+    )
+    return Problem(403, Detail(message, code="cross_site_request"))
+
+
+def _name(value: str) -> bytes:
+    """Give what a session is kept under: who reads the memory finds no cookie in it."""
+    return sha256(value.encode("latin-1", "replace")).digest()

@@ -1,0 +1,89 @@
+// Charts by plotly, which comes from this server when a page first draws one.
+//
+// A chart is for the eye: each stands beside a table or a list that says the same.
+
+import { h } from "./dom.js";
+
+/** Okabe and Ito's colours, which colour-blind people tell apart; they do on light and on dark. */
+export const COLOURS = [
+  "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8a00", "#999999",
+];
+export const RED = "#d55e00";
+
+const SOURCE = new URL("plotly.min.js", import.meta.url).href;
+const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true };
+
+let loading = null;
+
+function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = h("script", { src: SOURCE });
+    script.addEventListener("load", () => resolve(globalThis.Plotly));
+    script.addEventListener("error", () => {
+      loading = null; // the next chart tries again
+      reject(new Error("The charts could not be had from this server."));
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** Writes a text so that plotly takes nothing in it for markup. */
+export function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** One chart: `element` is to be put into the page. It follows light and dark, and ends with `signal`. */
+export class Chart {
+  #plot = h("div", { class: "plot", role: "img" });
+  #signal;
+  #drawn = null;
+
+  constructor(title, signal) {
+    this.#signal = signal;
+    this.#plot.setAttribute("aria-label", title);
+    this.element = h("figure", {}, h("figcaption", {}, title), this.#plot);
+    document.addEventListener("emblem:theme", () => this.#again(), { signal });
+    signal.addEventListener("abort", () => {
+      this.#drawn = null;
+      globalThis.Plotly?.purge(this.#plot);
+    });
+  }
+
+  /** Draws, or draws anew. `said` is read out in place of the picture. */
+  async draw(traces, layout, said) {
+    this.#drawn = [traces, layout];
+    this.#plot.setAttribute("aria-label", said);
+    try {
+      await plotly();
+      await this.#again();
+    } catch (error) {
+      this.#plot.textContent = `${error.message} ${said}`;
+    }
+  }
+
+  async #again() {
+    if (this.#signal.aborted || !this.#drawn || !globalThis.Plotly) return;
+    const [traces, layout] = this.#drawn;
+    await globalThis.Plotly.react(this.#plot, traces, themed(layout), CONFIG);
+  }
+}
+
+function themed(layout) {
+  const page = getComputedStyle(document.documentElement);
+  const colour = (name) => page.getPropertyValue(name).trim();
+  const lines = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
+  return {
+    autosize: true,
+    height: 260,
+    margin: { l: 44, r: 12, t: 8, b: 36 },
+    paper_bgcolor: colour("--card"),
+    plot_bgcolor: colour("--card"),
+    colorway: COLOURS,
+    font: { family: page.fontFamily, color: colour("--text"), size: 12 },
+    legend: { orientation: "h", y: -0.2 },
+    ...layout,
+    xaxis: { ...lines, automargin: true, ...layout.xaxis },
+    yaxis: { ...lines, automargin: true, ...layout.yaxis },
+  };
+}
