@@ -162,7 +162,7 @@ class Window:
 
 
 class By(StrEnum):
-    """What uses may be grouped by; see ``Sum.group``. Days and hours are those of UTC.
+    """What uses may be grouped by; see ``Sum.group``. Days, hours and minutes are those of UTC.
 
     A use with several tags counts for each of them, one without any for "".
     """
@@ -173,6 +173,7 @@ class By(StrEnum):
     STATUS = "status"
     DAY = "day"  # 2026-11-21
     HOUR = "hour"  # 2026-11-21T09:00Z
+    MINUTE = "minute"  # 2026-11-21T09:05Z; only where there are records
     SPACE = "space"
     SERVED_BY = "served_by"
     USER = "user"

@@ -130,6 +130,18 @@ def test_sums_are_by_whatever_is_asked_for(book: SqlUsageBook) -> None:
     assert by(By.TAG, By.USER)[1] == (("batch", "alice"), *plain)
 
 
+def test_sums_by_the_minute_are_of_the_minute_that_each_use_is_in(book: SqlUsageBook) -> None:
+    began = NOW // HOUR * HOUR
+    at = {"1": 0.0, "2": 59.999, "3": 60.0, "4": 119.5, "5": 3599.999}
+    book.add([use(name, began + after) for name, after in at.items()])
+    found = book.sums(Window(since=began, until=began + HOUR), (By.MINUTE,))
+    assert [(one.group, one.requests) for one in found] == [
+        (("2026-11-21T10:00Z",), 2),
+        (("2026-11-21T10:01Z",), 2),
+        (("2026-11-21T10:59Z",), 1),
+    ]
+
+
 def test_percentiles_are_those_of_the_answers_that_were_no_errors(book: SqlUsageBook) -> None:
     chance = random.Random(7)
     spent = [chance.lognormvariate(3, 1) for _ in range(600)]

@@ -35,7 +35,7 @@ ByOption = Annotated[
     typer.Option(
         "--by",
         metavar="LIST",
-        help="key, team, model, status, day, hour, space, served_by, user, tag; or none",
+        help="key, team, model, status, day, hour, minute, space, served_by, user, tag; or none",
     ),
 ]
 SinceOption = Annotated[

@@ -30,6 +30,7 @@ from emblem.errors import InvalidRequest
 from emblem.ledger.database import Database
 from emblem.ledger.schema import hours, uses, uses_hourly
 
+MINUTE_S = 60
 HOUR_S = 3600
 HOURS_OF_A_DAY = 24
 FIRST_ERROR = 400  # the first status that says that something went wrong
@@ -43,6 +44,7 @@ _COLUMNS = {
     By.STATUS: "status",
     By.DAY: "hour",
     By.HOUR: "hour",
+    By.MINUTE: "at",
     By.SPACE: "space",
     By.SERVED_BY: "served_by",
     By.USER: "user",
@@ -249,18 +251,27 @@ def _groups(table: Table, by: tuple[By, ...]) -> list[Any]:
     """Give the columns to group by, under names of their own: two may come from one column."""
     found = []
     for number, one in enumerate(by):
-        column = table.c[_COLUMNS[one]]
-        whole = column // HOURS_OF_A_DAY if one is By.DAY else column
-        found.append(whole.label(f"group_{number}"))
+        column: ColumnElement[Any] = table.c[_COLUMNS[one]]
+        if one is By.DAY:
+            column = column // HOURS_OF_A_DAY
+        elif one is By.MINUTE:
+            column = column // MINUTE_S
+        found.append(column.label(f"group_{number}"))
     return found
 
 
 def _text(by: By, value: Any) -> str:
     if by is By.DAY:
         return _hour(value * HOURS_OF_A_DAY)[:10]
+    if by is By.MINUTE:
+        return _time(int(value) * MINUTE_S)
     return _hour(value) if by is By.HOUR else str(value)
 
 
-@lru_cache(10_000)
 def _hour(number: int) -> str:
-    return datetime.fromtimestamp(number * HOUR_S, UTC).strftime("%Y-%m-%dT%H:00Z")
+    return _time(number * HOUR_S)
+
+
+@lru_cache(10_000)
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%MZ")
