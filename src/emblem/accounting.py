@@ -15,6 +15,7 @@ from emblem.ledger.recorder import Chores, Recorder, tidying
 from emblem.ledger.secret import digest
 from emblem.limits.opening import open_limiter
 from emblem.limits.outage import Availability, OutageLimiter
+from emblem.limits.unlimited import Unlimited
 from emblem.ports import Limiter
 
 
@@ -30,7 +31,9 @@ class Accounting:
         fixed = [digest(settings.api_key)] if settings.api_key else []
         self.keys = KeyRing(self.ledger, fixed) if settings.auth else None
         allow = settings.limits_when_redis_is_away == "allow"
-        self.limiter: Limiter = open_limiter(redis_address(settings), allow_when_away=allow)
+        self.limiter: Limiter = Unlimited()
+        if settings.limits:
+            self.limiter = open_limiter(redis_address(settings), allow_when_away=allow)
         self.charging = Charging(self.limiter, Prices(rates(settings)))
         self._recorder: Recorder | None = None
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -145,6 +145,7 @@ class Service:
         cl100k: Cl100k | None = None,
         clock: Callable[[], float] = time.monotonic,
         running: Callable[[], Occupancy] = lambda: Occupancy((), 0),
+        elsewhere: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.names = names
         self._embedders = embedders
@@ -152,16 +153,18 @@ class Service:
         self._charging = charging
         self._cl100k = cl100k
         self.running = running
+        self._elsewhere = elsewhere
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
 
     def problems(self) -> list[str]:
-        """Say which models cannot answer now, and why; empty where all can."""
-        return [
+        """Say which models cannot answer now, and why, and which other processes; empty where all can."""
+        own = [
             f"{name} {problem}"
             for name, embedder in self._embedders.items()
             if (problem := embedder.problem()) is not None
         ]
+        return [*own, *self._elsewhere()]
 
     async def embed(self, call: Call, caller: Caller, seen: Observed) -> Answer:
         """Embed every input of a call for a caller, and note in ``seen`` how that went.

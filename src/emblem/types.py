@@ -188,7 +188,7 @@ class Occupancy:
     being loaded. They and ``beyond_bytes``, what the process takes beyond them and beyond
     ``base_bytes``, count against ``max_model_bytes``. ``resident_bytes`` is what the whole process
     takes, ``base_bytes`` what it took before any model was loaded; None where the system does not
-    say, or before the first one is loaded.
+    say, or before the first one is loaded. ``process`` is which of ``processes`` says this.
     """
 
     models: tuple[Residence, ...]
@@ -198,3 +198,5 @@ class Occupancy:
     resident_bytes: int | None = None
     base_bytes: int | None = None
     cache: CacheState | None = None  # None where it is off
+    process: int = 1
+    processes: int = 1

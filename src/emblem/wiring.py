@@ -23,6 +23,7 @@ from emblem.api.app import Bounds, create_app, usage_routes
 from emblem.api.console.opening import console
 from emblem.api.edge import EMBEDDINGS
 from emblem.api.metrics import metrics_routes
+from emblem.api.proxies import BehindProxies
 from emblem.api.usage import OwnUsage
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
@@ -43,6 +44,7 @@ from emblem.names import Names
 from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
 from emblem.ports import Backend, Embedder, Ledger, Observer
+from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
 from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
@@ -253,8 +255,12 @@ def _occupancy(residency: Residency, recent: Recent) -> Occupancy:
     return replace(residency.report(), cache=recent.report() if recent.max_bytes else None)
 
 
-def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> ASGIApp:
-    """Build the application of a server's process.
+def create(
+    plan: Plan,
+    on_ready: Callable[[Ledger], None] = lambda _: None,
+    process: Process = ALONE,
+) -> ASGIApp:
+    """Build the application of a server's process, which is this one of them.
 
     ``on_ready`` is called once all models are open that are to be at the start; what it raises ends
     the start.
@@ -280,6 +286,7 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         plan.models,
         lambda: _state(_occupancy(residency, recent), accounting),
         tracing(__version__),
+        process,
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
     embedders = {
@@ -315,7 +322,10 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         ),
         accounting.charging,
         Cl100k(plan.cl100k.read_bytes()) if plan.cl100k else None,
-        running=lambda: _occupancy(residency, recent),
+        running=lambda: replace(
+            _occupancy(residency, recent), process=process.number, processes=process.count
+        ),
+        elsewhere=process.problems,
     )
     bounds = Bounds(
         settings.max_requests,
@@ -334,7 +344,8 @@ def create(plan: Plan, on_ready: Callable[[Ledger], None] = lambda _: None) -> A
         *door.routes(),
     ]
     app = create_app(service, accounting.keys, bounds, lifespan, more, observers, door.sessions)
-    return observation.app(app)
+    app = observation.app(app)
+    return BehindProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
 
 
 def _state(occupancy: Occupancy, accounting: Accounting) -> State:

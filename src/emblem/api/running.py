@@ -40,7 +40,7 @@ class CacheItem(msgspec.Struct, frozen=True):
 
 
 class RunningList(msgspec.Struct, frozen=True):
-    """Every served model, and the memory of the process; see ``types.Occupancy``."""
+    """Every served model, and the memory of the process that answers; see ``types.Occupancy``."""
 
     models: list[RunningItem]
     loaded_bytes: int
@@ -49,6 +49,8 @@ class RunningList(msgspec.Struct, frozen=True):
     base_bytes: int | None
     resident_bytes: int | None
     cache: CacheItem | None = None
+    process: int = 1
+    processes: int = 1
 
 
 def running(occupancy: Occupancy) -> bytes:
@@ -66,6 +68,8 @@ def running_list(occupancy: Occupancy) -> RunningList:
         base_bytes=occupancy.base_bytes,
         resident_bytes=occupancy.resident_bytes,
         cache=_cache(occupancy.cache),
+        process=occupancy.process,
+        processes=occupancy.processes,
     )
 
 

@@ -3,9 +3,12 @@
 import ipaddress
 
 
-def base_url(host: str, port: int) -> str:
-    """Give the address for ``OPENAI_BASE_URL``. A server on every address is on loopback too."""
-    return f"http://{_reachable(host)}:{port}/v1"
+def base_url(host: str, port: int, *, tls: object = False) -> str:
+    """Give the address for ``OPENAI_BASE_URL``. A server on every address is on loopback too.
+
+    With ``tls``, such as the file of a certificate, it is one of https.
+    """
+    return f"{'https' if tls else 'http'}://{_reachable(host)}:{port}/v1"
 
 
 def _reachable(host: str) -> str:

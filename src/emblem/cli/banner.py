@@ -27,7 +27,7 @@ LONGER = {
 def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> str:
     """Give the whole text. ``secret`` is the key of the first run, which is shown only here."""
     settings = plan.settings
-    url = base_url(settings.host, settings.port)
+    url = base_url(settings.host, settings.port, tls=settings.tls_cert)
     models = [one for one in plan.served if one.alias_of is None]
     lines = [
         f"Emblem {__version__} on {url.removesuffix('/v1')} (its API: {url.removesuffix('/v1')}/docs)",

@@ -40,7 +40,7 @@ def env(
     settings = loaded(home, config, {"host": host, "port": port}).settings
     with ledger(settings) as book:
         key, secret = book.keys.issue(Terms(name or _env_name()), now=time.time())
-    url = base_url(settings.host, settings.port)
+    url = base_url(settings.host, settings.port, tls=settings.tls_cert)
     if as_json:
         print_json({"base_url": url, "key": secret, "name": key.terms.name})
         return

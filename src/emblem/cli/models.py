@@ -321,7 +321,7 @@ def _example(facts: Facts, settings: Settings) -> str:
     sent = json.dumps(body)
     return (
         f"emblem serve {shlex.quote(facts.reference or facts.name)}\n"
-        f"curl {base_url(settings.host, settings.port)}/embeddings "
+        f"curl {base_url(settings.host, settings.port, tls=settings.tls_cert)}/embeddings "
         '-H "Authorization: Bearer $OPENAI_API_KEY" '
         f"-H \"Content-Type: application/json\" -d '{sent}'"
     )

@@ -51,7 +51,7 @@ def ps(
     from emblem.cli.output import print_json
 
     settings = loaded(home, config, {"host": host, "port": port}).settings
-    found = _running(_address(base_url, settings), own=base_url is None)
+    found = _running(_address(base_url, settings), settings, own=base_url is None)
     if as_json:
         print_json(found)
     else:
@@ -62,21 +62,23 @@ def _address(base_url: str | None, settings: "Settings") -> str:
     """Give the address of the list, beside the ``/v1`` that clients are given."""
     from emblem.cli.address import base_url as own
 
-    url = (base_url or own(settings.host, settings.port)).rstrip("/")
+    url = (base_url or own(settings.host, settings.port, tls=settings.tls_cert)).rstrip("/")
     return f"{url.removesuffix('/v1')}/ps"
 
 
-def _running(address: str, *, own: bool) -> "RunningList":
+def _running(address: str, settings: "Settings", *, own: bool) -> "RunningList":
     """Ask the server. One's own is asked without whatever proxy the environment names."""
     import httpx2
     import msgspec
 
     from emblem.api.running import RunningList
+    from emblem.cli.tls import trusting
 
     variable, key = _key(OWN_KEYS if own else OTHERS_KEYS)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    verify = trusting(settings) if own and settings.tls_cert else True
     try:
-        with httpx2.Client(timeout=TIMEOUT_S, trust_env=not own) as client:
+        with httpx2.Client(timeout=TIMEOUT_S, trust_env=not own, verify=verify) as client:
             answer = client.get(address, headers=headers)
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
         raise ConfigError(

@@ -33,7 +33,7 @@ def run(
     settings = loaded(home, config).settings
     from emblem.cli.address import base_url
 
-    server = base_url(settings.host, settings.port)
+    server = base_url(settings.host, settings.port, tls=settings.tls_cert)
     known = _known(model)
     instead = model if known else settings.default_model
     typer.echo(_what(model, known))

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging.config
-import multiprocessing
 import os
 import signal
 import socket
@@ -12,23 +11,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import typer
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emblem.cli.address import base_url
 from emblem.cli.banner import banner
+from emblem.cli.board import Board
 from emblem.cli.progress import bars
+from emblem.cli.tls import certificate
 from emblem.config import Loaded, Settings, secrets_of
 from emblem.errors import ConfigError, EmblemError
 from emblem.ledger.opening import open_ledger
+from emblem.observe.port import check_port
 from emblem.ports import Ledger
 from emblem.serving import Plan, bind_spaces, check_spaces, plan
 from emblem.wiring import create, first_key
@@ -47,14 +47,24 @@ _FORMATTERS = {"console": "emblem.api.logs.LineFormatter", "json": "emblem.api.l
 def serve(loaded: Loaded) -> int:
     """Serve until SIGTERM or SIGINT and give the exit code. Raises EmblemError before that."""
     settings = loaded.settings
+    certificate(settings)
     logging.config.dictConfig(log_config(settings))
     with _port(settings) as address:
+        if settings.metrics_port:
+            check_port(settings.metrics_host, settings.metrics_port)
         with bars() as progress:
             planned = plan(settings, progress)
+        check_processes(planned)
         with closing(open_ledger(settings)) as ledger:
             check_spaces(ledger, planned.served)
-        # A worker that is not forked gets its arguments pickled, and the origins cannot be.
-        return _run(planned, replace(loaded, origins=dict(loaded.origins)), address)
+        with _shared(settings) as shared:
+            # A worker that is not forked gets its arguments pickled, and the origins cannot be.
+            return _run(
+                planned,
+                replace(loaded, origins=dict(loaded.origins)),
+                address,
+                Board(settings.processes, shared),
+            )
 
 
 def log_config(settings: Settings) -> dict[str, Any]:
@@ -132,18 +142,46 @@ def _taken(settings: Settings) -> EmblemError:
     )
 
 
-def _run(planned: Plan, loaded: Loaded, address: str) -> int:
-    """Run granian with one worker, which opens the models."""
+def check_processes(planned: Plan) -> None:
+    """Raise ConfigError where several processes would each hold what one of them should."""
+    settings = planned.settings
+    if settings.processes == 1:
+        return
+    if sys.platform == "win32":
+        raise ConfigError("several processes cannot share a port on Windows; processes = 1 can")
+    held = [one.model.name for one in planned.deployed if one.model.encoder is not None]
+    if held:
+        raise ConfigError(
+            f"processes = {settings.processes} is for static models, of which {', '.join(held)} "
+            "is none: each process would hold it and compute on the same CPUs. One process computes "
+            "on all of them; streams says how many rows at once. Or name the static models to serve"
+        )
+
+
+@contextmanager
+def _shared(settings: Settings) -> Iterator[Path | None]:
+    """Give a folder in which several processes add up what they count."""
+    if settings.processes == 1:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="emblem-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
+    """Run granian's processes, each of which opens the models."""
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
-    from granian.server import Server
+
+    from emblem.cli.processes import Processes
 
     settings = planned.settings
-    failure = multiprocessing.Value("i", 0)
     _stop_gently()
-    server = Server(
-        "emblem.wiring:create",
+    server = Processes(
+        board,
+        partial(certificate, settings),
+        target="emblem.wiring:create",
         address=address,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -157,14 +195,14 @@ def _run(planned: Plan, loaded: Loaded, address: str) -> int:
         log_dictconfig=log_config(settings),
     )
     # A worker that has said why it cannot start is not to be called unexpected.
-    logging.getLogger("_granian").addFilter(lambda _: not failure.value)
-    loader = partial(_load, planned, loaded, os.getpid(), failure)
+    logging.getLogger("_granian").addFilter(lambda _: not board.failure.value)
+    loader = partial(_load, planned, loaded, os.getpid(), board)
     try:
         server.serve(target_loader=loader, wrap_loader=False)
     except SystemExit as stop:
         if server.interrupt_signal:
             return 0
-        return failure.value or (stop.code if isinstance(stop.code, int) else 1)
+        return board.failure.value or (stop.code if isinstance(stop.code, int) else 1)
     return 0
 
 
@@ -199,9 +237,11 @@ def _take_signals(loop: asyncio.AbstractEventLoop) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
-def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
+def _load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) -> Any:
     """Build the application, in the worker's process."""
     _hold_signals()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent
     served = threading.Event()
     follow = partial(_follow, parent, served, planned.settings.shutdown_timeout_s)
     threading.Thread(target=follow, name="emblem-follow", daemon=True).start()
@@ -209,19 +249,38 @@ def _load(planned: Plan, loaded: Loaded, parent: int, failure: Any) -> Any:
 
     def ready(ledger: Ledger) -> None:
         bind_spaces(ledger, planned.served, time.time())
-        _greet(planned, loaded, ledger)
-        loop = asyncio.get_running_loop()
-        say = partial(_say_ready, planned.settings, started, partial(serving, loop))
-        threading.Thread(target=say, name="emblem-ready", daemon=True).start()
+        first = place == 0 and not board.greeted.value
+        if first:
+            board.greeted.value = 1
+            _greet(planned, loaded, ledger)
+        once_serving(asyncio.get_running_loop(), partial(serving, first=first))
 
-    def serving(loop: asyncio.AbstractEventLoop) -> None:
+    def serving(*, first: bool) -> None:
         served.set()
-        loop.call_soon_threadsafe(_take_signals, loop)
+        _take_signals(asyncio.get_running_loop())
+        board.answers(place)
+        if first:
+            say = partial(_say_ready, board, started)
+            threading.Thread(target=say, name="emblem-ready", daemon=True).start()
 
     try:
-        return _Starting(create(planned, ready), failure)
+        return _Starting(create(planned, ready, board.process(place)), board)
     except EmblemError as error:
-        _give_up(error, failure)
+        _give_up(error, board)
+
+
+def once_serving(
+    loop: asyncio.AbstractEventLoop, then: Callable[[], None], turns: int = 100
+) -> None:
+    """Call something once the server listens, from within its start.
+
+    Granian runs the loop until the start is over, begins to listen, and runs it again: so it
+    listens when the loop has turned more often than the rest of the start can take.
+    """
+    if turns:
+        loop.call_soon(once_serving, loop, then, turns - 1)
+    else:
+        then()
 
 
 def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
@@ -233,33 +292,34 @@ def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
     typer.echo(text, file=terminal if secret else sys.stdout)
 
 
-def _say_ready(settings: Settings, started: float, serving: Callable[[], None]) -> None:
-    """Say that the server answers, once it does: granian listens only after this is started."""
-    host = urlsplit(base_url(settings.host, settings.port)).hostname
-    while True:
-        with suppress(OSError), socket.create_connection((host, settings.port), timeout=1):
-            break
+def _say_ready(board: Board, started: float) -> None:
+    """Say that the server answers, once all of its processes do."""
+    while not board.complete:
         time.sleep(0.01)
-    serving()
     typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
 
 
-def _give_up(error: EmblemError, failure: Any) -> NoReturn:
+def _give_up(error: EmblemError, board: Board) -> NoReturn:
     """Say in one line why a worker does not start, and have its parent end with 2."""
-    failure.value = 2
+    board.failure.value = 2
     typer.echo(f"emblem: {' '.join(str(error).split())}", err=True)
     sys.exit(2)
 
 
 class _Starting:
-    """Says in one line why the application does not start, where a traceback would follow."""
+    """Says in one line why the application does not start, where a traceback would follow.
 
-    def __init__(self, app: ASGIApp, failure: Any) -> None:
+    While its process is about to leave, it has clients come again on other connections.
+    """
+
+    def __init__(self, app: ASGIApp, board: Board) -> None:
         self._app = app
-        self._failure = failure
+        self._board = board
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
+            if self._board.is_leaving() and scope["http_version"].startswith("1"):
+                send = partial(_closing, send)
             await self._app(scope, receive, send)
             return
 
@@ -270,12 +330,20 @@ class _Starting:
         try:
             await self._app(scope, receive, without_traceback)
         except EmblemError as error:
-            _give_up(error, self._failure)
+            _give_up(error, self._board)
         except (SystemExit, KeyboardInterrupt, asyncio.CancelledError):
             raise
         except BaseException:  # a panic of a library is no Exception, and must not leave us hanging
             log.exception("the server cannot start or stop as it should")
             sys.exit(1)
+
+
+async def _closing(send: Send, message: Message) -> None:
+    """Send an answer that says that its connection ends with it."""
+    if message["type"] == "http.response.start":
+        headers = [*message.get("headers", ()), (b"connection", b"close")]
+        message = {**message, "headers": headers}
+    await send(message)
 
 
 def _follow(parent: int, served: threading.Event, shutdown_timeout_s: float) -> None:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from emblem.config.deploying import check_deploying
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
 from emblem.errors import ConfigError
@@ -30,6 +31,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             f"auth = false ({origins['auth']}) would let anyone in on host = {settings.host!r} "
             f"({origins['host']}); without keys Emblem listens on 127.0.0.1, ::1 or localhost only"
         )
+    check_deploying(settings, origins)
     for source in settings.sources:
         if source not in SOURCES:
             raise ConfigError(

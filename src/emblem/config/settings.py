@@ -78,6 +78,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             description="refuse requests with limits, or allow them, counted by each process alone",
         ),
     ] = "refuse"
+    limits: Annotated[
+        bool, _help("keep keys and teams to their limits; several processes count them in Redis")
+    ] = True
+
+    processes: Annotated[
+        int,
+        Meta(ge=1, le=64, description="processes that answer; several are for static models"),
+    ] = 1
+    tls_cert: Annotated[str, _help("file of the certificate and its chain (PEM), for https")] = ""
+    tls_key: Annotated[str, _help("file of its private key (PEM, PKCS#8)")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...], _help("networks of proxies whose X-Forwarded-For and -Proto are believed")
+    ] = ()
 
     default_model: Annotated[str, _help("the model served when nothing else is asked for")] = (
         "all-MiniLM-L6-v2"

@@ -1,12 +1,14 @@
 """All metrics together, as Prometheus reads them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import Metric as Family
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from emblem.observe.requests import Counts, RequestCollector, RequestMetrics
 from emblem.observe.state import State, StateCollector
@@ -51,9 +53,17 @@ class Exposition:
         """Give all metrics in the format that an Accept header asks for."""
         return await asyncio.to_thread(self._written, self.requests.counts(), self.read(), accept)
 
+    def families(self, counts: Counts, state: State) -> Iterator[Family]:
+        """Give all metrics with what was read. Any thread may ask."""
+        for one in self._collectors(counts, state):
+            yield from one.collect()
+
+    def _collectors(self, counts: Counts, state: State) -> tuple[Collector, ...]:
+        return RequestCollector(counts), StateCollector(state), self.process
+
     def _written(self, counts: Counts, state: State, accept: str) -> Page:
         together = CollectorRegistry(auto_describe=False)
-        for one in (RequestCollector(counts), StateCollector(state), self.process):
+        for one in self._collectors(counts, state):
             together.register(one)
         encode, content_type = choose_encoder(accept)
         return Page(content_type, encode(together))

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp
 
 from emblem.config import Settings, Telemetry, telemetry
-from emblem.observe.metrics import Exposition
+from emblem.observe.metrics import Exposition, Scraped
 from emblem.observe.port import metrics_port
 from emblem.observe.requests import RequestMetrics
 from emblem.observe.state import State
+from emblem.observe.together import Together
 from emblem.ports import Embedder, Limiter, Observer
+from emblem.process import ALONE, Process
 
 if TYPE_CHECKING:
     from emblem.observe.tracing import Tracing
@@ -25,7 +27,7 @@ class Observation:
     """The metrics of a server, and its traces where those are sent.
 
     ``models`` are the names of the models themselves, ``read`` gives the state of the server and is
-    called on its event loop.
+    called on its event loop. ``process`` is the one of the server's processes that this is.
     """
 
     def __init__(
@@ -34,11 +36,14 @@ class Observation:
         models: Collection[str],
         read: Callable[[], State],
         tracing: "Tracing | None" = None,
+        process: Process = ALONE,
     ) -> None:
         self._settings = settings
         self._tracing = tracing
         self._requests = RequestMetrics(models, per_key=settings.metrics_per_key)
-        self.exposition = Exposition(self._requests, read)
+        own = Exposition(self._requests, read)
+        self._together = Together(own, process.shared) if process.shared else None
+        self.exposition: Scraped = self._together or own
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -83,6 +88,8 @@ class Observation:
         async with AsyncExitStack() as stack:
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+            if self._together is not None:
+                await stack.enter_async_context(self._together.sharing())
             if settings.metrics_port:
                 loop = asyncio.get_running_loop()
                 host, port = settings.metrics_host, settings.metrics_port

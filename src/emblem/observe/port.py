@@ -21,6 +21,8 @@ CLIENT_S = 10.0  # for a client to send its headers, or to read
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Of several processes each answers for all, and so do an old and a new one for a while.
+    allow_reuse_port = True
     scraped: Scraped
     loop: asyncio.AbstractEventLoop
 
@@ -92,12 +94,30 @@ def metrics_port(
         thread.join()
 
 
-def _listening(host: str, port: int) -> _Server:
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigError where the port for metrics cannot be listened on, or another server does."""
+    with _listening(host, port, alone=True):
+        pass
+
+
+def _begun(server: _Server) -> _Server:
+    try:
+        server.server_bind()
+        server.server_activate()
+    except BaseException:
+        server.server_close()
+        raise
+    return server
+
+
+def _listening(host: str, port: int, *, alone: bool = False) -> _Server:
     try:
         infos = getaddrinfo(host, port, type=SOCK_STREAM)
         family, *_, address = min(infos, key=lambda info: info[0] != AF_INET)
         make = _Server6 if family == AF_INET6 else _Server
-        return make((str(address[0]), port), _Handler)
+        server = make((str(address[0]), port), _Handler, bind_and_activate=False)
+        server.allow_reuse_port = not alone
+        return _begun(server)
     except (OSError, UnicodeError) as error:
         why = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(
