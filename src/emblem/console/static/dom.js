@@ -119,27 +119,76 @@ async function copy(text) {
 }
 
 /**
- * Asks in a dialog; the promise gives true for yes. `content` may hold form controls.
+ * Asks in a dialog, and does it. `action` runs when the form is sent; what it raises is shown in the
+ * dialog, which then stays. The promise gives what `action` gave, or null where the user left.
  */
-export function confirm(title, content, yes, { danger = false } = {}) {
+export function dialog(title, content, { yes = "", action = null, no = "Cancel", danger = false } = {}) {
   return new Promise((resolve) => {
-    const dialog = h(
-      "dialog",
-      { "aria-labelledby": "dialog-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
-      h(
-        "form",
-        { method: "dialog" },
-        h("h2", { id: "dialog-title" }, title),
-        content,
-        h(
-          "div",
-          { class: "actions" },
-          h("button", { value: "yes", class: danger ? "danger" : null }, yes),
-          h("button", { value: "no", class: "quiet", formnovalidate: true }, "Cancel"),
-        ),
-      ),
+    let result = null;
+    const said = h("div");
+    const send = yes ? h("button", { class: danger ? "danger" : null }, yes) : null;
+    const leave = h("button", { type: "button", class: yes ? "quiet" : null, onclick: () => made.close() }, no);
+    const id = `dialog-${++labels}`;
+    const form = h(
+      "form",
+      { onsubmit: submit },
+      h("h2", { id }, title),
+      content,
+      said,
+      h("div", { class: "actions" }, send, leave),
     );
-    document.body.append(dialog);
-    dialog.showModal();
+    const made = h("dialog", { "aria-labelledby": id, onclose: closed }, form);
+    document.body.append(made);
+    made.showModal();
+
+    async function submit(event) {
+      event.preventDefault();
+      said.replaceChildren();
+      send.disabled = true;
+      try {
+        result = (await action?.()) ?? true;
+        made.close();
+      } catch (error) {
+        said.append(problem(error));
+      } finally {
+        send.disabled = false;
+      }
+    }
+
+    function closed() {
+      made.remove();
+      resolve(result);
+    }
   });
+}
+
+/** Shows a list that comes in pages, the next one on demand. `row` makes an item's cells. */
+export function paged(caption, columns, row, nothing) {
+  const place = h("div");
+  const more = h("button", { type: "button", class: "quiet", hidden: true }, "More");
+  const element = h("div", {}, place, more);
+  return {
+    element,
+    /** Shows what `ask(cursor)` gives: `{data, next_cursor}`. */
+    async show(ask) {
+      const items = [];
+      const next = async (cursor) => {
+        const page = await ask(cursor);
+        items.push(...page.data);
+        place.replaceChildren(items.length ? table(caption, columns, items.map(row)) : empty(nothing));
+        more.hidden = !page.next_cursor;
+        more.onclick = () => next(page.next_cursor).catch((error) => place.append(problem(error)));
+      };
+      await next(null);
+    },
+  };
+}
+
+/** Calls a function once nothing was typed for a moment. */
+export function settled(action, ms = 250) {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(action, ms);
+  };
 }
