@@ -2,6 +2,7 @@
 //
 // A chart is for the eye: each stands beside a table or a list that says the same.
 
+import { plotlyVersion } from "./api.js";
 import { h } from "./dom.js";
 
 /** Okabe and Ito's colours, which colour-blind people tell apart; they do on light and on dark. */
@@ -10,22 +11,51 @@ export const COLOURS = [
 ];
 export const RED = "#d55e00";
 
-const SOURCE = new URL("plotly.min.js", import.meta.url).href;
+const RULES = new URL("plotly.css", import.meta.url).href;
+// Where plotly looks for the sheet of its rules, and whether it has written that of its maps, which
+// are not used here. Found under these names they are taken, and not made.
+const RULES_ID = "plotly.js-style-global";
+const MAPS_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true };
 
 let loading = null;
 
 function plotly() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = h("script", { src: SOURCE });
-    script.addEventListener("load", () => resolve(globalThis.Plotly));
-    script.addEventListener("error", () => {
-      loading = null; // the next chart tries again
-      reject(new Error("The charts could not be had from this server."));
-    });
-    document.head.append(script);
+  loading ??= load().catch(() => {
+    loading = null; // the next chart tries again
+    throw new Error("The charts could not be had from this server.");
   });
   return loading;
+}
+
+async function load() {
+  if (!document.getElementById(MAPS_ID)) document.head.append(h("meta", { id: MAPS_ID }));
+  await arrival(h("link", { id: RULES_ID, rel: "stylesheet", href: RULES }));
+  styleByRules();
+  await arrival(h("script", { src: new URL(`plotly.min.js?v=${plotlyVersion()}`, import.meta.url).href }));
+}
+
+/** Has style attributes set as rules of their elements, which the page's policy allows.
+ *
+ * For heat maps plotly writes the attribute itself, which would be an inline style.
+ */
+function styleByRules() {
+  const write = Element.prototype.setAttribute;
+  Element.prototype.setAttribute = function setAttribute(name, value) {
+    if (name === "style" && this.style) this.style.cssText = value;
+    else write.call(this, name, value);
+  };
+}
+
+function arrival(element) {
+  return new Promise((resolve, reject) => {
+    element.addEventListener("load", resolve);
+    element.addEventListener("error", () => {
+      element.remove();
+      reject(new Error(element.src ?? element.href));
+    });
+    document.head.append(element);
+  });
 }
 
 /** Writes a text so that plotly takes nothing in it for markup. */

@@ -103,8 +103,8 @@ function heatMap(matrix, texts) {
   const [best] = nearest(matrix, 1);
   const layout = {
     height: 380,
-    xaxis: { type: "category", side: "bottom" },
-    yaxis: { type: "category", autorange: "reversed" },
+    xaxis: { type: "category", automargin: false },
+    yaxis: { type: "category", automargin: false, autorange: "reversed" },
   };
   const said = `Heat map of ${matrix.length} by ${matrix.length} cosines, from ${decimals(least, 2)} to 1. `
     + `Texts ${best.a + 1} and ${best.b + 1} are nearest, with ${decimals(best.cosine, 4)}.`;
@@ -124,7 +124,8 @@ function plan({ points }, texts) {
     marker: { size: 10, color: COLOURS[0] },
     cliponaxis: false,
   };
-  const layout = { height: 380, xaxis: { zeroline: false }, yaxis: { zeroline: false, scaleanchor: "x" } };
+  const axis = { zeroline: false, automargin: false };
+  const layout = { height: 380, xaxis: axis, yaxis: { ...axis, scaleanchor: "x" } };
   return [[trace], layout, `Map of ${points.length} texts; its points are in the table of texts below.`];
 }
 

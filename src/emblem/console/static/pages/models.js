@@ -105,7 +105,7 @@ function details(model, aliases) {
     ["Identity of the space", mono(model.identity)],
     ["Width", min === max ? count(max) : `${count(min)} to ${count(max)}, ${count(model.dimensions)} if nothing is said`],
     ["Tokens at once", length(model)],
-    ["A longer text", { mean: "is the mean of its parts", truncate: "is cut, and that is said", error: "is refused" }[model.overflow] ?? model.overflow],
+    ["A longer text", longer(model)],
     ["Languages", languages(model)],
     ...Object.entries(model.prompts).map(([kind, prompt]) => [`Prompt of a ${kind}`, prompt ? mono(prompt) : "none"]),
     ["State", state(work)],
@@ -144,6 +144,12 @@ function speed(running) {
 
 function length(model) {
   return model.max_model_len === null ? "any number" : count(model.max_model_len);
+}
+
+function longer({ max_model_len, overflow }) {
+  if (max_model_len === null) return "there is none";
+  const says = { mean: "is the mean of its parts", truncate: "is cut, and that is said", error: "is refused" };
+  return says[overflow] ?? overflow;
 }
 
 function languages(model) {

@@ -139,7 +139,7 @@ class Form {
   #kind = select([["", "not said"], ["query", "query"], ["document", "document"]]);
   #dimensions = h("input", { type: "number", min: 1, step: 1, inputmode: "numeric" });
   #overflow = select([["", "as the model has it"], ["mean", "mean of its parts"], ["truncate", "cut, and say so"], ["error", "refuse"]]);
-  #encoding = select([["float", "float"], ["base64", "base64"]]);
+  #encoding = select([["float", "float"], ["base64", "base64"]], "float");
   #send = h("button", { type: "submit" }, "Embed");
 
   constructor(models) {
