@@ -37,7 +37,8 @@ export async function ask(path, { method = "GET", body, signal, headers = {} } =
       body: body === undefined ? undefined : JSON.stringify(body),
       signal,
       credentials: "same-origin",
-      cache: "no-store",
+      // Only where it counts: with it a browser asks the server to look into no cache, either.
+      cache: method === "GET" ? "no-store" : "default",
       redirect: "error",
     });
   } catch (error) {
