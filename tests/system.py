@@ -23,6 +23,7 @@ TOOLS = {
     "ip": "iproute2",
     "javac": "default-jdk-headless",
     "node": "nodejs",
+    "openssl": "openssl",
     "npm": "npm",
     "redis-server": "redis-server",
     "strace": "strace",

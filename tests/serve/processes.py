@@ -49,8 +49,8 @@ class Started:
 
     def worker(self) -> int:
         """Give the id of the process that opens the models."""
-        wait_for(lambda: _children(self.process.pid))
-        (worker,) = _children(self.process.pid)
+        wait_for(lambda: children(self.process.pid))
+        (worker,) = children(self.process.pid)
         return worker
 
     def compute(self, seconds: float) -> None:
@@ -77,7 +77,8 @@ def wait_for(happens: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """Give the ids of the processes that another has started and that have not ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

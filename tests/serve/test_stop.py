@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from serve.processes import PATIENCE_S, STATIC, Started, is_alive, is_free, started, wait_for
+from serve.processes import (
+    PATIENCE_S,
+    STATIC,
+    Started,
+    children,
+    is_alive,
+    is_free,
+    started,
+    wait_for,
+)
 
 KEY = "sk-stop-0123456789abcdef"
 ENV = {"EMBLEM_API_KEY": KEY}
@@ -117,10 +126,25 @@ def test_a_server_that_starts_can_be_stopped_at_any_moment(home: Path, moment: s
         assert "Traceback" not in said
 
 
-def test_the_parent_ends_with_1_when_its_worker_is_killed(home: Path) -> None:
+def test_a_worker_that_is_killed_is_replaced(home: Path) -> None:
     with started(home, STATIC, env=ENV) as server:
         server.until("Ready in")
-        os.kill(server.worker(), signal.SIGKILL)
+        before = server.worker()
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: children(server.process.pid) not in ([], [before]))
+        # Whoever asks meanwhile waits, and is answered by the next one.
+        assert server.ask(STATIC, KEY).status_code == 200
+        assert "process 1 of 1 has died and is replaced" in server.said()
+        assert server.stop() == 0
+
+
+def test_a_worker_that_dies_again_and_again_ends_the_server_with_1(home: Path) -> None:
+    with started(home, STATIC, env=ENV) as server:
+        server.until("Ready in")
+        while server.process.poll() is None:
+            for worker in children(server.process.pid):
+                os.kill(worker, signal.SIGKILL)
+            wait_for(lambda: children(server.process.pid) or server.process.poll() is not None)
         assert server.end() == 1
         assert is_free(server.port)
 
