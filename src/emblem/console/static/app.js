@@ -35,7 +35,6 @@ function drawTop() {
       ? allowed().map(([one, text]) => h("a", { href: `#/${one}`, "aria-current": one === name ? "page" : null }, text))
       : []),
   );
-  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   document.getElementById("who").textContent = who.signed_in ? who.name : "";
   document.getElementById("leave").hidden = !(who.signed_in && who.may_leave);
 }
