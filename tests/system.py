@@ -19,6 +19,7 @@ NODE_MODULES = ROOT / "tests" / "compat" / "node" / "node_modules"
 # Each tool, and the Debian package that has it.
 TOOLS = {
     "bash": "bash",
+    "chromium": "chromium",
     "curl": "curl",
     "ip": "iproute2",
     "javac": "default-jdk-headless",
