@@ -6,7 +6,7 @@ import logging
 from emblem.accounts import Caller, Charge, Grant, Observed, Standing
 from emblem.core.prices import Prices
 from emblem.errors import DeploymentFailed, LimitsUnavailable
-from emblem.ports import Counting, Embedder, Limiter
+from emblem.ports import Counting, Limiter
 from emblem.types import EmbedRequest
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ class Bill:
         """How the limits stood right after the charge; none where there are none."""
         return self._grant.standings if self._grant else ()
 
-    async def pay(self, embedder: Embedder, request: EmbedRequest) -> EmbedRequest:
+    async def pay(self, counter: Counting | None, request: EmbedRequest) -> EmbedRequest:
         """Charge a request, and give it with what was read to count its tokens, if they count.
 
+        ``counter`` is what will embed it, None where that cannot tell its tokens beforehand.
         Raises LimitReached, LimitsUnavailable, and what reading the inputs raises; nothing is
         charged then.
         """
@@ -69,9 +70,9 @@ class Bill:
             return request
         tokens = cost = 0
         if caller.counted:
-            if not isinstance(embedder, Counting):
+            if counter is None:
                 raise DeploymentFailed(f"{self._model} cannot tell how many tokens a text has.")
-            request, each = await embedder.count(request)
+            request, each = await counter.count(request)
             tokens = int(each.sum())
             cost = self._charging.prices.cost(self._model, tokens)
         charge = Charge(1, tokens, cost)

@@ -23,7 +23,7 @@ from emblem.errors import (
     TooManyTokens,
 )
 from emblem.names import Names, Options, Served, check_options, combine
-from emblem.ports import Embedder, Examining
+from emblem.ports import Counting, Embedder, Examining
 from emblem.types import (
     EmbedRequest,
     EmbedResult,
@@ -149,6 +149,8 @@ class Service:
     ) -> None:
         self.names = names
         self._embedders = embedders
+        # To ask this of each request would take a tenth of the time of a remembered answer.
+        self._counters = {name: one for name, one in embedders.items() if isinstance(one, Counting)}
         self.limits = limits
         self._charging = charging
         self._cl100k = cl100k
@@ -176,14 +178,13 @@ class Service:
         seen.model = served.model.name
         options = combine(served, call.options)
         check_options(served, options)
-        embedder = self._embedders[served.model.name]
         if call.wrong:
             await self._refuse(served, call, options)
         request = await self._request(served, call, options, caller)
         bill = self._charging.bill(caller, served.model.name, seen)
         try:
             result = await guarded(
-                self._embed(embedder, request, bill),
+                self._embed(served, request, bill),
                 partial(within, self.limits.timeout_s, _late),
             )
             answer = _answer(served, options, result, bill)
@@ -198,8 +199,10 @@ class Service:
         self._log_overflow(served, caller.key.id, result)
         return answer
 
-    async def _embed(self, embedder: Embedder, request: EmbedRequest, bill: Bill) -> EmbedResult:
-        return await embedder.embed(await bill.pay(embedder, request))
+    async def _embed(self, served: Served, request: EmbedRequest, bill: Bill) -> EmbedResult:
+        name = served.model.name
+        request = await bill.pay(self._counters.get(name), request)
+        return await self._embedders[name].embed(request)
 
     async def _refuse(self, served: Served, call: Call, options: Options) -> NoReturn:
         """Raise InvalidInput for a call with inputs that are wrong, naming all that are."""

@@ -5,7 +5,7 @@ OpenAI's guide to rate limits; the messages are made in ``core/refusals.py``.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from emblem.accounts import Period, Standing, Unit
 from emblem.core.refusals import duration
@@ -14,24 +14,29 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_TOLD = (Unit.REQUESTS, Unit.TOKENS)
+_NAMES = {
+    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+    for unit in (Unit.REQUESTS, Unit.TOKENS)
+}
 
 
 def headers(standings: Sequence[Standing]) -> Headers:
     """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
     found: Headers = ()
-    for unit in _TOLD:
-        if (one := _tightest(one for one in standings if one.limit.unit is unit)) is not None:
+    for unit, (limit, remaining, reset) in _NAMES.items():
+        if (one := _tightest([one for one in standings if one.limit.unit is unit])) is not None:
             found += (
-                (b"x-ratelimit-limit-" + unit.encode(), b"%d" % one.limit.most),
-                (b"x-ratelimit-remaining-" + unit.encode(), b"%d" % one.remaining),
-                (b"x-ratelimit-reset-" + unit.encode(), duration(one.reset_ms).encode()),
+                (limit, b"%d" % one.limit.most),
+                (remaining, b"%d" % one.remaining),
+                (reset, duration(one.reset_ms).encode()),
             )
     return found
 
 
-def _tightest(standings: Iterable[Standing]) -> Standing | None:
+def _tightest(standings: Sequence[Standing]) -> Standing | None:
     """Give the one with the least that may still be asked for; None where there is none."""
+    if len(standings) == 1:
+        return standings[0]
     return min(standings, key=lambda one: (one.remaining, -one.reset_ms), default=None)
 
 
