@@ -99,6 +99,13 @@ export class Chart {
   }
 }
 
+/** The marks of decimals and of thousands in the reader's language. */
+function separators() {
+  const parts = new Intl.NumberFormat(undefined, { useGrouping: true }).formatToParts(1234567.5);
+  const mark = (type, usual) => parts.find((part) => part.type === type)?.value ?? usual;
+  return mark("decimal", ".") + mark("group", "");
+}
+
 function themed(layout) {
   const page = getComputedStyle(document.documentElement);
   const colour = (name) => page.getPropertyValue(name).trim();
@@ -106,12 +113,13 @@ function themed(layout) {
   return {
     autosize: true,
     height: 260,
-    margin: { l: 44, r: 12, t: 8, b: 36 },
+    margin: { l: 44, r: 12, t: 26, b: 36 },
     paper_bgcolor: colour("--card"),
     plot_bgcolor: colour("--card"),
     colorway: COLOURS,
     font: { family: page.fontFamily, color: colour("--text"), size: 12 },
-    legend: { orientation: "h", y: -0.2 },
+    legend: { orientation: "h", y: 1, yanchor: "bottom" },
+    separators: separators(),
     ...layout,
     xaxis: { ...lines, automargin: true, ...layout.xaxis },
     yaxis: { ...lines, automargin: true, ...layout.yaxis },

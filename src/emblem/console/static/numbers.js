@@ -1,4 +1,4 @@
-// Numbers as the language of whoever reads them writes them.
+// Numbers as the language of whoever reads them writes them, and states in words.
 
 const STEPS = [
   ["day", 86_400],
@@ -61,6 +61,12 @@ export function span(seconds) {
 /** How many seconds ago something was; null is never. */
 export function ago(seconds) {
   return seconds === null || seconds === undefined ? "never" : `${span(seconds)} ago`;
+}
+
+/** Whether a model is in memory, in words. */
+export function residence({ state }) {
+  const says = { loaded: "in memory", loading: "being loaded", unloaded: "not in memory" };
+  return says[state] ?? state;
 }
 
 function inUnit(number, unit, how) {

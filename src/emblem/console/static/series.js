@@ -27,9 +27,9 @@ export function filled(sums, asked) {
   return steps;
 }
 
-/** What a key, or a model, of a sum is called. */
+/** What a key, or a model, of a sum is called. A request may be refused before its model is known. */
 export function named(sum, field) {
-  return sum.names[field] ?? sum.group[field];
+  return (sum.names[field] ?? sum.group[field]) || "not known";
 }
 
 /** A day of UTC, as the language writes it. */

@@ -10,6 +10,7 @@ export const MOST = 100;
 
 const PAIRS = 10;
 const CELLS_WITH_NUMBERS = 12;
+const NAMED_POINTS = 30; // more names would hide one another
 const SHORT = 60;
 
 /** Puts what there is to say of `vectors`, those of `texts`, into an element. */
@@ -27,12 +28,13 @@ export function compare(element, texts, vectors, signal) {
     const plane = new Chart("The vectors in two dimensions (PCA)", signal);
     element.append(
       pairs(matrix, of),
-      h("div", { class: "grid" }, card(heat.element, cells(matrix)), card(plane.element, shares(map))),
+      h("div", { class: "grid" }, card(heat.element), card(plane.element, shares(map))),
+      cells(matrix),
     );
     heat.draw(...heatMap(matrix, of));
     plane.draw(...plan(map, of));
   }
-  element.append(listing(of, shown, map), copyButton(() => JSON.stringify(vectors), "Copy the vectors as JSON"));
+  element.append(listing(of, shown, map), h("p", {}, copyButton(() => JSON.stringify(vectors), "Copy the vectors as JSON")));
 }
 
 function card(...content) {
@@ -114,7 +116,7 @@ function heatMap(matrix, texts) {
 function plan({ points }, texts) {
   const trace = {
     type: "scatter",
-    mode: "markers+text",
+    mode: points.length <= NAMED_POINTS ? "markers+text" : "markers",
     x: points.map(([x]) => x),
     y: points.map(([, y]) => y ?? 0),
     text: points.map((_, i) => String(i + 1)),

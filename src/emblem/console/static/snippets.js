@@ -19,8 +19,8 @@ export function curl(baseUrl, body) {
 export function python(baseUrl, body) {
   const own = Object.entries(body).filter(([name]) => OPENAI.has(name));
   const rest = Object.entries(body).filter(([name]) => !OPENAI.has(name));
-  const given = own.map(([name, value]) => `    ${name}=${literal(value)},`);
-  if (rest.length) given.push(`    extra_body=${literal(Object.fromEntries(rest))},`);
+  const given = own.map(([name, value]) => `    ${name}=${literal(value, 4)},`);
+  if (rest.length) given.push(`    extra_body=${literal(Object.fromEntries(rest), 4)},`);
   return [
     "from openai import OpenAI",
     "",
@@ -33,7 +33,7 @@ export function python(baseUrl, body) {
 }
 
 export function javascript(baseUrl, body) {
-  const given = Object.entries(body).map(([name, value]) => `  ${name}: ${literal(value, "  ")},`);
+  const given = Object.entries(body).map(([name, value]) => `  ${name}: ${literal(value, 2)},`);
   return [
     'import OpenAI from "openai";',
     "",
@@ -46,6 +46,6 @@ export function javascript(baseUrl, body) {
 }
 
 /** Texts, numbers, and lists and objects of them look alike in JSON, Python and JavaScript. */
-function literal(value, indent = "    ") {
-  return JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
+function literal(value, indent) {
+  return JSON.stringify(value, null, indent).replaceAll("\n", `\n${" ".repeat(indent)}`);
 }

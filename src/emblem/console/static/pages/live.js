@@ -3,12 +3,13 @@
 import * as api from "../api.js";
 import { Chart } from "../charts.js";
 import { empty, h, problem, table } from "../dom.js";
-import { about, bytes, count, decimals, percent, span } from "../numbers.js";
+import { about, bytes, count, decimals, percent, residence, span } from "../numbers.js";
 
 export const title = "Live";
 
 const EVERY_MS = 1000;
 const KEPT = 120; // answers: two minutes
+const PATIENCE_S = 5; // for another answer of the same process
 const LANES = ["interactive", "bulk"];
 
 export async function show(element, signal) {
@@ -85,9 +86,15 @@ class Board {
   }
 
   add(live) {
+    // Each of several processes counts for itself: only answers of one of them are compared.
+    const before = this.#seen.at(-1);
+    if (before && before.process !== live.process) {
+      if (live.at - before.at < PATIENCE_S) return;
+      this.#seen = [];
+    }
     const rates = between(this.#seen.at(-1), live);
     this.#seen = [...this.#seen, live].slice(-KEPT);
-    this.#problem.replaceChildren();
+    this.#problem.replaceChildren(...part(live));
     this.#tiles.replaceChildren(...tiles(live, rates));
     this.#models.replaceChildren(models(live));
     this.#draw();
@@ -107,6 +114,11 @@ class Board {
     this.#speed.draw([line("tokens per second", speed)], layout, `${about(speed.at(-1) ?? 0)} tokens per second.`);
     this.#queue.draw(waits, layout, `${LANES.map((lane) => `${lane}: ${count(waiting(last, lane).tokens)} tokens`).join(", ")}.`);
   }
+}
+
+function part({ process, processes }) {
+  if (!(processes > 1)) return [];
+  return [h("p", {}, `This is process ${count(process)} of ${count(processes)}; /metrics adds them up.`)];
 }
 
 function waiting(live, lane) {
@@ -140,7 +152,7 @@ function models(live) {
   const columns = ["Model", "State", number("Requests now"), ...LANES.map((lane) => number(`Wait in ${lane}`)), number("Tokens so far"), number("Rows so far")];
   const rows = live.models.map((one) => [
     one.name,
-    one.problem ?? { loaded: "in memory", loading: "being loaded", unloaded: "not in memory" }[one.state] ?? one.state,
+    one.problem ?? residence(one),
     count(one.requests),
     ...LANES.map((lane) => queued(one.queue[lane] ?? { requests: 0, seconds: 0 })),
     count(one.tokens),

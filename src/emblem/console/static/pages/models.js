@@ -1,8 +1,8 @@
 // What is served: every model with its names, its space, and how the deployment that serves it is.
 
 import * as api from "../api.js";
-import { empty, h, table } from "../dom.js";
-import { about, ago, bytes, count } from "../numbers.js";
+import { empty, h, problem, table } from "../dom.js";
+import { about, ago, bytes, count, residence } from "../numbers.js";
 
 export const title = "Models";
 
@@ -24,7 +24,7 @@ export async function show(element, signal) {
     try {
       await load();
     } catch (error) {
-      if (!signal.aborted) shown.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
+      if (!signal.aborted) shown.replaceChildren(problem(error));
     } finally {
       again.disabled = false;
     }
@@ -124,8 +124,7 @@ function details(model, aliases) {
 
 function state(running) {
   if (!running) return badge("unknown", "");
-  const says = { loaded: "in memory", loading: "being loaded", unloaded: "not in memory" }[running.state];
-  return badge(says ?? running.state, running.state === "loaded" ? "good" : "");
+  return badge(residence(running), running.state === "loaded" ? "good" : "");
 }
 
 function health(running) {

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { Chart, RED } from "../charts.js";
 import { empty, field, h, problem, select, table } from "../dom.js";
-import { about, count, milliseconds, money, percent } from "../numbers.js";
+import { count, milliseconds, money, percent } from "../numbers.js";
 import { RANGES, filled, named, when } from "../series.js";
 
 export const title = "Usage";
@@ -139,7 +139,7 @@ function page(found, asked, signal) {
     tiles(found.time.total),
     ...charts(found, asked, signal),
     sums("By key", "Key", found.keys.data, (one) => named(one, "key")),
-    sums("By model", "Model", found.models.data, (one) => one.group.model),
+    sums("By model", "Model", found.models.data, (one) => named(one, "model")),
     statuses(found.statuses),
     times(found.time, asked),
   ];
@@ -175,7 +175,7 @@ function charts(found, asked, signal) {
   const stacked = { ...zero, barmode: "stack" };
   draw("Requests", lines(found, asked, "requests", x, steps), stacked, `${count(total.requests)} in all.`);
   draw("Tokens", lines(found, asked, "tokens", x, steps), stacked, `${count(total.tokens)} in all.`);
-  draw("Cost", lines(found, asked, "cost", x, steps), stacked, `${money(total.cost)} in all.`);
+  if (Number(total.cost)) draw("Cost", lines(found, asked, "cost", x, steps), stacked, `${money(total.cost)} in all.`);
   draw("Errors", lines(found, asked, "errors", x, steps), stacked, `${count(total.errors)} in all.`);
   const ms = ["p50", "p95", "p99"].map((name) => ({
     type: "scatter",
@@ -186,7 +186,8 @@ function charts(found, asked, signal) {
     connectgaps: false,
   }));
   draw("Milliseconds", ms, zero, `The median is ${milliseconds(total.ms?.p50)}.`);
-  return [places];
+  const free = "Nothing has cost anything: a table of [prices] in emblem.toml says what tokens cost.";
+  return Number(total.cost) ? [places] : [places, h("p", {}, h("small", {}, free))];
 }
 
 /** Bars over time: of all together, or one for each key or model, the largest ones by themselves. */
@@ -200,9 +201,9 @@ function lines(found, asked, what, x, steps) {
   const all = [...groups.values()].map((sums) => ({
     name: named(sums[0], asked.split),
     of: new Map(sums.map((sum) => [when(sum.group[asked.by]), value(sum)])),
-    total: sums.reduce((total, sum) => total + value(sum), 0),
+    requests: sums.reduce((total, sum) => total + sum.requests, 0),
   }));
-  all.sort((a, b) => b.total - a.total);
+  all.sort((a, b) => b.requests - a.requests); // in every chart, so that each keeps its colour
   const others = all.slice(MOST_LINES);
   const made = all.slice(0, MOST_LINES).map(({ name, of }) => bar(name, steps.map(({ at }) => of.get(at) ?? 0)));
   if (others.length) {
