@@ -341,7 +341,7 @@ def create(
         *metrics_routes(observation.exposition),
         *usage_routes(OwnUsage(ledger.usage, accounting.limiter)),
         *admin_routes(ledger, service, _inside(accounting)),
-        *door.routes(),
+        *(door.routes() if settings.console else ()),
     ]
     app = create_app(service, accounting.keys, bounds, lifespan, more, observers, door.sessions)
     app = observation.app(app)

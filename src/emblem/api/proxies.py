@@ -30,7 +30,9 @@ class BehindProxies:
                 # The port is that of the proxy's connection, and stands for nothing then.
                 client = (address, port if address == peer else 0)
                 scheme = _scheme(_values(scope, _PROTO), scope["scheme"])
-                scope = {**scope, "client": client, "scheme": scheme}
+                # Who connected is told beside it: a console's proxy is known by that.
+                own = {"client": client, "scheme": scheme, "emblem.peer": peer}
+                scope = {**scope, **own}
         await self._app(scope, receive, send)
 
 

@@ -6,6 +6,7 @@ together. Nothing else in Emblem reads the environment.
 
 from emblem.config.address import database_address, redis_address, secrets_of
 from emblem.config.checks import name_problem
+from emblem.config.console import Opening, openings
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.prices import rates
 from emblem.config.settings import (
@@ -25,6 +26,7 @@ __all__ = [
     "AliasSettings",
     "Loaded",
     "ModelSettings",
+    "Opening",
     "Setting",
     "Settings",
     "Shape",
@@ -34,6 +36,7 @@ __all__ = [
     "environment",
     "load",
     "name_problem",
+    "openings",
     "rates",
     "redis_address",
     "secrets_of",

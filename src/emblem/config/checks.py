@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from emblem.config.console import check_console
 from emblem.config.deploying import check_deploying
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
@@ -32,6 +33,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             f"({origins['host']}); without keys Emblem listens on 127.0.0.1, ::1 or localhost only"
         )
     check_deploying(settings, origins)
+    check_console(settings, origins)
     for source in settings.sources:
         if source not in SOURCES:
             raise ConfigError(

@@ -163,6 +163,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(ge=0, le=65535, description="a port for /metrics without a key; 0 has none"),
     ] = 0
     metrics_host: Annotated[str, _help("address that this port is on")] = "127.0.0.1"
+    console: Annotated[bool, _help("serve the console at /console")] = True
+    console_proxy_header: Annotated[
+        str, _help("header in which a proxy names who is signed in, such as X-Forwarded-User")
+    ] = ""
+    console_proxy_groups_header: Annotated[
+        str, _help("header in which it names their groups, with commas between")
+    ] = ""
+    console_proxy_addresses: Annotated[
+        tuple[str, ...], _help("networks of proxies whose headers of people are believed")
+    ] = ()
+    console_groups: Annotated[
+        tuple[str, ...], _help("what groups open: GROUP=ROLE or GROUP=ROLE:TEAM; * is everybody")
+    ] = ()
     metrics_per_key: Annotated[bool, _help("count requests and tokens of each key, too")] = False
 
     models: dict[str, ModelSettings] = {}

@@ -5,22 +5,14 @@ from dataclasses import dataclass
 
 from emblem.accounts import Key, Role, Team, Terms
 from emblem.api.console.origin import header
+from emblem.config import Opening
 from emblem.core.permission import allows_source
 
 EVERYBODY = "*"  # a group that all are in
 _RANKS = (Role.INFERENCE, Role.READ, Role.ADMIN)
-MAX_NAME = 128
+MAX_NAME = 64
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Opens:
-    """What a group opens: a role, and on behalf of which team, by its name; "" for none."""
-
-    group: str
-    role: Role
-    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +48,14 @@ class Proxy:
         return None if found is None else repr(found)
 
 
-def opened(groups: Iterable[str], rules: Sequence[Opens]) -> Opens | None:
+def opened(groups: Iterable[str], rules: Sequence[Opening]) -> Opening | None:
     """Give what somebody's groups open: of several, the highest role; None for nothing."""
     mine = {*groups, EVERYBODY}
     found = [rule for rule in rules if rule.group in mine]
     return max(found, key=lambda rule: _RANKS.index(rule.role), default=None)
 
 
-def acting_as(name: str, opens: Opens, team: Callable[[str], Team | None]) -> Key | None:
+def acting_as(name: str, opens: Opening, team: Callable[[str], Team | None]) -> Key | None:
     """Give the key that stands for a person; None where their team is not there.
 
     It is in no list, and the audit and the records of usage name it ``user:NAME``.

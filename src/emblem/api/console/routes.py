@@ -14,7 +14,7 @@ from emblem.accounts import Key, Role, Team
 from emblem.api.body import BodyReader
 from emblem.api.console.files import asset, page, plotly_version, secured
 from emblem.api.console.origin import from_elsewhere, header
-from emblem.api.console.people import Opens, Proxy, acting_as, opened
+from emblem.api.console.people import Proxy, acting_as, opened
 from emblem.api.console.sessions import (
     COOKIE,
     Holding,
@@ -24,6 +24,7 @@ from emblem.api.console.sessions import (
     cross_site,
 )
 from emblem.api.problems import Detail, Problem, permission_denied, unparsed, unsupported
+from emblem.config import Opening
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
 from emblem.ledger.secret import digest
@@ -53,7 +54,7 @@ class Entrance:
     """How people get in besides with a key, and what their groups open."""
 
     proxy: Proxy = field(default_factory=lambda: Proxy("", "", ()))
-    groups: Sequence[Opens] = ()
+    groups: Sequence[Opening] = ()
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
