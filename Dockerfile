@@ -3,8 +3,9 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/emblem
 ENV PATH=/opt/emblem/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements/core.txt requirements/build.txt requirements/
-RUN pip install --require-hashes -r requirements/core.txt
+COPY requirements/container.txt requirements/build.txt requirements/
+# With the extras postgres, redis and otel.
+RUN pip install --require-hashes -r requirements/container.txt
 # What builds the package stays out of the environment that is shipped.
 RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -28,8 +29,9 @@ USER emblem
 VOLUME /data
 EXPOSE 8080
 # The first start fetches the model, so it may take minutes on a slow line.
+# Over TLS nobody's name is checked: it asks itself.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=5m --retries=3 CMD ["python", "-c", \
-    "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['EMBLEM_PORT']}/health\", timeout=4)"]
+    "import os, ssl, urllib.request as r; e = os.environ; s = 's' * bool(e.get('EMBLEM_TLS_CERT')); r.urlopen(f\"http{s}://127.0.0.1:{e['EMBLEM_PORT']}/health\", timeout=4, context=ssl._create_unverified_context() if s else None)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["emblem"]
 CMD ["serve"]

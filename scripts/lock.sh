@@ -15,6 +15,8 @@ compile "$@" ../pyproject.toml --output-file core.txt
 compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis --extra otel \
     dev.in build.in \
     --constraint core.txt --output-file dev.txt
+compile "$@" ../pyproject.toml --extra postgres --extra redis --extra otel \
+    --constraint dev.txt --output-file container.txt
 compile build.in --constraint dev.txt --output-file build.txt
 compile "$@" clients.in --output-file clients.txt
 compile "$@" ../pyproject.toml --extra torch slow.in build.in --override without-torch.in \
