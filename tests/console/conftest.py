@@ -6,12 +6,17 @@ module and no longer: tests elsewhere run loops of their own. A module that uses
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from admin.office import FILE
+from console.house import House
 from console.watching import Watch
+from emblem.ledger.address import sqlite
+from emblem.ledger.database import Database
 from server import RunningServer, linked_home, running_server
 from system import require
 
@@ -63,3 +68,26 @@ def page(watch: Watch) -> "Page":
     """A page of the console, signed in with the administrator's key."""
     watch.sign_in()
     return watch.page
+
+
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that has the tables, to be copied: making them takes longer than most tests."""
+    file = tmp_path_factory.mktemp("ledger") / FILE
+    Database(sqlite(file)).close()
+    return file
+
+
+@pytest.fixture
+def house(empty_ledger: Path, tmp_path: Path) -> Iterator[House]:
+    shutil.copyfile(empty_ledger, tmp_path / FILE)
+    with closing(House(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def no_keys(empty_ledger: Path, tmp_path: Path) -> Iterator[House]:
+    """One that asks for no key."""
+    shutil.copyfile(empty_ledger, tmp_path / FILE)
+    with closing(House(tmp_path, keys=False)) as made:
+        yield made

@@ -68,7 +68,6 @@ class Ways(msgspec.Struct, frozen=True):
 
     key: bool
     proxy: bool
-    oidc: bool = False
 
 
 class SessionItem(msgspec.Struct, frozen=True, kw_only=True):

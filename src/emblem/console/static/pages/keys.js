@@ -76,7 +76,7 @@ export async function show(element, signal) {
       yes: "Make the key",
       action: () => json("admin/keys", { method: "POST", body: { name: form.name(), ...form.changes() }, headers: once, signal }),
     });
-    if (made) await secret(made, "The key is made");
+    if (made) await secret(made, "The key is made", signal);
     if (made) await refresh();
   }
 
@@ -102,7 +102,7 @@ export async function show(element, signal) {
         action: () => json(`admin/keys/${encodeURIComponent(key.id)}/rotate`, { method: "POST", body: { overlap: overlap.value.trim() }, signal }),
       },
     );
-    if (made) await secret(made, "The new secret");
+    if (made) await secret(made, "The new secret", signal);
     if (made) await refresh();
   }
 
@@ -164,12 +164,14 @@ async function terms(key, signal) {
 }
 
 /** Shows a secret, which is shown this once. */
-function secret(made, heading) {
+async function secret(made, heading, signal) {
   if (made.key === null) {
     return dialog(heading, h("p", {}, "An earlier try had made it already, and its secret cannot be shown again. Rotate the key for a new one."), { no: "Close" });
   }
   const shown = input("secret", "text", made.key, { readonly: true, class: "mono", onfocus: () => shown.select() });
-  const call = `curl ${baseUrl}/embeddings -H "Authorization: Bearer ${made.key}" -H "Content-Type: application/json" -d '{"input": "Hello"}'`;
+  const { data } = await json("v1/models", { signal });
+  const body = JSON.stringify({ model: data[0]?.id ?? "MODEL", input: "Hello" }).replaceAll("'", "'\\''");
+  const call = `curl ${baseUrl}/embeddings -H "Authorization: Bearer ${made.key}" -H "Content-Type: application/json" -d '${body}'`;
   return dialog(
     heading,
     h(

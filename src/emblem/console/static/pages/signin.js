@@ -1,7 +1,7 @@
 // Signing in.
 
 import { h, field, problem } from "../dom.js";
-import { root, signIn } from "../api.js";
+import { signIn } from "../api.js";
 
 export const title = "Sign in";
 
@@ -17,9 +17,6 @@ export async function show(element, signal, who) {
   );
   if (who.problem) said.append(problem(new Error(who.problem)));
   element.append(form);
-  if (who.ways?.oidc) {
-    element.append(h("p", {}, h("a", { class: "button", href: new URL("console/oidc/login", root).href }, "Sign in with your organisation")));
-  }
   key.focus();
 
   async function submit(event) {
