@@ -35,10 +35,12 @@ class Desk:
     ledger: SqlLedger
 
     def key(self, name: str = "", team: Team | None = None, **terms: Any) -> tuple[Key, str]:
-        """Make a key, which works at once."""
+        """Make a key, and wait until it works: after many wrong ones that takes half a second."""
         of = team.id if team else None
         named = Terms(name or f"key {secrets.token_hex(4)}", team=of, **terms)
-        return self.ledger.keys.issue(named, now=time.time())
+        key, secret = self.ledger.keys.issue(named, now=time.time())
+        wait_for(lambda: self.get("/v1/models", secret).status_code != 401)
+        return key, secret
 
     def ask(
         self, secret: str, texts: object = "a text", model: str = MODEL, **headers: str
