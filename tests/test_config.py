@@ -67,6 +67,7 @@ def test_a_value_that_another_source_beats_must_still_be_right(folder: Path) -> 
 def test_every_setting_has_the_same_name_in_all_three_sources(folder: Path) -> None:
     texts = {"host": "localhost", "home": str(folder), "api_key": KEY, "sources": "hub"}
     texts["cors_origins"] = "https://app.example"
+    texts["trusted_proxies"] = "10.0.0.0/8"
     for setting in describe():
         first = setting.placeholder.partition("|")[0]
         text = texts.get(setting.name) or {"N": "7", "NUMBER": "7.5", "TEXT": "x"}.get(first, first)
@@ -319,3 +320,10 @@ def test_a_models_folder_is_seen_from_the_file_that_names_it(tmp_path: Path) -> 
     assert found.serve == (str(tmp_path / "etc" / "one"), "org/two")
     assert found.default_model == str(tmp_path / "me" / "three")
     assert found.models["four"].source == str(tmp_path / "four")
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example.org", "10.0.0.0/33", "*"])
+def test_a_trusted_proxy_is_a_network(folder: Path, network: str) -> None:
+    assert network in refusal(folder, EMBLEM_TRUSTED_PROXIES=network)
+    right = read(folder, EMBLEM_TRUSTED_PROXIES="10.1.2.3, fd00::/8").settings
+    assert right.trusted_proxies == ("10.1.2.3", "fd00::/8")

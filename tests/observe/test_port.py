@@ -11,7 +11,7 @@ import pytest
 from emblem.errors import ConfigError
 from emblem.observe import port
 from emblem.observe.metrics import Page
-from emblem.observe.port import metrics_port
+from emblem.observe.port import check_port, metrics_port
 from server import free_port
 
 
@@ -88,9 +88,18 @@ def test_a_port_that_is_taken_is_one_line_that_names_the_flags() -> None:
         loop_in_a_thread() as (loop, _),
         metrics_port(Scraped(), "127.0.0.1", 0, loop) as number,
         pytest.raises(ConfigError, match=f":{number} for metrics: .* --metrics-port"),
-        metrics_port(Scraped(), "127.0.0.1", number, loop),
     ):
-        pass
+        check_port("127.0.0.1", number)
+
+
+def test_several_processes_may_have_the_port_together() -> None:
+    with (
+        loop_in_a_thread() as (loop, _),
+        metrics_port(Scraped(), "127.0.0.1", 0, loop) as number,
+        metrics_port(Scraped(), "127.0.0.1", number, loop) as same,
+    ):
+        assert same == number
+        assert get(number, "/metrics")[0] == 200
 
 
 def test_a_host_that_is_none_is_one_line() -> None:

@@ -12,6 +12,8 @@ mp.py of 2.8, whose methods these are.
 # Granian's methods have no types.
 
 import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +30,8 @@ from emblem.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-# How long a process that is to be replaced goes on answering, and asks clients to come again on
-# other connections: a client that is at work has done so by then.
+# How long a process that is to be replaced goes on answering on the connections that it has, and
+# asks clients to come again on others: a client that is at work has done so by then.
 LEAVE_S = 2.0
 POLL_S = 0.02
 
@@ -144,6 +146,8 @@ class Processes(MPServer):
 
     def _send_away(self, old: WorkerProcess) -> None:
         self._board.leaving.value = old.inner.pid
+        with suppress(ProcessLookupError):  # it has died meanwhile
+            os.kill(old.inner.pid, signal.SIGUSR1)
         ends = time.monotonic() + LEAVE_S
         self._wait(lambda: time.monotonic() > ends)
         old.terminate()

@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emblem.cli.banner import banner
 from emblem.cli.board import Board
+from emblem.cli.listening import stop_listening
 from emblem.cli.progress import bars
 from emblem.cli.tls import certificate
-from emblem.config import Loaded, Settings, secrets_of
+from emblem.config import Loaded, Settings, check_serving, secrets_of
 from emblem.errors import ConfigError, EmblemError
 from emblem.ledger.opening import open_ledger
 from emblem.observe.port import check_port
@@ -47,6 +48,7 @@ _FORMATTERS = {"console": "emblem.api.logs.LineFormatter", "json": "emblem.api.l
 def serve(loaded: Loaded) -> int:
     """Serve until SIGTERM or SIGINT and give the exit code. Raises EmblemError before that."""
     settings = loaded.settings
+    check_serving(settings, loaded.origins)
     certificate(settings)
     logging.config.dictConfig(log_config(settings))
     with _port(settings) as address:
@@ -257,7 +259,10 @@ def _load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) 
 
     def serving(*, first: bool) -> None:
         served.set()
-        _take_signals(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        _take_signals(loop)
+        if hasattr(signal, "SIGUSR1"):
+            loop.add_signal_handler(signal.SIGUSR1, stop_listening, planned.settings.port)
         board.answers(place)
         if first:
             say = partial(_say_ready, board, started)

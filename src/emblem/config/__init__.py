@@ -7,6 +7,7 @@ together. Nothing else in Emblem reads the environment.
 from emblem.config.address import database_address, redis_address, secrets_of
 from emblem.config.checks import name_problem
 from emblem.config.console import Opening, openings
+from emblem.config.deploying import check_serving
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.prices import rates
 from emblem.config.settings import (
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "Shape",
     "Telemetry",
+    "check_serving",
     "database_address",
     "describe",
     "environment",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from emblem.config.console import check_console
-from emblem.config.deploying import check_deploying
+from emblem.config.deploying import check_proxies
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
 from emblem.errors import ConfigError
@@ -32,7 +32,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             f"auth = false ({origins['auth']}) would let anyone in on host = {settings.host!r} "
             f"({origins['host']}); without keys Emblem listens on 127.0.0.1, ::1 or localhost only"
         )
-    check_deploying(settings, origins)
+    check_proxies(settings.trusted_proxies, origins["trusted_proxies"])
     check_console(settings, origins)
     for source in settings.sources:
         if source not in SOURCES:
