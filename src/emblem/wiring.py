@@ -336,7 +336,7 @@ def create(
     observers: list[Observer] = [AccessLog(), *observation.observers]
     if accounting.keys is not None:
         observers.append(UsageObserver(accounting, EMBEDDINGS))
-    door = console(settings, accounting.keys)
+    door = console(settings, accounting.keys, process.shared)
     more = [
         *metrics_routes(observation.exposition),
         *usage_routes(OwnUsage(ledger.usage, accounting.limiter)),

@@ -15,6 +15,7 @@ import pytest
 from admin.office import FILE
 from console.house import House
 from console.watching import Watch
+from emblem.api.console.shelves import FolderShelf, MemoryShelf, Shelf
 from emblem.ledger.address import sqlite
 from emblem.ledger.database import Database
 from server import RunningServer, linked_home, running_server
@@ -78,10 +79,16 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(params=["memory", "folder"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """Where sessions are kept: what holds for one place holds for the other."""
+    return MemoryShelf() if request.param == "memory" else FolderShelf(tmp_path / "sessions")
+
+
 @pytest.fixture
-def house(empty_ledger: Path, tmp_path: Path) -> Iterator[House]:
+def house(empty_ledger: Path, tmp_path: Path, shelf: Shelf) -> Iterator[House]:
     shutil.copyfile(empty_ledger, tmp_path / FILE)
-    with closing(House(tmp_path)) as made:
+    with closing(House(tmp_path, shelf=shelf)) as made:
         yield made
 
 

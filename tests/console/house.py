@@ -15,6 +15,7 @@ from emblem.api.app import create_app
 from emblem.api.console.people import Proxy
 from emblem.api.console.routes import Door, Entrance
 from emblem.api.console.sessions import Sessions
+from emblem.api.console.shelves import Shelf
 from emblem.config import Opening
 
 PROXY = "10.9.8.7"
@@ -78,14 +79,14 @@ class Visitor:
 class House:
     """An application with a console, and its clock."""
 
-    def __init__(self, folder: Path, *, keys: bool = True) -> None:
+    def __init__(self, folder: Path, *, keys: bool = True, shelf: Shelf | None = None) -> None:
         self.office = Office(folder)
         self.secret = self.office.secret
         self.clock = Clock()
         self.office.ring.refresh()
         proxy = Proxy("X-Forwarded-User", "X-Forwarded-Groups", (PROXY,))
-        sessions = Sessions(self.office.ring, proxy, self.clock) if keys else None
         ring = self.office.ring if keys else None
+        sessions = None if ring is None else Sessions(ring, proxy, self.clock, shelf)
         door = Door(ring, sessions, Entrance(proxy, GROUPS))
         more = [*self.office.routes, *door.routes()]
         self.app = create_app(self.office.service, ring, more=more, sessions=sessions)

@@ -1,10 +1,14 @@
 """Who gets in, for how long, and what another site's page cannot do."""
 
+from pathlib import Path
+
 import pytest
 
 from console.house import House, Visitor
 from emblem.accounts import Role
-from emblem.api.console.sessions import IDLE_S, LIFE_S, MAX_SESSIONS, Sessions
+from emblem.api.console.sessions import IDLE_S, LIFE_S, Sessions
+from emblem.api.console.shelves import FolderShelf, Shelf
+from emblem.ledger.secret import digest
 
 
 @pytest.fixture
@@ -218,13 +222,16 @@ def test_a_key_in_the_header_is_what_counts(house: House, ann: Visitor) -> None:
     assert wrong.status == 401
 
 
-def test_the_oldest_session_gives_way_where_there_are_too_many(house: House) -> None:
-    sessions = Sessions(house.office.ring)
+def test_the_oldest_session_gives_way_where_there_are_too_many(
+    house: House, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.api.console.sessions.MAX_SESSIONS", 3)
+    sessions = Sessions(house.office.ring, now=house.clock, shelf=shelf)
     key = house.office.admin
     first, _ = sessions.begin(key)
-    second, _ = sessions.begin(key)
-    for _ in range(MAX_SESSIONS - 1):
-        sessions.begin(key)
+    for _ in range(3):
+        house.clock.at += 1
+        second, _ = sessions.begin(key)
     found = [
         sessions.find([(b"cookie", f"emblem_session={value}".encode())], "", "")
         for value in (first, second)
@@ -238,3 +245,38 @@ def test_without_keys_everybody_is_in_and_may_change_nothing(no_keys: House) -> 
     assert (said["signed_in"], said["may_leave"], said["role"]) == (True, False, "admin")
     assert no_keys.visitor().status() == 200
     assert no_keys.visitor().send("POST", "/admin/keys", {"name": "x"}).status == 403
+
+
+def test_every_process_that_shares_a_folder_knows_a_session_and_its_end(
+    house: House, tmp_path: Path
+) -> None:
+    here, there = (
+        Sessions(house.office.ring, now=house.clock, shelf=FolderShelf(tmp_path / "shared"))
+        for _ in range(2)
+    )
+    value, made = here.begin(house.office.admin, digest(house.secret))
+    headers = [(b"cookie", f"emblem_session={value}".encode())]
+    found = there.find(headers, "127.0.0.1", "127.0.0.1")
+    assert found is not None
+    assert (found.token, found.key) == (made.token, house.office.admin)
+    there.end(headers)
+    assert here.find(headers, "127.0.0.1", "127.0.0.1") is None
+
+
+def test_a_folder_of_sessions_is_for_one_user_and_has_neither_key_nor_cookie(
+    house: House, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    sessions = Sessions(house.office.ring, now=house.clock, shelf=FolderShelf(folder))
+    value, _ = sessions.begin(house.office.admin, digest(house.secret))
+    (file,) = folder.iterdir()
+    assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert value not in file.name + file.read_text()
+    assert house.secret not in file.read_text()
+
+
+def test_half_a_file_is_no_session(tmp_path: Path) -> None:
+    shelf = FolderShelf(tmp_path)
+    (tmp_path / "ab").write_text('{"token":')
+    assert shelf.get("ab") is None
+    assert list(shelf.every()) == []

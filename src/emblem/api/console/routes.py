@@ -18,11 +18,11 @@ from emblem.api.console.people import Proxy, acting_as, opened
 from emblem.api.console.sessions import (
     COOKIE,
     Holding,
-    Session,
     Sessions,
     check_token,
     cross_site,
 )
+from emblem.api.console.shelves import Session
 from emblem.api.problems import Detail, Problem, permission_denied, unparsed, unsupported
 from emblem.config import Opening
 from emblem.core.permission import allows_source

@@ -1,4 +1,4 @@
-"""Sessions of the console: a random id in a cookie, and who it stands for in this process's memory.
+"""Sessions of the console: a random id in a cookie, and whom it stands for.
 
 A session of a key is that key: it ends when the key is revoked, expires or is used from where it
 may not be. Every request with the cookie must also carry the session's token in a header, which
@@ -9,12 +9,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
 from emblem.accounts import Key
 from emblem.api.console.origin import cookie, from_elsewhere, header
+from emblem.api.console.shelves import MemoryShelf, Session, Shelf
 from emblem.api.problems import Detail, Problem
 from emblem.core.permission import allows_source
 
@@ -22,7 +22,8 @@ COOKIE = "emblem_session"
 TOKEN_HEADER = b"x-emblem-csrf"
 LIFE_S = 8 * 3600.0
 IDLE_S = 3600.0
-MAX_SESSIONS = 10_000
+MAX_SESSIONS = 1000
+NOTED_S = 10.0  # how exactly it is kept when a session was last used
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -43,35 +44,23 @@ class Person(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Session:
-    """One sign-in. ``opened`` and ``used`` are monotonic seconds.
-
-    ``digest`` is of the secret that it was opened with, empty where somebody else has signed a
-    person in; ``person`` is what a proxy said of them, and must go on saying.
-    """
-
-    token: str
-    opened: float
-    used: float
-    key: Key
-    digest: bytes = b""
-    person: str | None = None
-
-
 class Sessions:
-    """All sessions of one process. Used on one event loop."""
+    """All sessions of one server. Used on one event loop.
+
+    ``now`` gives monotonic seconds, the same in all processes that share a shelf.
+    """
 
     def __init__(
         self,
         keys: Holding,
         proxy: Person | None = None,
         now: Callable[[], float] = time.monotonic,
+        shelf: Shelf | None = None,
     ) -> None:
         self._keys = keys
         self._proxy = proxy
         self._now = now
-        self._open: dict[bytes, Session] = {}  # by SHA-256 of the cookie, the oldest first
+        self._shelf = shelf or MemoryShelf()
 
     def begin(
         self, key: Key, digest: bytes = b"", person: str | None = None
@@ -81,14 +70,14 @@ class Sessions:
         self._forget_old(now)
         value = secrets.token_urlsafe(32)
         made = Session(secrets.token_urlsafe(32), now, now, key, digest, person)
-        self._open[_name(value)] = made
+        self._shelf.put(_name(value), made)
         return value, made
 
     def end(self, headers: RawHeaders) -> None:
         """Close the session of a request, if it has one."""
         value = cookie(headers, COOKIE)
         if value is not None:
-            self._open.pop(_name(value), None)
+            self._shelf.drop(_name(value))
 
     def find(self, headers: RawHeaders, address: str, peer: str) -> Session | None:
         """Give the session of a request's cookie while it holds. Its token is not looked at.
@@ -97,14 +86,16 @@ class Sessions:
         """
         given = list(headers)
         value = cookie(given, COOKIE)
-        found = None if value is None else self._open.get(_name(value))
+        found = None if value is None else self._shelf.get(_name(value))
         if value is None or found is None:
             return None
         now = self._now()
         if not self._live(found, now) or not self._holds(found, given, address, peer):
-            del self._open[_name(value)]
+            self._shelf.drop(_name(value))
             return None
-        found.used = now
+        if now - found.used >= NOTED_S:
+            found.used = now
+            self._shelf.put(_name(value), found)
         return found
 
     def key(self, headers: RawHeaders, address: str, peer: str) -> Key | None:
@@ -135,11 +126,14 @@ class Sessions:
 
     def _forget_old(self, now: float) -> None:
         """Forget what has ended, and the oldest where there are too many."""
-        ended = [name for name, one in self._open.items() if not self._live(one, now)]
-        for name in ended:
-            del self._open[name]
-        while len(self._open) >= MAX_SESSIONS:
-            del self._open[next(iter(self._open))]
+        left = []
+        for name, one in self._shelf.every():
+            if self._live(one, now):
+                left.append((one.opened, name))
+            else:
+                self._shelf.drop(name)
+        for _, name in sorted(left)[: max(0, len(left) - MAX_SESSIONS + 1)]:
+            self._shelf.drop(name)
 
 
 def check_token(session: Session, headers: RawHeaders) -> None:
@@ -161,6 +155,6 @@ def cross_site() -> Problem:
     return Problem(403, Detail(message, code="cross_site_request"))
 
 
-def _name(value: str) -> bytes:
-    """Give what a session is kept under: who reads the memory finds no cookie in it."""
-    return sha256(value.encode("latin-1", "replace")).digest()
+def _name(value: str) -> str:
+    """Give what a session is kept under: who reads that finds no cookie in it."""
+    return sha256(value.encode("latin-1", "replace")).hexdigest()
