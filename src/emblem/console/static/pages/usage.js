@@ -29,7 +29,7 @@ export async function show(element, signal) {
     } catch (error) {
       if (!mine.aborted) shown.replaceChildren(problem(error));
     } finally {
-      shown.removeAttribute("aria-busy");
+      if (!mine.aborted) shown.removeAttribute("aria-busy"); // another question is under way
     }
   };
   signal.addEventListener("abort", () => running.abort());
