@@ -10,6 +10,7 @@ import pytest
 from emblem.accounts import Observed
 from emblem.api.access import AccessLog, Requests
 from emblem.api.logs import MAX_SAID, JsonFormatter, LineFormatter
+from emblem.core.redact import redacted
 
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 AT = 1_700_000_000.25
@@ -154,3 +155,102 @@ def test_an_unexpected_error_is_shown_without_what_it_quotes(formatter: logging.
 def test_what_a_programming_error_quotes_is_shown() -> None:
     error = AttributeError("'NoneType' object has no attribute 'embed'")
     assert str(error) in LineFormatter(LINE).format(failed(error))
+
+
+PLANTED = "PLANTED-TEXT"
+BOTH_QUOTES = f"""he said "x" but it' {PLANTED} here"""
+
+
+def in_a_group() -> Exception:
+    inner = ValueError(f"cannot read {'a ' + PLANTED!r}")
+    return ExceptionGroup("unhandled errors in a TaskGroup", [inner, OSError(f"{PLANTED!r}")])
+
+
+def with_a_note() -> Exception:
+    error = ValueError("it failed")
+    error.add_note(f"  {PLANTED!r}")
+    return error
+
+
+def with_a_cause() -> Exception:
+    error = RuntimeError("it failed")
+    error.__cause__ = ValueError(f"  {PLANTED!r}")
+    return error
+
+
+class Wordy(Exception):
+    def __str__(self) -> str:
+        raise ValueError(PLANTED)
+
+
+@pytest.mark.parametrize("formatter", [LineFormatter(LINE), JsonFormatter()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        in_a_group(),
+        with_a_note(),
+        with_a_cause(),
+        ValueError(f"bad input {BOTH_QUOTES!r}"),
+        ValueError(f"bad input 'it' {PLANTED} here'"),
+        ValueError(f"bad input {PLANTED.encode()!r}"),
+        ValueError(f"bad input “{PLANTED}” here"),
+        ValueError(f"bad input '{PLANTED} that is cut off"),
+        ValueError(f"  '{PLANTED}' begins as a frame does"),
+        ValueError(f"Traceback\n  '{PLANTED}'"),
+        Wordy(),
+    ],
+    ids=repr,
+)
+def test_no_error_shows_a_text_whatever_its_form(
+    formatter: logging.Formatter, error: Exception
+) -> None:
+    shown = formatter.format(failed(error))
+    assert PLANTED not in shown
+    assert type(error).__name__ in shown
+    assert "test_log_lines.py" in shown
+
+
+def test_an_error_is_shown_with_its_causes_and_with_what_was_raised_beside_it() -> None:
+    shown = LineFormatter(LINE).format(failed(with_a_cause()))
+    assert shown.index("ValueError: ") < shown.index("direct cause") < shown.index("RuntimeError: ")
+    shown = LineFormatter(LINE).format(failed(in_a_group()))
+    assert (
+        shown.index("ExceptionGroup: ") < shown.index("| ValueError: ") < shown.index("| OSError")
+    )
+
+
+def test_errors_that_caused_each_other_come_to_an_end() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert LineFormatter(LINE).format(failed(one)).count("ValueError: ") == 2
+
+
+def test_what_another_handler_made_of_an_error_is_not_taken() -> None:
+    record = failed(ValueError(f"cannot read {PLANTED!r}"))
+    logging.Formatter(LINE).format(record)
+    assert PLANTED not in LineFormatter(LINE).format(record)
+
+
+def test_a_message_is_one_line_and_cannot_act_on_a_terminal() -> None:
+    said = "a\n2026-11-21 10:00:00,000 INFO emblem.access: forged\x1b[31m"
+    record = logging.LogRecord("emblem", logging.ERROR, "", 0, "%s", (said,), None)
+    shown = LineFormatter(LINE).format(record)
+    assert shown.endswith(r"a\n2026-11-21 10:00:00,000 INFO emblem.access: forged\x1b[31m")
+    assert "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("redis://:PLANTED/PLANTED@host/0", "redis://:****@host/0"),
+        ("postgresql://u:PLANTED@PLANTED@host/db", "postgresql://u:****@host/db"),
+        ("postgresql://h/db?user=u&password=PLANTED&x=1", "postgresql://h/db?user=u&password=****&x=1"),
+        ("host=h password=PLANTED port=1", "host=h password=**** port=1"),
+        ("sk-abc.PLANTED0", "****"),
+        ("'Authorization: Bearer PLANTED'", "'Authorization: Bearer ****'"),
+        ("{'x-api-key': 'PLANTED'}", "{'x-api-key': '****'}"),
+        ("http://localhost:8000/v1 and tokens=20 key=key_1", None),
+    ],
+)  # fmt: skip
+def test_secrets_are_found_where_they_stand(said: str, shown: str | None) -> None:
+    assert redacted(said) == (shown or said)

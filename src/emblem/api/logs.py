@@ -8,7 +8,7 @@ settings have. No record has a text. An unexpected error may quote one, so of wh
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -17,25 +17,15 @@ import msgspec
 
 from emblem.accounts import Observed
 from emblem.api.access import Requests, line
-from emblem.core.redact import redacted, unquoted
+from emblem.core.redact import on_one_line, redacted, unquoted
 from emblem.observe.requests import shown_method
 
 MAX_SAID = 300
 
+MAX_ERRORS = 50  # that are shown of one: causes, and what was raised at once
+
 # What these quote are names in the program.
-_QUOTES_NAMES = (
-    "AttributeError:",
-    "ImportError:",
-    "ModuleNotFoundError:",
-    "NameError:",
-    "TypeError:",
-)
-_NOT_SAID = (
-    "  ",
-    "Traceback ",
-    "\nThe above ",
-    "\nDuring ",
-)  # how other parts of a traceback begin
+_QUOTES_NAMES = (AttributeError, ImportError, NameError, TypeError)
 
 
 class _Redacting(logging.Formatter):
@@ -50,14 +40,45 @@ class _Redacting(logging.Formatter):
         return redacted(text, self._secrets)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own
-        """Give a traceback without what its errors quote."""
-        parts = traceback.TracebackException(*ei).format()
-        return "".join(one if one.startswith(_NOT_SAID) else _said(one) for one in parts).rstrip()
+        """Give a traceback without what its errors quote, and without the notes on them."""
+        return "\n".join(_traced(ei[1], set())) if ei and ei[1] else ""
 
 
-def _said(line: str) -> str:
-    shown = line if line.startswith(_QUOTES_NAMES) else unquoted(line)
-    return f"{shown.rstrip()[:MAX_SAID]}\n"
+def _traced(error: BaseException, seen: set[int]) -> Iterator[str]:
+    """Give the lines of an error behind those of what it came from, each error once."""
+    if id(error) in seen or len(seen) >= MAX_ERRORS:
+        return
+    seen.add(id(error))
+    for before, said in (
+        (error.__cause__, "was the direct cause of:"),
+        (None if error.__suppress_context__ else error.__context__, "was being handled when:"),
+    ):
+        if before is not None and id(before) not in seen:
+            yield from _traced(before, seen)
+            yield said
+    yield "Traceback (most recent call last):"
+    for frame in traceback.format_tb(error.__traceback__):
+        yield from frame.rstrip().split("\n")
+    yield _said(error)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from (f"  | {line}" for line in _traced(one, seen))
+
+
+def _said(error: BaseException) -> str:
+    """Give an error's name, and what it says where that is a string at all."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - whatever its author did, the traceback must be written
+        said = ""
+    shown = said if isinstance(error, _QUOTES_NAMES) else unquoted(said)
+    return f"{name}: {on_one_line(shown)[:MAX_SAID]}" if shown else name
+
+
+def _full_name(kind: type[BaseException]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class LineFormatter(_Redacting):
@@ -66,11 +87,22 @@ class LineFormatter(_Redacting):
     def format(self, record: logging.LogRecord) -> str:
         """Give the text of a record."""
         if not isinstance(record.msg, Requests):
-            return self.hidden(super().format(record))
+            return self.hidden(self._written(record))
         behind = f" {record.levelname} {record.name}: "
         return "\n".join(
             [f"{_shown(one.at + one.seconds)}{behind}{line(one)}" for one in record.msg.every]
         )
+
+    def _written(self, record: logging.LogRecord) -> str:
+        """Give a record's one line, and the traceback behind it.
+
+        ``exc_text`` is not asked: another handler may have left a traceback there as it was.
+        """
+        record.message = on_one_line(record.getMessage())
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self.datefmt)
+        error = self.formatException(record.exc_info) if record.exc_info else ""
+        return "\n".join(one for one in (self.formatMessage(record), error) if one)
 
 
 class _Event(msgspec.Struct, omit_defaults=True):
