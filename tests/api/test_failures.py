@@ -30,6 +30,7 @@ from emblem.errors import (
     NotAuthenticated,
     Overloaded,
     RateLimited,
+    Repeated,
     SourceRefused,
     SpaceChanged,
     TooManyTokens,
@@ -75,12 +76,14 @@ MADE: dict[type[EmblemError], tuple[Any, ...]] = {
     InvalidResult: ("tiny", "a value is not finite"),
     SpaceChanged: ([("secret", "a", "b")],),
     MissingExtra: ("secret", "torch"),
+    Repeated: ("secret",),
 }
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 def test_every_error_of_the_tree_has_an_answer(small: Small, kind: type[EmblemError]) -> None:
-    error = kind(*MADE.get(kind, ("secret",)))
+    given = MADE.get(kind, ("secret",))
+    error = kind(*given, same=True) if kind is Repeated else kind(*given)
     small.embedder.error = error
     reply = post(small.app, BODY)
     status, code = ANSWERS.get(kind, (500, "internal_error"))

@@ -82,6 +82,8 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
         "base_bytes": 3500,
         "resident_bytes": 7000,
         "cache": {"entries": 3, "bytes": 600, "max_bytes": 1000, "hits": 9, "misses": 4},
+        "process": 1,
+        "processes": 1,
     }
 
 
