@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
-from emblem.accounts import Actor, Change
+from emblem.accounts import Actor, Change, Role
+from emblem.errors import NoLongerAllowed
 from emblem.ledger.auditbook import record
 from emblem.ledger.database import Database
-from emblem.ledger.schema import counters
+from emblem.ledger.schema import counters, keys
 
 KEYS = "keys"  # the counter that grows with every change of a key or a team
 
@@ -33,11 +34,13 @@ def changing(database: Database, now: float, by: Actor) -> Iterator[Changing]:
     """Change keys or teams in one transaction.
 
     Counting comes first: in PostgreSQL the row stays locked until the end, so that whatever the
-    block looks at before it writes is still so when it has written.
+    block looks at before it writes is still so when it has written. Raises NoLongerAllowed where
+    whoever asks was a key of an administrator and is not one now.
     """
     with database.write() as connection:
         count = update(counters).where(counters.c.name == KEYS)
         connection.execute(count.values(value=counters.c.value + 1))
+        _check_actor(connection, now, by)
         yield Changing(connection, now, by)
 
 
@@ -46,3 +49,18 @@ def counted(connection: Connection) -> int:
     query = select(counters.c.value).where(counters.c.name == KEYS)
     number: int = connection.execute(query).scalar_one()
     return number
+
+
+def _check_actor(connection: Connection, now: float, by: Actor) -> None:
+    """Look again whether a key may change anything: it was let in some time ago.
+
+    Between the head of a request and the end of its body half a minute may go by. Who is in no
+    table, such as the command line or the key of the environment, cannot be revoked there.
+    """
+    query = select(keys.c.role, keys.c.expires, keys.c.revoked).where(keys.c.id == by.who)
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return
+    expired = found.expires is not None and found.expires <= now
+    if expired or found.revoked is not None or found.role != Role.ADMIN.value:
+        raise NoLongerAllowed

@@ -17,7 +17,7 @@ from emblem.api.admin.reading import read
 from emblem.api.auth import ANONYMOUS
 from emblem.api.body import BodyReader
 from emblem.api.problems import Detail, Problem, invalid, unsupported
-from emblem.errors import InvalidRequest, LedgerUnavailable
+from emblem.errors import InvalidRequest, LedgerUnavailable, NoLongerAllowed
 
 MAX_BODY_BYTES = 65_536
 BODY_TIMEOUT_S = 30.0
@@ -92,6 +92,9 @@ class Desk:
                 return await asyncio.to_thread(question)
             except InvalidRequest as error:
                 raise _as_written(error) from None
+            except NoLongerAllowed as error:
+                said = str(error)
+                raise _forbidden(f"{said[:1].upper()}{said[1:]}.") from None
             except LedgerUnavailable as error:
                 raise away(error) from None
 
