@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from emblem.accounts import Quota, Role, Terms
+from emblem.accounts import Key, Quota, Role, Terms
 from emblem.errors import LedgerUnavailable
 from emblem.ledger.books import SqlLedger
 from emblem.ledger.keyring import HOLD_S, MAX_LOOKUPS, REREAD_S, SAVE_S, KeyRing
@@ -167,6 +167,44 @@ def test_changed_terms_come_with_the_key_and_its_team(
     changed = file_ledger.teams.change(replace(team, quota=Quota(5)), now=3.0)
     ring.refresh()
     assert ring.team(found) == changed
+
+
+def test_a_key_is_never_without_the_team_that_was_made_for_it(
+    file_ledger: SqlLedger, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are made between the two readings of one look."""
+    made: list[str] = []
+
+    def make() -> None:
+        monkeypatch.undo()
+        team = file_ledger.teams.create("search", quota=Quota(5), now=1.0)
+        made.append(file_ledger.keys.issue(replace(LAPTOP, team=team.id), now=1.0)[1])
+
+    for book in (file_ledger.keys, file_ledger.teams):
+
+        def between(every: Callable[[], object] = book.every) -> object:
+            found = every()
+            if not made:
+                make()
+            return found
+
+        monkeypatch.setattr(book, "every", between)
+    file_ledger.keys.issue(LAPTOP, now=1.0)
+    ring.refresh()
+    key = ring.check(made[0])
+    assert key is None or ring.team(key) is not None
+    ring.refresh()
+    key = ring.check(made[0])
+    assert key is not None
+    team = ring.team(key)
+    assert team is not None
+    assert team.quota == Quota(5)
+
+
+def test_a_key_whose_team_is_not_known_is_not_let_in(ring: KeyRing) -> None:
+    key = Key("key_1", replace(LAPTOP, team="team_1"), 0.0)
+    with pytest.raises(LedgerUnavailable, match="team"):
+        ring.team(key)
 
 
 def test_a_new_key_works_at_once(file_ledger: SqlLedger, ring: KeyRing) -> None:

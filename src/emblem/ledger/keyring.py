@@ -125,8 +125,16 @@ class KeyRing:
         return self.check(secret)
 
     def team(self, key: Key) -> Team | None:
-        """Give the team that a key belongs to, from memory."""
-        return None if key.terms.team is None else self._teams.get(key.terms.team)
+        """Give the team that a key belongs to, from memory; None where it belongs to none.
+
+        Raises LedgerUnavailable where the team is not known: it may have limits.
+        """
+        if key.terms.team is None:
+            return None
+        team = self._teams.get(key.terms.team)
+        if team is None:
+            raise LedgerUnavailable("the team of a key has not been read")
+        return team
 
     def team_called(self, name: str) -> Team | None:
         """Give the team of an id or a name, from memory."""
@@ -162,8 +170,9 @@ class KeyRing:
         self._saved = used
 
     def _read(self) -> None:
-        teams = {team.id: team for team in self._ledger.teams.every()}
+        # Teams after keys: a team is made before its keys, so none of these is without its own.
         keys = self._ledger.keys.every()
+        teams = {team.id: team for team in self._ledger.teams.every()}
         live = [key for key in keys if key.revoked is None]
         self._teams = teams
         self._held = {
