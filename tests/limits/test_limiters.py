@@ -225,14 +225,39 @@ def test_yesterdays_use_is_not_seeded_into_today(counting: Counting) -> None:
 
 def test_a_limit_that_is_lowered_or_raised_holds_at_once(counting: Counting) -> None:
     counting.charge(account(requests_per_minute=100), Charge(requests=90))
+    (standing,) = counting.peek(account(requests_per_minute=200))
+    assert (standing.used, standing.remaining) == (90, 110)
     lowered = account(requests_per_minute=10)
     (standing,) = counting.peek(lowered)
-    assert (standing.used, standing.remaining) == (90, 0)
-    with pytest.raises(RateLimited) as caught:
+    assert (standing.used, standing.remaining) == (10, 0)
+    with pytest.raises(RateLimited):
         counting.charge(lowered)
-    assert caught.value.wait_ms == 81 * 6000
-    assert caught.value.retry_after_s == 60.0
     counting.charge(account(requests_per_minute=200), Charge(requests=110))
+
+
+def test_a_minutes_limit_that_is_lowered_is_as_if_used_up_and_no_worse(counting: Counting) -> None:
+    counting.charge(account(tokens_per_minute=1_000_000), tokens(900_000))
+    lowered = account(tokens_per_minute=10_000)
+    with pytest.raises(RateLimited) as caught:
+        counting.charge(lowered, tokens(10))
+    assert caught.value.wait_ms == 60
+    counting.clock.ms += 60
+    grant = counting.charge(lowered, tokens(10))
+    counting.refund(grant)
+    assert of(counting.peek(lowered), Unit.TOKENS).used == 9_990
+
+
+def test_what_was_charged_before_a_limit_was_lowered_is_given_back_no_more_than_once(
+    counting: Counting,
+) -> None:
+    before = counting.charge(account(tokens_per_minute=1_000_000), tokens(900_000))
+    lowered = account(tokens_per_minute=10_000)
+    with pytest.raises(RateLimited):
+        counting.charge(lowered, tokens(10))
+    counting.refund(before)
+    counting.charge(lowered, tokens(10_000))
+    with pytest.raises(RateLimited):
+        counting.charge(lowered, tokens(1))
 
 
 def test_standings_say_when_a_limit_is_as_if_untouched(counting: Counting) -> None:

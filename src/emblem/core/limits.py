@@ -143,8 +143,11 @@ def settle_all(limits: Sequence[Limit], states: Sequence[State], now_ms: int) ->
 
 def _settled(limit: Limit, state: State, now_ms: int) -> tuple[int, int]:
     if limit.period is _MINUTE:
-        held, passed = state.held, now_ms - state.at
-        return max(0, held - limit.most * passed) if held and passed > 0 else held, now_ms
+        held, passed, most = state.held, now_ms - state.at, limit.most
+        # A limit that was lowered is used up at most: what more was let in would shut it for hours.
+        if held > most * MINUTE_MS:
+            held = most * MINUTE_MS
+        return max(0, held - most * passed) if held and passed > 0 else held, now_ms
     number = window(limit.period, now_ms)
     # A window that has begun is not left because a clock goes back a little: its limit would be
     # there twice. One that is further ahead was begun by a clock that was wrong.

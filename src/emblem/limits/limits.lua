@@ -32,6 +32,7 @@ end
 
 local function settled(limit, held, at, now)
   if limit.period == 'minute' then
+    held = math.min(held, limit.most * MINUTE) -- as if used up, where the limit was lowered
     return math.max(0, held - limit.most * math.max(0, now - at)), now
   end
   local number = window(limit.period, now)
