@@ -61,7 +61,7 @@ async function answer(form, result, signal) {
   } catch (error) {
     if (!signal.aborted) result.replaceChildren(problem(error));
   } finally {
-    form.busy(false);
+    if (!signal.aborted) form.busy(false); // another request is under way, or the page was left
   }
 }
 
@@ -81,7 +81,7 @@ function said(headers, content, vectors, ms) {
     ["Model", content.model],
     ["Space", decodeURIComponent(headers.get("x-embedding-space") ?? "")],
     ["From the cache", cached(headers.get("x-embedding-cache"))],
-    ["Longer than the model reads at once", headers.get("x-embedding-overflow") ?? "none"],
+    ["Longer than the model reads at once", overflowed(headers.get("x-embedding-overflow"))],
     ["Request", headers.get("x-request-id")],
   ];
   return [
@@ -94,6 +94,15 @@ function said(headers, content, vectors, ms) {
 function cached(header) {
   const [, hits, of] = header?.match(/^hits=(\d+)\/(\d+)$/) ?? [];
   return hits ? `${count(Number(hits))} of ${count(Number(of))}` : "the cache is off";
+}
+
+/** Reads "mean; count=2; inputs=0,3", which counts from 0, and the tables here from 1. */
+function overflowed(header) {
+  const [, how, number, places] = header?.match(/^(\w+); count=(\d+); inputs=([\d,]+)/) ?? [];
+  if (!how) return header ?? "none";
+  const texts = places.split(",").filter(Boolean).map((place) => Number(place) + 1);
+  const more = texts.length < Number(number) ? "…" : "";
+  return `${count(Number(number))} (${how}): ${texts.join(", ")}${more}`;
 }
 
 /** Gives a vector's numbers; base64 holds little-endian float32. */
