@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from emblem.errors import InvalidRequest, LedgerUnavailable
 from emblem.ledger.address import url_of
 from emblem.ledger.books import SqlLedger
 from emblem.ledger.keyring import KeyRing
-from emblem.ledger.litellm import Takeover, read, translate
+from emblem.ledger.litellm import Takeover, TheirTeam, read, translate
 from emblem.ledger.taking import take_over
 from postgres import Postgres
 
@@ -199,6 +201,9 @@ def test_lists_of_models_mean_what_they_meant(
         ({"models": ["no-default-models"]}, "no model"),
         ({"rpm_limit": 0}, "rpm_limit is 0"),
         ({"max_budget": 0.0}, "max_budget is 0"),
+        ({"max_budget": nan, "budget_duration": "30d"}, "max_budget is nan"),
+        ({"max_budget": inf, "budget_duration": "30d"}, "max_budget is inf"),
+        ({"max_budget": 1e-10, "budget_duration": "30d"}, "cost_per_month"),
         ({"team_id": "gone"}, "its team is not taken over"),
         ({"models": ["two words"]}, "a glob of models"),
     ],
@@ -224,3 +229,47 @@ def test_names_are_made_to_fit() -> None:
     found = translated({"key_alias": "x" * 80}, {"key_alias": "two\nlines"}, {}, teams=teams)
     assert [key.terms.name for key in found.keys] == ["x" * 64, "two lines", "litellm"]
     assert [team.name for team in found.teams] == ["a", "a abcdefgh"]
+
+
+@pytest.mark.parametrize("models", [["no-default-models"], ["no-default-models"] * 2])
+def test_what_may_use_no_model_does_not_become_any_model(models: list[str]) -> None:
+    teams = ({"team_id": "t", "models": models}, {"team_id": "u", "models": ["bge-*"]})
+    found = translated(
+        {"key_alias": "of-none", "team_id": "t"},
+        {"key_alias": "none-of-its-team", "team_id": "u", "models": models},
+        teams=teams,
+    )
+    assert ([team.name for team in found.teams], found.keys) == (["u"], ())
+    assert [(one.name, one.why) for one in found.skipped] == [
+        ("team t", "it may use no model"),
+        ("of-none", "its team is not taken over"),
+        ("none-of-its-team", "it may use no model"),
+    ]
+
+
+def test_a_team_without_a_name_is_named_by_its_id_and_one_that_looks_like_an_id_is_left_out() -> (
+    None
+):
+    teams = (
+        {"team_id": "t-1", "team_alias": "  "},
+        {"team_id": "t-2", "team_alias": "team_0123456789abcdef"},
+        {"team_id": "t-3", "team_alias": "good"},
+    )
+    found = translated({"key_alias": "\t"}, teams=teams)
+    assert [team.name for team in found.teams] == ["t-1", "good"]
+    assert "must not look like an id" in found.skipped[0].why
+    assert found.keys[0].terms.name == "litellm"
+
+
+def test_one_team_that_cannot_be_made_does_not_stop_the_others(file_ledger: SqlLedger) -> None:
+    bad = TheirTeam("  ", (), Quota())
+    found = translated({"key_alias": "good", "team_id": "t"}, teams=({"team_id": "t"},))
+    of_bad = replace(found.keys[0], team=bad.name, digest=bytes(32))
+    odd = replace(found, teams=(bad, *found.teams), keys=(of_bad, *found.keys))
+    taken = take_over(file_ledger, odd, now=NOW)
+    assert (taken.teams, taken.keys) == (("t",), found.keys)
+    assert [one.why.partition(",")[0] for one in taken.skipped] == [
+        "a team's name must have 1 to 64 printable characters",
+        "its team is not taken over",
+    ]
+    assert [key.terms.name for key in file_ledger.keys.every()] == ["good"]

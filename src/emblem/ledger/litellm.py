@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 from sqlalchemy import inspect, text
@@ -19,13 +20,14 @@ from sqlalchemy.engine import URL
 from emblem.accounts import Quota, Terms
 from emblem.errors import InvalidRequest
 from emblem.ledger.database import Database
-from emblem.ledger.secret import MAX_NAME, as_stored
+from emblem.ledger.secret import MAX_NAME, as_stored, team_name
 from emblem.ledger.terms import BILLION, MAX_OWNER, checked, globs, limited
 
 KEYS, TEAMS = "LiteLLM_VerificationToken", "LiteLLM_TeamTable"
 OWN_TEAM = "litellm-dashboard"  # of the sessions of its web page, which are no keys of anybody's
 ALL_MODELS = ("all-proxy-models", "all-team-models")  # an empty list means the same
-NO_MODELS = "no-default-models"  # those of the team only
+NO_MODELS = "no-default-models"  # none but those named beside it
+UNNAMED = "litellm"  # what a key is called that has no name
 MONTHS = ("28d", "29d", "30d", "31d", "1mo")
 
 # What Prisma reads in an address and libpq does not know.
@@ -129,11 +131,13 @@ def translate(teams: Iterable[_Row], keys: Iterable[_Row], now: float) -> Takeov
 def _team(row: _Row, taken: set[str]) -> TheirTeam:
     if row.get("blocked"):
         raise InvalidRequest("it is blocked")
-    name = _fit(row.get("team_alias") or row["team_id"], MAX_NAME)
+    name = _fit(row.get("team_alias") or "", MAX_NAME) or _fit(row["team_id"], MAX_NAME)
     if name in taken:
         name = _fit(f"{name[: MAX_NAME - 9]} {row['team_id'][:8]}", MAX_NAME)
+    if name in taken:
+        raise InvalidRequest("another team has its name")
     quota, lost = _quota(row)
-    return TheirTeam(name, _models(row), quota, (*lost, *_set(row, LOST_OF_TEAM)))
+    return TheirTeam(team_name(name), _models(row), quota, (*lost, *_set(row, LOST_OF_TEAM)))
 
 
 def _key(row: _Row, teams: Mapping[str, TheirTeam], now: float) -> TheirKey:
@@ -149,10 +153,10 @@ def _key(row: _Row, teams: Mapping[str, TheirTeam], now: float) -> TheirKey:
         raise InvalidRequest("its team is not taken over")
     quota, lost = _quota(row)
     terms = Terms(
-        name=_fit(_name_of(row), MAX_NAME),
+        name=_fit(_name_of(row), MAX_NAME) or UNNAMED,
         owner=_fit(row.get("user_id") or "", MAX_OWNER),
         expires=expires,
-        models=_models(row, has_team=team is not None),
+        models=_models(row),
         quota=quota,
     )
     last_four = _LAST_FOUR.fullmatch(row.get("key_name") or "")
@@ -169,8 +173,10 @@ def _quota(row: _Row) -> tuple[Quota, tuple[str, ...]]:
     """Give the limits, and what of them has no counterpart."""
     limits = {"rpm_limit": row.get("rpm_limit"), "tpm_limit": row.get("tpm_limit")}
     for name, value in {**limits, "max_budget": row.get("max_budget")}.items():
-        if value is not None and value <= 0:
-            raise InvalidRequest(f"its {name} is {value}, which lets nothing pass")
+        if value is not None and not 0 < value < inf:  # NaN is within nothing
+            raise InvalidRequest(
+                f"its {name} is {value}, which is no limit that lets anything pass"
+            )
     budget, lasting = row.get("max_budget"), row.get("budget_duration")
     monthly = budget is not None and lasting in MONTHS
     cost = int(Decimal(str(budget)) * BILLION) if monthly else None
@@ -180,10 +186,10 @@ def _quota(row: _Row) -> tuple[Quota, tuple[str, ...]]:
     return limited(quota), (f"max_budget {budget:g} {f'per {lasting}' if lasting else 'for ever'}",)
 
 
-def _models(row: _Row, *, has_team: bool = True) -> tuple[str, ...]:
+def _models(row: _Row) -> tuple[str, ...]:
     """Give the globs of models; none of them allow any, as an empty list does there."""
     named = tuple(row.get("models") or ())
-    if NO_MODELS in named and not has_team and len(named) == 1:
+    if named and set(named) == {NO_MODELS}:  # here no globs at all would let any pass
         raise InvalidRequest("it may use no model")
     if any(one in ALL_MODELS for one in named):
         return ()
@@ -195,7 +201,7 @@ def _set(row: _Row, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _name_of(row: _Row) -> str:
-    return str(row.get("key_alias") or row.get("key_name") or "litellm")
+    return str(row.get("key_alias") or row.get("key_name") or UNNAMED)
 
 
 def _fit(given: str, most: int) -> str:

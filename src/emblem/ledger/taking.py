@@ -1,5 +1,6 @@
 """Takes keys and teams over that were made elsewhere."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from emblem.errors import InvalidRequest
@@ -29,15 +30,27 @@ def take_over(ledger: Ledger, found: Takeover, *, now: float, dry_run: bool = Fa
     ]
     taken = [key for key in found.keys if key.digest not in held]
     if not dry_run:
-        for team in new:
-            teams[team.name] = ledger.teams.create(team.name, team.models, team.quota, now=now).id
-        for key in list(taken):
-            team_id = None if key.team is None else teams[key.team]
+        for team in list(new):
             try:
-                terms = replace(key.terms, team=team_id)
-                ledger.keys.adopt(terms, key.digest, key.last_four, now=now)
+                made = ledger.teams.create(team.name, team.models, team.quota, now=now)
+            except InvalidRequest as error:
+                new.remove(team)
+                skipped.append(Skipped(f"team {team.name}", str(error)))
+            else:
+                teams[team.name] = made.id
+        for key in list(taken):
+            try:
+                _adopt(ledger, key, teams, now)
             except InvalidRequest as error:
                 taken.remove(key)
                 skipped.append(Skipped(key.terms.name, str(error)))
     names = tuple(team.name for team in new)
     return Taken(names, tuple(taken), (*found.skipped, *skipped))
+
+
+def _adopt(ledger: Ledger, key: TheirKey, teams: Mapping[str, str], now: float) -> None:
+    """Adopt a key into its team; without its team it would be wider than it was."""
+    if key.team is not None and key.team not in teams:
+        raise InvalidRequest("its team is not taken over")
+    terms = replace(key.terms, team=None if key.team is None else teams[key.team])
+    ledger.keys.adopt(terms, key.digest, key.last_four, now=now)
