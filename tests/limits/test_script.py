@@ -91,6 +91,33 @@ def test_who_leaves_takes_nobody_else_with_them(redis: RedisServer) -> None:
     with_script(redis, work)
 
 
+def test_what_nobody_waits_for_any_more_is_not_run(redis: RedisServer) -> None:
+    async def work(script: Script, client: Redis) -> None:
+        tasks = [asyncio.create_task(script(["k"], [n])) for n in range(60)]
+        await asyncio.sleep(0)
+        for task in tasks[MAX_UNDER_WAY:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await script(["k"], [0]) == [MAX_UNDER_WAY + 1, 0]
+
+    with_script(redis, work)
+
+
+def test_an_answer_that_comes_after_who_asked_left_is_given_to_unwanted(
+    redis: RedisServer,
+) -> None:
+    async def work(script: Script, _: Redis) -> None:
+        given: list[list[int]] = []
+        tasks = [asyncio.create_task(script(["k"], [n], given.append)) for n in (7, 8)]
+        await asyncio.sleep(0)  # both are under way
+        tasks[1].cancel()
+        assert await tasks[0] == [1, 7]
+        await script.aclose()
+        assert given == [[2, 8]]
+
+    with_script(redis, work)
+
+
 def test_all_who_wait_hear_that_redis_is_gone() -> None:
     async def work(script: Script, _: Redis) -> None:
         server.stop()

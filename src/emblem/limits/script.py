@@ -5,7 +5,7 @@ under way, whoever comes waits for one to end and then goes together with all wh
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,14 @@ class _Asked:
     hashes: list[str]
     arguments: list[Any]
     answer: "asyncio.Future[list[int]]"
+    unwanted: Callable[[list[int]], None] | None
 
 
 class Script:
     """Runs a script, which Redis is told when it lacks it. Used on one event loop.
 
-    Each answer is that of its own call, and a call that is cancelled takes no other with it. Raises
-    what the client raises.
+    Each answer is that of its own call, and a call that is cancelled takes no other with it: it is
+    not made, unless it is under way. Raises what the client raises.
     """
 
     def __init__(self, client: "Redis", text: str) -> None:
@@ -37,37 +38,44 @@ class Script:
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, hashes: list[str], arguments: list[Any]) -> list[int]:
-        """Run it with these keys and arguments, and give what it returns."""
-        if self._under_way >= MAX_UNDER_WAY:
-            answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Asked(hashes, arguments, answer))
-            return await answer
-        self._under_way += 1
-        try:
-            given: list[int] = await self._script(hashes, arguments)
-            return given
-        finally:
-            self._ended()
+    async def __call__(
+        self,
+        hashes: list[str],
+        arguments: list[Any],
+        unwanted: Callable[[list[int]], None] | None = None,
+    ) -> list[int]:
+        """Run it with these keys and arguments, and give what it returns.
+
+        Where whoever asked is gone when that comes, ``unwanted`` is given it instead.
+        """
+        answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        asked = _Asked(hashes, arguments, answer, unwanted)
+        if self._under_way < MAX_UNDER_WAY:
+            self._start([asked])
+        else:
+            self._waiting.append(asked)
+        return await answer
 
     async def aclose(self) -> None:
-        """Give up what is under way and what waits."""
+        """Give up what waits, and wait for what is under way."""
         waiting, self._waiting = self._waiting, []
         for asked in waiting:
             asked.answer.cancel()
-        for task in self._tasks:
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _start(self, together: Sequence[_Asked]) -> None:
+        self._under_way += 1
+        task = asyncio.create_task(self._send(together))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _ended(self) -> None:
-        """Send those who wait, now that there is room for a round trip."""
+        """Send those who still wait, now that there is room for a round trip."""
         self._under_way -= 1
-        if self._waiting:
-            together, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
-            self._under_way += 1
-            task = asyncio.create_task(self._send(together))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        waiting = [asked for asked in self._waiting if not asked.answer.done()]
+        together, self._waiting = waiting[:MAX_TOGETHER], waiting[MAX_TOGETHER:]
+        if together:
+            self._start(together)
 
     async def _send(self, together: Sequence[_Asked]) -> None:
         """Run it for several, and give each its answer."""
@@ -83,6 +91,8 @@ class Script:
             self._ended()
         for asked, given in zip(together, answers, strict=True):
             if asked.answer.done():  # whoever asked is gone
+                if asked.unwanted is not None and not isinstance(given, Exception):
+                    asked.unwanted(given)
                 continue
             if isinstance(given, Exception):
                 asked.answer.set_exception(given)
@@ -92,6 +102,8 @@ class Script:
     async def _run(self, together: Sequence[_Asked]) -> list[Any]:
         from redis.exceptions import NoScriptError
 
+        if len(together) == 1:
+            return [await self._script(together[0].hashes, together[0].arguments)]
         answers = await self._pipelined(together)
         lacking = [i for i, one in enumerate(answers) if isinstance(one, NoScriptError)]
         if lacking:  # these have not been run
