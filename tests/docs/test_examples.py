@@ -31,7 +31,10 @@ from system import ROOT
 
 # What cannot run here, by the reason that the page gives: nothing else may carry the mark.
 CANNOT_RUN = {
-    "docker": 4,
+    "docker": 5,
+    "kubectl": 1,  # tests/deploy
+    "needs a key": 1,  # tests/serve/test_tls.py
+    "needs a server of one's own": 1,  # tests/serve/test_processes.py
     "needs the hub": 1,
     "needs sentence-transformers": 1,
     # The same commands run elsewhere: tests/cli/test_quantize.py and tests/benchmarks.

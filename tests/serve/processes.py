@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -28,6 +29,7 @@ class Started:
     process: "subprocess.Popen[bytes]"
     port: int
     said: Callable[[], str]
+    hang_up: Callable[[], object] = lambda: None  # closes the terminal, where there is one
 
     @property
     def root(self) -> str:
@@ -192,6 +194,7 @@ def at_terminal(
     """Start ``emblem serve`` at a terminal; with ``stdout_to`` only stderr is the terminal."""
     port = free_port()
     ours, theirs = pty.openpty()
+    nowhere = os.open(os.devnull, os.O_RDONLY)
     os.set_blocking(ours, False)
     seen = bytearray()
 
@@ -218,9 +221,10 @@ def at_terminal(
         output.close()
     try:
         with _killing(process):
-            yield Started(process, port, said)
+            yield Started(process, port, said, partial(os.dup2, nowhere, ours))
     finally:
         os.close(ours)
+        os.close(nowhere)
 
 
 @contextmanager

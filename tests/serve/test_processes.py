@@ -16,6 +16,7 @@ from serve.processes import (
     PATIENCE_S,
     STATIC,
     Started,
+    at_terminal,
     children,
     is_alive,
     refused,
@@ -181,6 +182,22 @@ def test_one_process_is_renewed_without_turning_anybody_away(home: Path) -> None
         assert not is_alive(before)
         assert server.stop() == 0
         assert "Traceback" not in server.said()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_hangup_renews_at_a_terminal_that_is_there_and_ends_where_it_was_closed(
+    home: Path, closed: bool
+) -> None:
+    with at_terminal(home, STATIC, env=ENV) as server:
+        server.until("Ready in")
+        if closed:
+            server.hang_up()
+        server.process.send_signal(signal.SIGHUP)
+        if closed:
+            assert server.end() == 0
+        else:
+            server.until("has been renewed")
+            assert server.stop() == 0
 
 
 def test_several_processes_are_refused_for_a_model_that_computes(home: Path) -> None:

@@ -3,13 +3,14 @@
 import os
 import socket
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 _OPEN = Path("/dev/fd")  # of this process: on Linux, macOS and the BSDs
 
 
-def stop_listening(port: int) -> None:
-    """Accept no connection any more in this process; others that share the socket go on.
+def stop_listening(*ports: int) -> None:
+    """Accept no connection to some ports any more in this process; others that share them go on.
 
     Granian has no call for that: it would end the connections that wait for their first request
     as well. So its number for the socket is given to another one, which nobody connects to. Closing
@@ -19,17 +20,17 @@ def stop_listening(port: int) -> None:
         nowhere.setblocking(False)  # as the other is: who accepts is told that nobody is there
         nowhere.bind(("127.0.0.1", 0))
         nowhere.listen(1)
-        for number in _listeners(port):
+        for number in _listeners(ports):
             if number != nowhere.fileno():
                 os.dup2(nowhere.fileno(), number, inheritable=False)
 
 
-def _listeners(port: int) -> list[int]:
-    """Give the numbers of the sockets of this process that listen on a port."""
-    return [int(one.name) for one in _OPEN.iterdir() if _listens(int(one.name), port)]
+def _listeners(ports: Collection[int]) -> list[int]:
+    """Give the numbers of the sockets of this process that listen on one of some ports."""
+    return [int(one.name) for one in _OPEN.iterdir() if _listens(int(one.name), ports)]
 
 
-def _listens(number: int, port: int) -> bool:
+def _listens(number: int, ports: Collection[int]) -> bool:
     try:
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             return False
@@ -38,4 +39,4 @@ def _listens(number: int, port: int) -> bool:
     with socket.socket(fileno=os.dup(number)) as one:
         inet = one.family in (socket.AF_INET, socket.AF_INET6)
         listens = inet and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        return bool(listens and one.getsockname()[1] == port)
+        return bool(listens and one.getsockname()[1] in ports)

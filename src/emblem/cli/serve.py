@@ -262,7 +262,9 @@ def _load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) 
         loop = asyncio.get_running_loop()
         _take_signals(loop)
         if hasattr(signal, "SIGUSR1"):
-            loop.add_signal_handler(signal.SIGUSR1, stop_listening, planned.settings.port)
+            # Of metrics, too: they are no longer to be those of the old process.
+            ports = planned.settings.port, planned.settings.metrics_port
+            loop.add_signal_handler(signal.SIGUSR1, stop_listening, *ports)
         board.answers(place)
         if first:
             say = partial(_say_ready, board, started)
