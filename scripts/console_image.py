@@ -22,7 +22,7 @@ def main(root: str, image: str) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        size = {"width": 1100, "height": 1500}
+        size = {"width": 1100, "height": 1640}
         page = browser.new_context(viewport=size, color_scheme="light").new_page()
         page.goto(f"{root}/console")
         page.get_by_label("API key").fill(os.environ["EMBLEM_API_KEY"])

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from api.asking import Reply
 from console.house import House
 from emblem.api.console.files import PLOTLY, STATIC, plotly_version
 
@@ -13,7 +14,25 @@ PATHS = ("/console", "/console/session", f"/console/assets/{PLOTLY}", "/console/
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_answer_forbids_what_the_console_does_not_need(house: House, path: str) -> None:
-    headers = house.visitor().send("GET", path).headers
+    check(house.visitor().send("GET", path))
+
+
+def test_refusals_of_the_console_have_its_headers_too(house: House) -> None:
+    visitor = house.visitor()
+    for reply in (
+        visitor.sign_in("sk-wrong-key-0123456789"),
+        visitor.sign_in(**{"Sec-Fetch-Site": "cross-site"}),
+        visitor.send("GET", "/console/assets/nothing.js"),
+    ):
+        assert reply.status in (401, 403, 404)
+        assert reply.headers["cache-control"] == "no-store"
+        assert reply.error["message"]
+        check(reply)
+
+
+def check(reply: Reply) -> None:
+    """Check what a browser is told about an answer."""
+    headers = reply.headers
     policy = dict(
         rule.partition(" ")[::2] for rule in headers["content-security-policy"].split("; ")
     )

@@ -1,5 +1,6 @@
 """The console's files, and the headers that every answer of the console has."""
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -8,7 +9,13 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
+
+from emblem.api.problems import Problem, problem_of, unknown_url
+from emblem.errors import NotAuthenticated, Overloaded, SourceRefused
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 STATIC = Path(__file__).parents[2] / "console" / "static"
 
@@ -51,6 +58,31 @@ def secured(response: Response, cache: str = "no-store") -> Response:
     """Give an answer its headers."""
     response.headers.update({**HEADERS, "cache-control": cache})
     return response
+
+
+def routed(path: str, handler: Handler, method: str = "GET") -> Route:
+    """Give the route of an address, whose refusals have the console's headers, too.
+
+    What is nobody's mistake goes on as it is: the edge answers and logs it.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except HTTPException:
+            raise _with_headers(unknown_url(request.method, request.url.path)) from None
+        except Problem as problem:
+            raise _with_headers(problem) from None
+        except (NotAuthenticated, SourceRefused, Overloaded) as error:
+            raise _with_headers(problem_of(error, "")) from None
+
+    return Route(path, endpoint, methods=[method])
+
+
+def _with_headers(problem: Problem) -> Problem:
+    own = {**HEADERS, "cache-control": "no-store"}
+    raw = ((name.encode(), value.encode()) for name, value in own.items())
+    return Problem(problem.status, problem.detail, (*problem.headers, *raw))
 
 
 async def page(request: Request) -> Response:

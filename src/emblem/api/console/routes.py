@@ -12,7 +12,7 @@ from starlette.routing import Route
 from emblem import __version__
 from emblem.accounts import Key, Role, Team
 from emblem.api.body import BodyReader
-from emblem.api.console.files import asset, page, plotly_version, secured
+from emblem.api.console.files import asset, page, plotly_version, routed, secured
 from emblem.api.console.origin import from_elsewhere, header
 from emblem.api.console.people import Proxy, acting_as, opened
 from emblem.api.console.sessions import (
@@ -106,11 +106,11 @@ class Door:
     def routes(self) -> list[Route]:
         """Give the routes."""
         return [
-            Route("/console", page),
-            Route("/console/assets/{file:path}", asset),
-            Route("/console/session", self.seen, methods=["GET"]),
-            Route("/console/session", self.enter, methods=["POST"]),
-            Route("/console/session", self.leave, methods=["DELETE"]),
+            routed("/console", page),
+            routed("/console/assets/{file:path}", asset),
+            routed("/console/session", self.seen),
+            routed("/console/session", self.enter, "POST"),
+            routed("/console/session", self.leave, "DELETE"),
         ]
 
     async def seen(self, request: Request) -> Response:
