@@ -89,14 +89,23 @@ class OneKey:
     terms = Terms("one", role=Role.ADMIN)
     of: Team | None = None
 
+    def __init__(self) -> None:
+        self.revoked = False
+        self.uses: list[Key] = []
+
     def check(self, secret: str) -> Key | None:
-        return Key("key-1", self.terms, 0.0) if secret == SECRET else None
+        if self.revoked or secret != SECRET:
+            return None
+        return Key("key-1", self.terms, 0.0)
 
     async def look_up(self, secret: str) -> Key | None:
         return None
 
     def team(self, key: Key) -> Team | None:
         return self.of
+
+    def used(self, key: Key) -> None:
+        self.uses.append(key)
 
 
 def charging() -> Charging:
@@ -125,7 +134,8 @@ class Small:
         embedders = {"tiny": Laned(self.embedder), "asking": Laned(asking)}
         self.service = Service(names, embedders, limits or Limits(), charging(), bytes_first())
         self.seen: list[Observed] = []
-        keys = OneKey() if auth else None
+        self.keys = OneKey()
+        keys = self.keys if auth else None
         self.app: ASGIApp = create_app(self.service, keys, bounds, observers=(AccessLog(), self))
 
     def observed(self, one: Observed) -> None:

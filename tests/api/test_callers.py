@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from starlette.types import Message
 
-from api.asking import SECRET, ask, get, post
+from api.asking import SECRET, arriving, ask, get, post
 from api.small_app import OneKey, Small
 from emblem.accounts import Period, Quota, Role, Team, Terms, Unit
 from emblem.api.tags import MAX_CHARACTERS, MAX_TAGS
@@ -14,6 +15,36 @@ BODY = {"model": "tiny", "input": ["one two", "three"]}
 
 def terms(monkeypatch: pytest.MonkeyPatch, **changed) -> None:
     monkeypatch.setattr(OneKey, "terms", replace(OneKey.terms, **changed))
+
+
+# -- keys and where they are used from ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/mine/v1/embeddings"])
+def test_a_key_that_is_revoked_while_its_body_comes_gets_no_answer(small: Small, path: str) -> None:
+    first, last = b'{"model": "tiny", ', b'"input": "x"}'
+    arrived = arriving(first, last)
+
+    async def receive() -> Message:
+        message = await arrived()
+        small.keys.revoked = not message["more_body"]
+        return message
+
+    reply = post(small.app, b"", path, receive=receive)
+    assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
+    assert not small.embedder.requests
+    assert SECRET not in reply.body.decode()
+
+
+def test_a_key_counts_as_used_only_where_it_may_be_used(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms(monkeypatch, sources=("10.0.0.0/8",))
+    assert post(small.app, BODY).status == 403
+    assert not small.keys.uses
+    terms(monkeypatch, sources=("127.0.0.1/32",))
+    assert post(small.app, BODY).status == 200
+    assert {one.id for one in small.keys.uses} == {"key-1"}
 
 
 # -- roles ------------------------------------------------------------------------------------

@@ -159,12 +159,12 @@ def test_changed_terms_come_with_the_key_and_its_team(
     ring.refresh()
     assert ring.team(key) is None
     terms = replace(LAPTOP, team=team.id, quota=Quota(60))
-    file_ledger.keys.change(key.id, terms, now=2.0)
+    file_ledger.keys.change(key.id, lambda _: terms, now=2.0)
     ring.refresh()
     found = ring.check(secret)
     assert found is not None
     assert (found.terms, ring.team(found)) == (terms, team)
-    changed = file_ledger.teams.change(replace(team, quota=Quota(5)), now=3.0)
+    changed = file_ledger.teams.change(team.id, lambda team: replace(team, quota=Quota(5)), now=3.0)
     ring.refresh()
     assert ring.team(found) == changed
 
@@ -279,7 +279,7 @@ def test_last_used_is_saved_now_and_then_and_only_what_is_new(
 ) -> None:
     touch = Gate(file_ledger.keys.touch)
     monkeypatch.setattr(file_ledger.keys, "touch", touch)
-    key, secret = file_ledger.keys.issue(LAPTOP, now=1.0)
+    key, _ = file_ledger.keys.issue(LAPTOP, now=1.0)
     ring.refresh()
 
     def last_used() -> float | None:
@@ -287,18 +287,19 @@ def test_last_used_is_saved_now_and_then_and_only_what_is_new(
         assert found is not None
         return found.last_used
 
-    ring.check(secret)
+    ring.used(key)
     ring.save_used()
     assert last_used() == 100.0
     clock.seconds += SAVE_S / 2
-    ring.check(secret)
+    ring.used(key)
     ring.save_used()
     assert (last_used(), touch.calls) == (100.0, 1)
     ring.save_used(at_once=True)
     assert last_used() == 105.0
+    ring.used(Key("user:ann", LAPTOP, 0.0))  # who came through a proxy
     touch.broken = True
     clock.seconds += SAVE_S
-    ring.check(secret)
+    ring.used(key)
     with pytest.raises(LedgerUnavailable):
         ring.save_used()
     touch.broken = False
@@ -321,6 +322,7 @@ def test_an_open_ring_follows_the_ledger_by_itself_and_saves_when_it_closes(
     with closing(KeyRing(file_ledger, refresh_s=0.01)) as ring:
         ring.open()
         assert ring.check(secret) == key
+        ring.used(key)
         file_ledger.keys.revoke("laptop", now=2.0)
         for _ in range(looked._value + 2):  # the second look from here on began after the change
             assert looked.acquire(timeout=10)

@@ -20,7 +20,11 @@ class Keys(Protocol):
         ...
 
     def team(self, key: Key) -> Team | None:
-        """Give the team that a key belongs to, from memory."""
+        """Give the team that a key belongs to, from memory. Raises LedgerUnavailable."""
+        ...
+
+    def used(self, key: Key) -> None:
+        """Note that a key was used now."""
         ...
 
 
@@ -70,23 +74,42 @@ class Authenticator:
 
         Raises NotAuthenticated, SourceRefused, LedgerUnavailable, and what sessions raise.
         """
+        found = self._known_now(headers, address, peer)
+        if found is None and self._keys is not None:
+            secret = _secret(headers) or ""
+            key = await self._keys.look_up(secret)
+            if key is None:
+                raise NotAuthenticated(secret)
+            found = self._let_in(self._keys, key, address)
+        return found or EVERYBODY
+
+    def still(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = "") -> None:
+        """Raise what ``caller`` would raise now, where it did not before. Answers from memory."""
+        if self._known_now(headers, address, peer) is None:
+            raise NotAuthenticated(_secret(headers))
+
+    def _known_now(
+        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str
+    ) -> Caller | None:
+        """Say who asks, from memory; None for a secret that is not known."""
         if self._keys is None:
             return EVERYBODY
-        given = next((value for name, value in headers if name == b"authorization"), b"")
-        scheme, _, secret = given.decode("latin-1").strip().partition(" ")
-        secret = secret.strip()
-        if not given and self._sessions is not None:
+        secret = _secret(headers)
+        if secret is None and self._sessions is not None:
             person = self._sessions.key(headers, address, peer)
             if person is not None:
+                self._keys.used(person)
                 return self._caller(person, self._keys.team(person))
-        if scheme.lower() != "bearer" or not secret:
+        if not secret:
             raise NotAuthenticated(None)
-        key = self._keys.check(secret) or await self._keys.look_up(secret)
-        if key is None:
-            raise NotAuthenticated(secret)
+        key = self._keys.check(secret)
+        return None if key is None else self._let_in(self._keys, key, address)
+
+    def _let_in(self, keys: Keys, key: Key, address: str) -> Caller:
         if not allows_source(key.terms.sources, address):
             raise SourceRefused(address)
-        return self._caller(key, self._keys.team(key))
+        keys.used(key)
+        return self._caller(key, keys.team(key))
 
     def _caller(self, key: Key, team: Team | None) -> Caller:
         known = self._known.get(key.id)
@@ -96,3 +119,12 @@ class Authenticator:
             self._known.clear()
         caller = self._known[key.id] = Caller(key, team)
         return caller
+
+
+def _secret(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Give the secret of a header; None where there is no such header, "" where it has none."""
+    given = next((value for name, value in headers if name == b"authorization"), b"")
+    if not given:
+        return None
+    scheme, _, secret = given.decode("latin-1").strip().partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""

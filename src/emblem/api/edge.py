@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -116,7 +117,9 @@ class Edge:
             return
         address = (scope.get("client") or ("",))[0]
         peer = scope.get("emblem.peer", address)
-        caller = await self._authenticator.caller(scope["headers"], address, peer)
+        who = scope["headers"], address, peer
+        caller = await self._authenticator.caller(*who)
+        receive = _checked(receive, partial(self._authenticator.still, *who))
         key = caller.key
         seen.key, seen.team = key.id, key.terms.team
         scope.setdefault("state", {}).update(principal=key, source=address)
@@ -161,6 +164,21 @@ def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
         allowed = (error.headers or {}).get("Allow", "GET")
         return wrong_method(scope["method"], scope["path"], allowed)
     return unknown_url(scope["method"], scope["path"])
+
+
+def _checked(receive: Receive, check: Callable[[], None]) -> Receive:
+    """Receive a body, and once all of it is there ask again whether its key may be used.
+
+    A body may take minutes to come, and a key may be revoked meanwhile.
+    """
+
+    async def received() -> Message:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            check()
+        return message
+
+    return received
 
 
 class _Reply:

@@ -105,11 +105,12 @@ class KeyRing:
             return opener.key
         if self._now() - self._looked_at > HOLD_S:
             raise LedgerUnavailable(self._problem or "the keys have not been read for too long")
-        at = self._clock()
-        if at >= opener.until:
-            return None
-        self._used[opener.key.id] = at
-        return opener.key
+        return None if self._clock() >= opener.until else opener.key
+
+    def used(self, key: Key) -> None:
+        """Note that a key was used now, for ``save_used``; one that the ledger lacks is left out."""
+        if key.secrets and key.id != ENVIRONMENT:
+            self._used[key.id] = self._clock()
 
     async def look_up(self, secret: str) -> Key | None:
         """Check a secret that is not held, after asking the ledger what is new.
