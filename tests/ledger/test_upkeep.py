@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 
 from emblem.accounts import Terms
 from emblem.errors import InvalidRequest, LedgerUnavailable
+from emblem.ledger import upkeep
 from emblem.ledger.address import sqlite, url_of
 from emblem.ledger.books import SqlLedger
 from emblem.ledger.database import Database
@@ -98,6 +99,25 @@ def test_a_copy_never_takes_the_place_of_a_file(tmp_path: Path) -> None:
         with pytest.raises(LedgerUnavailable, match="No such file"):
             backup(database, tmp_path / "no" / "copy.db")
     assert copy.read_text() == "precious"
+
+
+def test_of_two_copies_to_one_file_the_first_is_there_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, real = tmp_path / "copy.db", upkeep._copy
+    with closing(Database(sqlite(tmp_path / "emblem.db"))) as database:
+
+        def and_another(source: Path, part: Path) -> None:
+            real(source, part)
+            monkeypatch.setattr(upkeep, "_copy", real)
+            backup(database, copy)
+
+        monkeypatch.setattr(upkeep, "_copy", and_another)
+        with pytest.raises(InvalidRequest, match="made by somebody else"):
+            backup(database, copy)
+    with closing(Database(sqlite(copy), upgrade=False)) as copied:
+        assert look(copied).problems == ()
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_nothing_is_copied_where_there_is_nothing(tmp_path: Path) -> None:

@@ -112,6 +112,25 @@ def test_a_file_stays_as_it_is_where_the_records_end_too_early(
     assert list(tmp_path.glob("*.part")) == []
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_two_exports_to_one_file_leave_a_whole_one_for_its_owner_only(
+    filled: SqlUsageBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path, real = tmp_path / name, SqlUsageBook.records
+
+    def and_another(book: SqlUsageBook, window: Window, page: Page) -> list[Use]:
+        monkeypatch.setattr(SqlUsageBook, "records", real)
+        assert export(filled, Window(until=NOW + 0.5), path) == 1
+        return real(book, window, page)
+
+    monkeypatch.setattr(SqlUsageBook, "records", and_another)
+    assert export(filled, Window(), path) == 7
+    assert path.stat().st_mode & 0o777 == 0o600
+    rows = pq.read_table(path).num_rows if "parquet" in name else path.read_text().count("req-2")
+    assert rows == (7 if "parquet" in name else 1)
+    assert list(tmp_path.glob("*.part")) == []
+
+
 def test_parquet_without_its_extra_says_what_to_install(
     filled: SqlUsageBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from emblem.accounts import Page, Use, Window
 from emblem.errors import InvalidRequest, MissingExtra
+from emblem.ledger.part import part_of
 from emblem.ports import UsageBook
 
 PAGE = 5000  # records read at once, and rows of a group in Parquet
@@ -26,21 +26,19 @@ _BILLIONTHS = 9  # decimals of money
 def export(book: UsageBook, window: Window, path: Path) -> int:
     """Write the records of a window, oldest first, and give how many they were.
 
-    What the file is follows from its name. It is there whole or not at all. Raises InvalidRequest,
+    What the file is follows from its name. It is there whole or not at all, and
+    for its owner only: it says who asked for what. Raises InvalidRequest,
     MissingExtra, and what the book raises.
     """
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
         raise InvalidRequest(f"{path} must end in {' or '.join(_WRITERS)}")
-    part = path.with_name(f"{path.name}.part")
     try:
-        written = write(_pages(book, window), part)
-        part.replace(path)
+        with part_of(path) as part:
+            written = write(_pages(book, window), part)
+            part.replace(path)
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
     return written
 
 

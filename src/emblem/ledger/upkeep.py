@@ -3,7 +3,7 @@
 import os
 import shlex
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 
 from emblem.errors import EmblemError, InvalidRequest, LedgerUnavailable
 from emblem.ledger.database import Database
+from emblem.ledger.part import part_of
 from emblem.ledger.schema import VERSION, counters, keys, secrets
 
 MAX_PROBLEMS = 20
@@ -56,21 +57,21 @@ def backup(database: Database, file: Path) -> None:
         raise InvalidRequest(f"there is no file {source} yet")
     if file.exists():
         raise InvalidRequest(f"{file} is there already; name a file that is not")
-    part = file.with_name(f"{file.name}.part")
     try:
-        _copy(source, part)
-        part.replace(file)
+        with part_of(file) as part:
+            _copy(source, part)
+            # Whoever was faster keeps what they made. Not a link: not every file system has them.
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+            part.replace(file)
+    except FileExistsError:
+        raise InvalidRequest(f"{file} was made by somebody else meanwhile") from None
     except (OSError, sqlite3.Error) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
         raise LedgerUnavailable(f"{file} cannot be written: {why}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _copy(source: Path, part: Path) -> None:
     """Copy page by page, in one state, and look whether the copy is sound before it counts."""
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(part)) as writing:
         reading.execute("PRAGMA busy_timeout = 10000")
         reading.backup(writing)
