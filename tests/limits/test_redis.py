@@ -140,6 +140,25 @@ def test_many_at_once_wait_for_a_connection_rather_than_fail(redis: RedisServer)
     assert asyncio.run(storm()) == 200
 
 
+def test_who_leaves_while_the_charge_is_on_its_way_is_not_charged(redis: RedisServer) -> None:
+    key = account(requests_per_minute=60, tokens_per_day=100)
+
+    async def leave() -> None:
+        limiter = RedisLimiter(redis.url, Clock())
+        tasks = [asyncio.ensure_future(limiter.charge(key, tokens(3))) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        left = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(one) for one in left} == {asyncio.CancelledError}
+        await limiter.aclose()
+
+    asyncio.run(leave())
+    with Counting(RedisLimiter(redis.url, Clock()), Clock()) as counting:
+        assert counting.used(key) == [0, 0]
+        assert redis.run("HGET", "{emblem}:key:key_1", "tokens:day:at") is not None, "it was sent"
+
+
 def test_a_redis_that_was_started_again_is_used_without_a_failure() -> None:
     key = account(requests_per_minute=60)
     with redis_server() as server, Counting(RedisLimiter(server.url), Clock()) as counting:

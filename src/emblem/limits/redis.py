@@ -1,5 +1,7 @@
 """Limits counted in Redis, exactly, for any number of processes."""
 
+import asyncio
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from emblem.limits.script import MAX_UNDER_WAY, Script
 
 if TYPE_CHECKING:
     from redis.asyncio import BlockingConnectionPool, Redis
+
+log = logging.getLogger(__name__)
 
 REDIS = "redis"
 TIMEOUT_S = 0.5  # for a connection, and for an answer
@@ -36,6 +40,7 @@ class RedisLimiter:
         self._pool = _pool(url)
         self._run = Script(_client(self._pool), SCRIPT.read_text("utf-8"))
         self._now_ms = now_ms
+        self._refunds: set[asyncio.Task[None]] = set()
 
     @property
     def where(self) -> str:
@@ -46,12 +51,21 @@ class RedisLimiter:
         return f"{about.get('host', 'localhost')}:{about.get('port', 6379)}"
 
     async def charge(self, account: Account, charge: Charge) -> Grant:
-        """Charge every limit of a key and its team, or none and raise LimitReached."""
+        """Charge every limit of a key and its team, or none and raise LimitReached.
+
+        Where this is cancelled nothing stays charged, unless no answer comes.
+        """
         limits = limits_of(account)
         if not limits:
             return Grant(account, charge, 0, counted_by=REDIS)
         amounts = [amount(limit, charge) for limit in limits]
-        allowed, now_ms, states = await self._ask("charge", limits, amounts)
+
+        def give_back(numbers: list[int]) -> None:
+            allowed, now_ms, states = _read(numbers)
+            if allowed:
+                self._give_back(Grant(account, charge, now_ms, (), states, REDIS))
+
+        allowed, now_ms, states = await self._ask("charge", limits, amounts, unwanted=give_back)
         if not allowed:
             standing, refusal = refuse(limits, states, charge, now_ms)
             raise refused(refusal, standing, now_ms)
@@ -85,9 +99,24 @@ class RedisLimiter:
                 await self._ask("seed", limits, used, [at, at])
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, once what is given back is."""
         await self._run.aclose()
+        while self._refunds:
+            await asyncio.gather(*self._refunds)
         await self._pool.disconnect()
+
+    def _give_back(self, grant: Grant) -> None:
+        """Take back a charge that nobody waits for any more."""
+
+        async def refund() -> None:
+            try:
+                await self.refund(grant)
+            except LimitsUnavailable:
+                log.warning("a charge was not given back: Redis did not answer")
+
+        task = asyncio.create_task(refund())
+        self._refunds.add(task)
+        task.add_done_callback(self._refunds.discard)
 
     async def _ask(
         self,
@@ -95,6 +124,7 @@ class RedisLimiter:
         limits: Sequence[Limit],
         amounts: Iterable[int],
         then: Sequence[State] = (),
+        unwanted: Callable[[list[int]], None] | None = None,
     ) -> tuple[bool, int, tuple[State, ...]]:
         """Run the script: whether that was allowed, the time, and how the limits are held now."""
         hashes = list(dict.fromkeys(_hash(one) for one in limits))
@@ -104,17 +134,26 @@ class RedisLimiter:
         ]
         now_ms = "" if self._now_ms is None else str(self._now_ms())
         # One text rather than seven arguments for each limit: the client takes its time over each.
-        allowed, at_ms, *numbers = await self._answer(hashes, [what, now_ms, " ".join(rows)])
-        states = tuple(State(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
-        return bool(allowed), at_ms, states
+        return _read(await self._answer(hashes, [what, now_ms, " ".join(rows)], unwanted))
 
-    async def _answer(self, hashes: list[str], arguments: list[Any]) -> list[int]:
+    async def _answer(
+        self,
+        hashes: list[str],
+        arguments: list[Any],
+        unwanted: Callable[[list[int]], None] | None = None,
+    ) -> list[int]:
         from redis.exceptions import RedisError
 
         try:
-            return await self._run(hashes, arguments)
+            return await self._run(hashes, arguments, unwanted)
         except (RedisError, OSError, TimeoutError) as error:
             raise LimitsUnavailable from error
+
+
+def _read(answer: list[int]) -> tuple[bool, int, tuple[State, ...]]:
+    allowed, at_ms, *numbers = answer
+    states = tuple(State(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
+    return bool(allowed), at_ms, states
 
 
 def _hash(limit: Limit) -> str:
