@@ -29,10 +29,10 @@ def test_whatever_is_asked_for_is_allowed_and_nothing_is_held_against_it() -> No
 
 
 def test_limits_are_kept_to_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
-    settings = Settings(home=str(tmp_path))
+    usual = Settings(home=str(tmp_path))
     for settings, kind in (
-        (settings, MemoryLimiter),
-        (msgspec.structs.replace(settings, limits=False), Unlimited),
+        (usual, MemoryLimiter),
+        (msgspec.structs.replace(usual, limits=False), Unlimited),
     ):
         accounting = Accounting(settings)
         try:
