@@ -1,6 +1,6 @@
 """The contracts between the parts, on one page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from emblem.accounts import (
@@ -230,8 +230,13 @@ class KeyBook(Protocol):
         """The key that the secret with this SHA-256 opens, if there is one."""
         ...
 
-    def change(self, key_id: str, terms: Terms, *, now: float, by: Actor = CLI) -> Key:
-        """Give a key other terms; raises InvalidRequest for one that is revoked."""
+    def change(
+        self, key_id: str, how: Callable[[Terms], Terms], *, now: float, by: Actor = CLI
+    ) -> Key:
+        """Give a key other terms: ``how`` is given those that it has, which nobody changes meanwhile.
+
+        Raises InvalidRequest for a key that is revoked, and what ``how`` raises.
+        """
         ...
 
     def rotate(
@@ -273,8 +278,13 @@ class TeamBook(Protocol):
         """Every team, by name."""
         ...
 
-    def change(self, team: Team, *, now: float, by: Actor = CLI) -> Team:
-        """Give the team with this id the name, the models and the limits of the one given."""
+    def change(
+        self, team_id: str, how: Callable[[Team], Team], *, now: float, by: Actor = CLI
+    ) -> Team:
+        """Give a team another name, models or limits: ``how`` is given the team as it is.
+
+        Nobody changes it meanwhile. Raises what ``how`` raises.
+        """
         ...
 
     def delete(self, team_id: str, *, now: float, by: Actor = CLI) -> None:

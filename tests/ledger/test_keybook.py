@@ -1,6 +1,7 @@
 """What every ledger does with keys, in every database."""
 
 import hashlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -96,10 +97,10 @@ def test_a_key_of_a_team_that_is_not_there_is_refused(ledger: SqlLedger) -> None
 
 def test_changed_terms_are_kept_and_the_secret_stays(ledger: SqlLedger) -> None:
     key, _ = ledger.keys.issue(named(), now=1.0)
-    changed = ledger.keys.change(key.id, FULL, now=2.0)
+    changed = ledger.keys.change(key.id, lambda _: FULL, now=2.0)
     assert changed == replace(key, terms=FULL)
     assert ledger.keys.every() == [changed]
-    back = ledger.keys.change(key.id, named(), now=3.0)
+    back = ledger.keys.change(key.id, lambda _: named(), now=3.0)
     assert back == key
 
 
@@ -107,11 +108,11 @@ def test_what_is_revoked_or_unknown_cannot_be_changed(ledger: SqlLedger) -> None
     key, _ = ledger.keys.issue(named(), now=1.0)
     ledger.keys.revoke(key.id, now=2.0)
     with pytest.raises(InvalidRequest, match="revoked, for good"):
-        ledger.keys.change(key.id, FULL, now=3.0)
+        ledger.keys.change(key.id, lambda _: FULL, now=3.0)
     with pytest.raises(InvalidRequest, match="revoked, for good"):
         ledger.keys.rotate(key.id, overlap_s=1.0, now=3.0)
     with pytest.raises(InvalidRequest, match="no key 'key_no'"):
-        ledger.keys.change("key_no", FULL, now=3.0)
+        ledger.keys.change("key_no", lambda _: FULL, now=3.0)
 
 
 def test_a_rotated_key_has_two_secrets_and_the_old_one_an_end(ledger: SqlLedger) -> None:
@@ -219,13 +220,13 @@ def test_the_version_grows_with_every_change_and_with_nothing_else(ledger: SqlLe
     ledger.keys.every()
     ledger.spaces.bind("model", "sha256:1", "model@1", now=1.0)
     assert not grown()
-    ledger.keys.change(key.id, FULL, now=2.0)
+    ledger.keys.change(key.id, lambda _: FULL, now=2.0)
     assert grown()
     ledger.keys.rotate(key.id, overlap_s=1.0, now=3.0)
     assert grown()
     team = ledger.teams.create("search", now=3.0)
     assert grown()
-    ledger.teams.change(replace(team, name="find"), now=4.0)
+    ledger.teams.change(team.id, lambda team: replace(team, name="find"), now=4.0)
     assert grown()
     ledger.teams.delete(team.id, now=5.0)
     assert grown()
@@ -236,7 +237,7 @@ def test_the_version_grows_with_every_change_and_with_nothing_else(ledger: SqlLe
 def test_every_change_is_on_the_audit_with_who_and_from_where(ledger: SqlLedger) -> None:
     boss = Actor("key_boss", "10.1.2.3")
     key, secret = ledger.keys.issue(named(), now=1.0, by=boss)
-    ledger.keys.change(key.id, replace(named(), owner="ann"), now=2.0, by=boss)
+    ledger.keys.change(key.id, lambda terms: replace(terms, owner="ann"), now=2.0, by=boss)
     _, second = ledger.keys.rotate(key.id, overlap_s=5.0, now=3.0)
     ledger.keys.revoke("laptop", now=4.0, by=boss)
     lines = ledger.audit.changes()
@@ -256,7 +257,7 @@ def test_a_change_that_is_refused_leaves_no_trace(ledger: SqlLedger) -> None:
     key, _ = ledger.keys.issue(named(), now=1.0)
     before = ledger.keys.version(), ledger.audit.changes()
     with pytest.raises(InvalidRequest):
-        ledger.keys.change(key.id, replace(named(), team="team_no"), now=2.0)
+        ledger.keys.change(key.id, lambda terms: replace(terms, team="team_no"), now=2.0)
     assert (ledger.keys.version(), ledger.audit.changes()) == before
 
 
@@ -292,3 +293,35 @@ def test_threads_that_change_at_once_lose_no_change(opened: Callable[[], SqlLedg
     assert {(len(key.secrets), key.last_used) for key in keys} == {(2, 2.0)}
     assert ledgers[1].keys.version() == 40
     assert len(ledgers[0].audit.changes()) == 40
+
+
+def test_two_changes_of_one_key_are_both_kept(opened: Callable[[], SqlLedger]) -> None:
+    """Each is made of what the other has left, whoever looked at the key first."""
+    one, other = opened(), opened()
+    key, _ = one.keys.issue(Terms("eve", role=Role.ADMIN), now=1.0)
+    started = threading.Event()
+
+    def limit(terms: Terms) -> Terms:
+        return replace(terms, quota=replace(terms.quota, requests_per_minute=100))
+
+    def demote(terms: Terms) -> Terms:
+        started.set()
+        return replace(terms, role=Role.INFERENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def later() -> None:
+            assert started.wait(20)
+            other.keys.change(key.id, limit, now=2.0)
+
+        second = pool.submit(later)
+        one.keys.change(key.id, demote, now=2.0)
+        second.result(timeout=20)
+    terms = one.keys.every()[0].terms
+    assert (terms.role, terms.quota.requests_per_minute) == (Role.INFERENCE, 100)
+
+
+def test_a_change_that_changes_nothing_is_not_on_the_audit(ledger: SqlLedger) -> None:
+    key, _ = ledger.keys.issue(FULL, now=1.0)
+    assert ledger.keys.change(key.id, lambda terms: terms, now=2.0) == key
+    assert [one.what for one in ledger.audit.changes()] == ["key.create"]

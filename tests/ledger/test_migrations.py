@@ -86,7 +86,7 @@ def test_what_was_upgraded_can_be_changed_as_what_is_new(old: URL) -> None:
         rotated, _ = ledger.keys.rotate(first, overlap_s=5.0, now=100.0)
         assert [one.expires for one in rotated.secrets] == [105.0, None]
         team = ledger.teams.create("search", now=101.0)
-        ledger.keys.change(first, Terms("laptop", team=team.id), now=102.0)
+        ledger.keys.change(first, lambda _: Terms("laptop", team=team.id), now=102.0)
         assert ledger.keys.revoke("laptop", now=103.0) == 2
     with closing(SqlLedger(Database(old))) as again:
         assert len(again.keys.every()) == 3

@@ -29,13 +29,15 @@ def test_two_teams_never_have_one_name(ledger: SqlLedger) -> None:
     with pytest.raises(InvalidRequest, match="a team 'search' already"):
         ledger.teams.create(" search ", now=2.0)
     with pytest.raises(InvalidRequest, match="a team 'search' already"):
-        ledger.teams.change(replace(other, name="search"), now=2.0)
+        ledger.teams.change(other.id, lambda team: replace(team, name="search"), now=2.0)
     assert len(ledger.teams.every()) == 2
 
 
 def test_a_team_is_changed_and_may_keep_its_name(ledger: SqlLedger) -> None:
     team = ledger.teams.create("search", now=1.0)
-    changed = ledger.teams.change(replace(team, models=("e5-*",), quota=QUOTA), now=2.0)
+    changed = ledger.teams.change(
+        team.id, lambda team: replace(team, models=("e5-*",), quota=QUOTA), now=2.0
+    )
     assert ledger.teams.every() == [changed]
     assert (changed.id, changed.created, changed.models) == (team.id, 1.0, ("e5-*",))
     assert ledger.audit.changes()[0].details == {
@@ -79,7 +81,8 @@ def test_a_key_moves_from_team_to_team(ledger: SqlLedger) -> None:
     one, other = (ledger.teams.create(name, now=1.0) for name in ("one", "other"))
     key, _ = ledger.keys.issue(Terms("laptop", team=one.id), now=1.0)
     assert (
-        ledger.keys.change(key.id, Terms("laptop", team=other.id), now=2.0).terms.team == other.id
+        ledger.keys.change(key.id, lambda terms: replace(terms, team=other.id), now=2.0).terms.team
+        == other.id
     )
     ledger.teams.delete(one.id, now=3.0)
     assert ledger.teams.every() == [other]

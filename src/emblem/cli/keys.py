@@ -22,7 +22,7 @@ from emblem.cli.terms import GivenTerms, taking
 from emblem.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from emblem.accounts import Key, Team
+    from emblem.accounts import Key, Team, Terms
 
 keys = typer.Typer(help="Make, list, change, rotate and revoke API keys.")
 keys.command("import")(import_keys)
@@ -110,14 +110,18 @@ def change(
     """Change what a key allows; what is not given stays. A running server follows within a second."""
     now = time.time()
     with ledger(loaded(home, config).settings) as book:
-        key, teams = the_key(book, which), book.teams.every()
-        terms = given.terms(key.terms, teams, now)
-        terms = terms if name is None else replace(terms, name=name)
-        if terms == key.terms:
-            raise InvalidRequest(
-                "nothing was asked for that is not so already; see keys set --help"
-            )
-        key = book.keys.change(key.id, terms, now=now)
+        teams = book.teams.every()
+
+        def other(before: "Terms") -> "Terms":
+            terms = given.terms(before, teams, now)
+            terms = terms if name is None else replace(terms, name=name)
+            if terms == before:
+                raise InvalidRequest(
+                    "nothing was asked for that is not so already; see keys set --help"
+                )
+            return terms
+
+        key = book.keys.change(the_key(book, which).id, other, now=now)
     if as_json:
         print_json(key_row(key, teams))
     else:

@@ -67,19 +67,23 @@ def change(
     config: ConfigOption = None,
 ) -> None:
     """Change what a team allows; what is not given stays."""
-    with ledger(loaded(home, config).settings) as book:
-        team = the_team(book.teams.every(), which)
+
+    def other(before: "Team") -> "Team":
         asked = replace(
-            team,
-            name=team.name if name is None else name,
-            models=given.globs(team.models),
-            quota=given.quota(team.quota),
+            before,
+            name=before.name if name is None else name,
+            models=given.globs(before.models),
+            quota=given.quota(before.quota),
         )
-        if asked == team:
+        if asked == before:
             raise InvalidRequest(
                 "nothing was asked for that is not so already; see teams set --help"
             )
-        team = book.teams.change(asked, now=time.time())
+        return asked
+
+    with ledger(loaded(home, config).settings) as book:
+        team = the_team(book.teams.every(), which)
+        team = book.teams.change(team.id, other, now=time.time())
     _say(team, as_json, f"The team {team.name!r} has {limits(team.quota) or 'no limits'} now.")
 
 

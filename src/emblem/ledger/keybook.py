@@ -79,11 +79,15 @@ class SqlKeyBook:
         with self._database.read() as connection:
             return _found(connection, digest)
 
-    def change(self, key_id: str, terms: Terms, *, now: float, by: Actor = CLI) -> Key:
-        """Give a live key other terms."""
+    def change(
+        self, key_id: str, how: Callable[[Terms], Terms], *, now: float, by: Actor = CLI
+    ) -> Key:
+        """Give a live key other terms, made of those that it has within the same transaction."""
         with changing(self._database, now, by) as change:
             before = _live(change.connection, key_id)
-            after = replace(before, terms=checked(terms))
+            after = replace(before, terms=checked(how(before.terms)))
+            if after == before:
+                return before
             _check_team(change.connection, after.terms)
             values = rows.columns(after.terms)
             change.connection.execute(update(keys).where(keys.c.id == key_id).values(values))

@@ -53,16 +53,20 @@ class SqlTeamBook:
             found = connection.execute(select(teams).order_by(teams.c.name))
             return [rows.team_of(row) for row in found]
 
-    def change(self, team: Team, *, now: float, by: Actor = CLI) -> Team:
-        """Give the team with this id the name, the models and the limits of the one given."""
-        after = _checked(team)
+    def change(
+        self, team_id: str, how: Callable[[Team], Team], *, now: float, by: Actor = CLI
+    ) -> Team:
+        """Give a team another name, models or limits, made of what it has in the same transaction."""
         with changing(self._database, now, by) as change:
-            before = _get(change.connection, team.id)
+            before = _get(change.connection, team_id)
+            after = replace(_checked(how(before)), id=before.id, created=before.created)
+            if after == before:
+                return before
             _check_name(change.connection, after)
             values = _columns(after)
-            change.connection.execute(update(teams).where(teams.c.id == team.id).values(values))
-            change.note("team.change", team.id, rows.differences(_columns(before), values))
-        return replace(after, created=before.created)
+            change.connection.execute(update(teams).where(teams.c.id == team_id).values(values))
+            change.note("team.change", team_id, rows.differences(_columns(before), values))
+            return after
 
     def delete(self, team_id: str, *, now: float, by: Actor = CLI) -> None:
         """Forget a team that no live key belongs to; its revoked keys belong to none from then on."""

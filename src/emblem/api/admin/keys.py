@@ -119,12 +119,14 @@ class Keys:
     def _change(self, asked: Asked, body: KeyChanges) -> KeyItem:
         now = self._desk.clock()
         key, teams = self._live(asked.id), self._teams()
-        terms = body.terms(key.terms, teams, now)
-        if key.id == asked.by.who:
-            _check_own(terms, asked.by.source, now)
-        if terms == key.terms:
-            return key_item(key, teams, now)
-        changed = self._ledger.keys.change(key.id, terms, now=now, by=asked.by)
+
+        def other(terms: Terms) -> Terms:
+            changed = body.terms(terms, teams, now)
+            if key.id == asked.by.who:
+                _check_own(changed, asked.by.source, now)
+            return changed
+
+        changed = self._ledger.keys.change(key.id, other, now=now, by=asked.by)
         return key_item(changed, teams, now)
 
     def _revoke(self, asked: Asked) -> KeyItem:

@@ -97,15 +97,17 @@ class Teams:
 
     def _change(self, asked: Asked, body: TeamChanges) -> TeamItem:
         team = self._get(asked.id)
-        wanted = replace(
-            team,
-            name=team.name if body.name is UNSET else body.name,
-            models=body.globs(team.models),
-            quota=body.quota(team.quota),
-        )
-        if wanted == team:
-            return team_item(team)
-        return team_item(self._ledger.teams.change(wanted, now=self._desk.clock(), by=asked.by))
+
+        def other(team: Team) -> Team:
+            return replace(
+                team,
+                name=team.name if body.name is UNSET else body.name,
+                models=body.globs(team.models),
+                quota=body.quota(team.quota),
+            )
+
+        changed = self._ledger.teams.change(team.id, other, now=self._desk.clock(), by=asked.by)
+        return team_item(changed)
 
     def _remove(self, asked: Asked) -> None:
         team = self._get(asked.id)
