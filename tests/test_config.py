@@ -67,7 +67,8 @@ def test_a_value_that_another_source_beats_must_still_be_right(folder: Path) -> 
 def test_every_setting_has_the_same_name_in_all_three_sources(folder: Path) -> None:
     texts = {"host": "localhost", "home": str(folder), "api_key": KEY, "sources": "hub"}
     texts["cors_origins"] = "https://app.example"
-    texts["trusted_proxies"] = "10.0.0.0/8"
+    texts["trusted_proxies"] = texts["console_proxy_addresses"] = "10.0.0.0/8"
+    texts["console_groups"] = "*=admin"
     for setting in describe():
         first = setting.placeholder.partition("|")[0]
         text = texts.get(setting.name) or {"N": "7", "NUMBER": "7.5", "TEXT": "x"}.get(first, first)

@@ -7,7 +7,7 @@ import pytest
 
 from emblem.accounts import Role
 from emblem.config import Opening, Settings, openings
-from emblem.config.console import check_console
+from emblem.config.console import check_console, check_people
 from emblem.errors import ConfigError
 
 PROXY: dict[str, Any] = {
@@ -20,6 +20,7 @@ PROXY: dict[str, Any] = {
 def checked(**given: Any) -> None:
     origins = {field.name: "emblem.toml" for field in msgspec.structs.fields(Settings)}
     check_console(Settings(**given), origins)
+    check_people(Settings(**given), origins)
 
 
 def test_a_proxy_with_its_addresses_and_groups_is_well() -> None:

@@ -37,6 +37,10 @@ def check_console(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     for one in settings.console_proxy_addresses:
         _check_network(one, origins["console_proxy_addresses"])
+
+
+def check_people(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Raise ConfigError where a proxy is to name people and a server could let nobody in, or all."""
     if not settings.console_proxy_header:
         return
     origin = f"console_proxy_header ({origins['console_proxy_header']})"

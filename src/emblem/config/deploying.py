@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 
+from emblem.config.console import check_people
 from emblem.config.settings import Settings
 from emblem.errors import ConfigError
 
@@ -29,6 +30,7 @@ def check_serving(settings: Settings, origins: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"{given} ({origins[given]}) is set and {missing} is not; https needs both"
             )
+    check_people(settings, origins)
     counted_together = settings.redis or settings.redis_file
     counting = settings.auth and settings.limits
     if settings.processes > 1 and counting and not counted_together:
