@@ -1,5 +1,6 @@
 """/admin/usage and /admin/usage/records: sums by fields, windows, CSV, pages."""
 
+import base64
 import csv
 import io
 from typing import Any
@@ -160,3 +161,13 @@ def test_no_use_at_all_is_an_empty_page_and_a_sum_of_nothing(office: Office) -> 
     assert office.get("/admin/usage", by="key").json["data"] == []
     page = office.get("/admin/usage/records").json
     assert (page["data"], page["has_more"], page["next_cursor"]) == ([], False, None)
+
+
+@pytest.mark.parametrize(
+    "place", ['[1e300,"x"]', '[1e25,"x"]', '[-1,"x"]', '[1e999,"x"]', "[1]", "{"]
+)
+@pytest.mark.parametrize("path", ["/admin/usage/records", "/admin/keys"])
+def test_a_forged_cursor_is_400(used: Office, path: str, place: str) -> None:
+    cursor = base64.urlsafe_b64encode(place.encode()).rstrip(b"=").decode()
+    reply = used.get(path, cursor=cursor)
+    assert (reply.status, reply.error["param"]) == (400, "cursor")

@@ -6,7 +6,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from emblem.api.admin.query import Query
+from emblem.api.admin.query import MAX_MOMENT, Query
 from emblem.api.problems import invalid
 
 DEFAULT_SIZE = 50
@@ -21,7 +21,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 class Place(NamedTuple):
     """A time and, of things of one time, an id."""
 
-    at: Annotated[float, msgspec.Meta(ge=0)]
+    at: Annotated[float, msgspec.Meta(ge=0, le=MAX_MOMENT)]
     id: Annotated[str, msgspec.Meta(max_length=256)]
 
 
