@@ -107,11 +107,16 @@ def test_a_network_with_bits_beyond_its_mask_is_refused_with_what_may_be_meant()
         terms.networks(("10.1.2.3/8",))
 
 
-@pytest.mark.parametrize("wrong", ["", "localhost", "10.0.0.0/33", "10.0.0", "fe80::1%eth0/x", "*"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "localhost", "10.0.0.0/33", "10.0.0", "fe80::1%eth0/x", "*", "fe80::1%eth0",
+     "fe80::1%\x1b[31mred\nX", "fe80::1%\x1b[31m/64"],
+)  # fmt: skip
 def test_what_is_no_network_is_refused(wrong: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         terms.networks((wrong,))
     assert caught.value.param == "sources"
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("wrong", ["", "a b", "a\nb", "x" * 201])

@@ -142,12 +142,14 @@ def _owner(given: str) -> str:
 
 
 def _network(given: str) -> str:
+    # A zone may be any text, and means something on one machine only: no network has one.
+    plain = "" if "%" in given else given.strip()
     try:
-        return str(ip_network(given.strip()))
+        return str(ip_network(plain))
     except ValueError as error:
         hint = ""
         if "host bits" in str(error):
-            hint = f"; did you mean {ip_network(given.strip(), strict=False)}?"
+            hint = f"; did you mean {ip_network(plain, strict=False)}?"
         raise InvalidRequest(
             f"a source must be a network such as 10.0.0.0/8 or an address, not {given[:100]!r}{hint}",
             param="sources",
