@@ -125,8 +125,8 @@ def test_what_runs_is_shown_as_it_changes(page: "Page", watch: Watch) -> None:
     page.locator("figure .main-svg").first.wait_for()
 
 
-def live_requests(page: "Page") -> list[str]:
-    """Collect what is asked of the page of what runs, from now on."""
+def asked_meanwhile(page: "Page") -> list[str]:
+    """Let five seconds pass, with time to ask in each, and give what was asked of what runs."""
     asked: list[str] = []
 
     def note(request: "Request") -> None:
@@ -134,32 +134,37 @@ def live_requests(page: "Page") -> list[str]:
             asked.append(request.url)
 
     page.on("request", note)
+    for _ in range(5):
+        page.clock.run_for(1100)
+        page.evaluate("() => fetch('health').then(answer => answer.ok)")
+    page.remove_listener("request", note)
     return asked
+
+
+def hide(page: "Page", hidden: bool) -> None:
+    """Have a page believe that it is hidden, or that it is seen again."""
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
 
 
 def test_nobody_asks_what_runs_while_the_page_is_hidden(page: "Page", watch: Watch) -> None:
     page.clock.install()
     watch.open("live")
-    hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }"
+    assert asked_meanwhile(page)
+    hide(page, True)
+    assert asked_meanwhile(page) == []
     with page.expect_response("**/admin/live"):
-        page.clock.run_for(1100)
-    page.evaluate(hide, True)
-    page.clock.run_for(1100)  # what was under way
-    asked = live_requests(page)
-    page.clock.run_for(10_000)
-    page.evaluate("() => fetch('health').then(answer => answer.ok)")
-    assert asked == []
-    with page.expect_response("**/admin/live"):
-        page.evaluate(hide, False)
+        hide(page, False)
 
 
 def test_nobody_asks_what_runs_once_the_page_is_left(page: "Page", watch: Watch) -> None:
     page.clock.install()
     watch.open("live")
-    with page.expect_response("**/admin/live"):
-        page.clock.run_for(1100)
+    assert asked_meanwhile(page)
     watch.open("audit")
-    asked = live_requests(page)
-    page.clock.run_for(10_000)
-    page.evaluate("() => fetch('health').then(answer => answer.ok)")
-    assert asked == []
+    assert asked_meanwhile(page) == []

@@ -31,20 +31,7 @@ function plotly() {
 async function load() {
   if (!document.getElementById(MAPS_ID)) document.head.append(h("meta", { id: MAPS_ID }));
   await arrival(h("link", { id: RULES_ID, rel: "stylesheet", href: RULES }));
-  styleByRules();
   await arrival(h("script", { src: new URL(`plotly.min.js?v=${plotlyVersion()}`, import.meta.url).href }));
-}
-
-/** Has style attributes set as rules of their elements, which the page's policy allows.
- *
- * For heat maps plotly writes the attribute itself, which would be an inline style.
- */
-function styleByRules() {
-  const write = Element.prototype.setAttribute;
-  Element.prototype.setAttribute = function setAttribute(name, value) {
-    if (name === "style" && this.style) this.style.cssText = value;
-    else write.call(this, name, value);
-  };
 }
 
 function arrival(element) {
