@@ -5,6 +5,7 @@ import pytest
 from console.house import PROXY, House, Visitor
 from emblem.accounts import Quota, Role
 from emblem.api.console.people import opened
+from emblem.api.proxies import BehindProxies
 from emblem.config import Opening
 
 ANN = {"X-Forwarded-User": "ann", "X-Forwarded-Groups": "staff, platform"}
@@ -86,3 +87,13 @@ def test_of_several_groups_the_highest_role_counts() -> None:
     assert opened(("b", "a"), rules) == rules[1]
     assert opened((), rules) == rules[0]
     assert opened(("c",), rules[1:]) is None
+
+
+def test_a_proxy_is_known_by_its_own_address_and_people_by_theirs(house: House) -> None:
+    house.app = BehindProxies(house.app, (PROXY,))
+    ann = arrive(house, {**ANN, "X-Forwarded-For": "203.0.113.5", "X-Forwarded-Proto": "https"})
+    made = ann.send("POST", "/admin/keys", {"name": "laptop"}).json
+    (line,) = ann.send("GET", f"/admin/audit?subject={made['id']}").json["data"]
+    assert (line["who"], line["source"]) == ("user:ann", "203.0.113.5")
+    liar = arrive(house, {**ANN, "X-Forwarded-For": PROXY}, peer="192.0.2.1")
+    assert liar.status() == 401
