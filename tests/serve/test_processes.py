@@ -230,3 +230,27 @@ def test_two_processes_count_the_limits_of_a_key_together(home: Path) -> None:
             assert 10 <= answers.count(200) <= 12  # a second or two flow in meanwhile
             assert answers.count(429) == 30 - answers.count(200)
             assert server.stop() == 0
+
+
+def test_a_server_can_be_stopped_while_it_renews(home: Path) -> None:
+    with started(home, STATIC, *TWO, env=ENV) as server:
+        server.until("Ready in")
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(children(server.process.pid)) > 2)
+        assert server.stop() == 0
+        assert children(server.process.pid) == []
+        said = server.said()
+        assert "renewed" not in said
+        assert "Traceback" not in said
+
+
+def test_what_does_not_start_again_replaces_nothing(home: Path) -> None:
+    with started(home, STATIC, *TWO, env=ENV) as server:
+        server.until("Ready in")
+        before = children(server.process.pid)
+        (home / "models").unlink()  # so that a new process has no model to open
+        server.process.send_signal(signal.SIGHUP)
+        server.until("nothing more is renewed: process 1 does not start again")
+        assert children(server.process.pid) == before
+        assert server.ask(STATIC, KEY).status_code == 200
+        assert server.stop() == 0

@@ -117,7 +117,8 @@ class Processes(MPServer):
         for place, old in enumerate(self.wrks):
             if not self._handed_over(place, old, start):
                 return
-        log.warning("every process has been renewed")
+        if not self.interrupt_signal:
+            log.info("every process has been renewed")
 
     def _handed_over(
         self, place: int, old: WorkerProcess, start: Callable[[int], WorkerProcess]
@@ -131,7 +132,8 @@ class Processes(MPServer):
             new.kill()
             new.join()
             self._board.failure.value = 0
-            log.error("nothing more is renewed: process %d does not start again", place + 1)
+            if not self.interrupt_signal:
+                log.error("nothing more is renewed: process %d does not start again", place + 1)
             return False
         self.wrks[place] = new
         new.interrupt_by_parent = False
