@@ -1,13 +1,15 @@
 """What becomes of requests while Redis is away, and when it is back."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from counting import Clock, Counting, account, tokens
 from emblem.accounts import Account, Spent
-from emblem.errors import LimitsUnavailable, RateLimited
+from emblem.errors import InsufficientQuota, LedgerUnavailable, LimitsUnavailable, RateLimited
 from emblem.limits.memory import MEMORY, MemoryLimiter
 from emblem.limits.opening import open_limiter
 from emblem.limits.outage import RETRY_S, Availability, OutageLimiter
@@ -32,11 +34,29 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-def guarded(server: RedisServer, seconds: Seconds, *, allow: bool) -> Counting:
-    clock = Clock()
-    stand_in = MemoryLimiter(clock) if allow else None
-    limiter = RedisLimiter(server.url, clock)
-    return Counting(OutageLimiter(limiter, stand_in, limiter.where, seconds), clock)
+class Books:
+    """What a ledger has of KEY and the second, or that it is away."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.away = False
+        self.reads = 0
+
+    async def __call__(self, _: float) -> list[Spent]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise LedgerUnavailable("the database is away")
+        return [Spent("key_1", False, self.tokens)] if self.tokens else []
+
+
+def guarded(
+    server: RedisServer, seconds: Seconds, *, allow: bool, books: Books | None = None
+) -> Counting:
+    stand_in = MemoryLimiter() if allow else None
+    limiter = RedisLimiter(server.url)
+    guard = OutageLimiter(limiter, stand_in, limiter.where, seconds, books or Books())
+    return Counting(guard, Clock(time.time_ns() // 1_000_000))
 
 
 def availability(counting: Counting) -> Availability:
@@ -172,3 +192,92 @@ def test_the_settings_choose_who_counts() -> None:
         limiter = open_limiter("redis://localhost", allow_when_away=allow)
         assert isinstance(limiter, OutageLimiter)
         assert (limiter._stand_in is not None) == allow
+
+
+DAY = account(tokens_per_day=100)
+
+
+def test_a_redis_that_was_started_again_knows_what_was_used_before(server: RedisServer) -> None:
+    books = Books()
+    with guarded(server, Seconds(), allow=False, books=books) as counting:
+        counting.seed()
+        counting.charge(DAY, tokens(100))
+        books.tokens = 100
+        server.stop()
+        server.start()
+        counting.turn()  # nobody asked it meanwhile: it was never away
+        with pytest.raises(InsufficientQuota):
+            counting.charge(DAY, tokens(1))
+        assert (books.reads, availability(counting).outages) == (1, 0)
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_no_day_is_there_twice_because_redis_went_away_and_forgot(
+    server: RedisServer, allow: bool
+) -> None:
+    seconds, books = Seconds(), Books()
+    with guarded(server, seconds, allow=allow, books=books) as counting:
+        counting.seed()
+        counting.charge(DAY, tokens(100))
+        books.tokens = 100
+        server.stop()
+        with pytest.raises(InsufficientQuota if allow else LimitsUnavailable):
+            counting.charge(DAY, tokens(1))
+        assert availability(counting).away
+        server.start()
+        seconds.now += RETRY_S
+        with pytest.raises(InsufficientQuota):
+            counting.charge(DAY, tokens(1))
+        assert not availability(counting).away
+
+
+def test_what_passed_while_redis_was_away_is_told_when_it_is_back(server: RedisServer) -> None:
+    seconds, books = Seconds(), Books()
+    with guarded(server, seconds, allow=True, books=books) as counting:
+        counting.charge(DAY, tokens(1))
+        server.pause()
+        try:
+            counting.charge(DAY, tokens(60))
+        finally:
+            server.go_on()
+        books.tokens = 61
+        seconds.now += RETRY_S
+        assert counting.used(DAY) == [61]
+        assert not availability(counting).away
+
+
+def test_many_who_find_that_redis_forgot_read_the_ledger_and_say_so_once(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    books = Books()
+    with guarded(server, Seconds(), allow=False, books=books) as counting:
+        counting.seed()
+        books.tokens = 90
+        server.run("FLUSHALL")
+
+        async def storm() -> int:
+            charges = [counting.limiter.charge(DAY, tokens(1)) for _ in range(30)]
+            answers = await asyncio.gather(*charges, return_exceptions=True)
+            return sum(isinstance(one, InsufficientQuota) for one in answers)
+
+        assert counting._runner.run(storm()) == 20
+        assert books.reads == 1
+        assert "has lost what was used" in caplog.records[0].getMessage()
+        assert len(caplog.records) == 1
+
+
+def test_while_neither_redis_nor_the_ledger_knows_requests_are_refused(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds, books = Seconds(), Books()
+    with guarded(server, seconds, allow=False, books=books) as counting:
+        counting.seed()
+        books.away, books.tokens = True, 100
+        server.run("FLUSHALL")
+        with pytest.raises(LimitsUnavailable):
+            counting.charge(DAY, tokens(1))
+        assert "cannot be told what was used" in caplog.text
+        books.away = False
+        seconds.now += RETRY_S
+        with pytest.raises(InsufficientQuota):
+            counting.charge(DAY, tokens(1))

@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,8 @@ from emblem.accounts import Account, Charge, Grant, Quota, Spent
 from emblem.config import load, redis_address
 from emblem.errors import ConfigError, LimitReached, LimitsUnavailable, MissingExtra, RateLimited
 from emblem.limits.memory import MemoryLimiter
-from emblem.limits.redis import RedisLimiter
+from emblem.limits.redis import TOLD, RedisLimiter
+from emblem.limits.telling import Forgotten
 from redis_server import RedisServer, redis_server
 
 SECRET = "not-to-be-seen"
@@ -250,3 +252,47 @@ def test_the_address_may_be_in_a_file(tmp_path: Path) -> None:
     assert redis_address(given) == f"redis://:{SECRET}@cache"
     given = load(flags={}, environ=environ | {"EMBLEM_REDIS": "redis://a"}, directory=tmp_path)
     assert redis_address(given.settings) == "redis://a"
+
+
+def test_a_redis_that_forgot_what_it_was_told_says_so_until_it_is_told_again(
+    redis: RedisServer,
+) -> None:
+    day, minute = account(tokens_per_day=100), account(requests_per_minute=60)
+    with Counting(RedisLimiter(redis.url, Clock()), Clock()) as counting:
+        counting.seed(Spent("key_1", False, 90))
+        counting.charge(day, tokens(5))
+        redis.run("FLUSHALL")
+        for _ in range(2):
+            with pytest.raises(Forgotten):
+                counting.charge(day, tokens(5))
+        with pytest.raises(Forgotten):
+            counting.peek(day)
+        counting.charge(minute)
+        counting.seed(Spent("key_1", False, 95))
+        assert counting.used(day) == [95]
+        assert redis.run("PTTL", TOLD) == -1, "it stays"
+        assert set(redis.run("KEYS", "*")) == {TOLD, "{emblem}:key:key_1"}
+
+
+def test_what_another_process_told_redis_is_enough(redis: RedisServer) -> None:
+    day = account(tokens_per_day=100)
+    clock = Clock()
+    with Counting(RedisLimiter(redis.url, clock), clock) as one:
+        one.seed(Spent("key_1", False, 90))
+        redis.run("FLUSHALL")
+        with Counting(RedisLimiter(redis.url, clock), clock) as other:
+            other.seed(Spent("key_1", False, 91))
+        assert one.used(day) == [91]
+
+
+def test_a_redis_that_is_emptied_while_it_is_told_is_not_taken_as_told(redis: RedisServer) -> None:
+    class Emptied(RedisLimiter):
+        async def _answer(self, *given: Any) -> list[int]:
+            answer = await super()._answer(*given)
+            await asyncio.to_thread(redis.run, "FLUSHALL")
+            return answer
+
+    with Counting(Emptied(redis.url, Clock()), Clock()) as counting:
+        with pytest.raises(LimitsUnavailable):
+            counting.seed(Spent("key_1", False, 90))
+        assert redis.run("EXISTS", TOLD) == 0

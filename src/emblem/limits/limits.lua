@@ -1,12 +1,14 @@
 -- What core/limits.py decides, done in Redis at once for all limits of a key and its team.
 --
--- KEYS: the hash of the key, and that of its team if it has one.
--- ARGV: "charge", "refund", "peek" or "seed"; the time in milliseconds ("" takes the server's);
+-- KEYS: the hash of the key, and that of its team if it has one; last the marker, which is there as
+--   long as Redis has not forgotten what it was told of days and months.
+-- ARGV: "charge", "refund", "peek" or "seed"; "told" where the marker must be there, and "" where it
+--   need not; the time in milliseconds ("" takes the server's);
 --   then in one text with spaces between, for each limit: the number of its hash, its unit, its
 --   period, the limit, how much, and, of a refund, what was held right after the charge and as of
 --   when; of a seed, 0 and a time.
 -- Gives 1 or 0 (a charge was refused, and nothing charged), the time, and what is held against each
--- limit and as of when. All numbers are whole and below 2^53, which doubles hold exactly.
+-- limit and as of when; or 2 alone, and does nothing, where the marker is missing. All numbers are whole and below 2^53, which doubles hold exactly.
 -- Needs Redis 5 or later: scripts before it may not write once they have asked for the time.
 
 local MINUTE, DAY = 60000, 86400000
@@ -60,7 +62,9 @@ local function idle(limit, now)
   return window_start(limit.period, limit.at + 1) - now
 end
 
-local what, now = ARGV[1], tonumber(ARGV[2])
+if ARGV[2] == 'told' and redis.call('EXISTS', KEYS[#KEYS]) == 0 then return { 2 } end
+
+local what, now = ARGV[1], tonumber(ARGV[3])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -68,7 +72,7 @@ end
 
 local ROW = '(%d+) (%a+) (%a+) (%d+) (%d+) (%d+) (%d+)'
 local limits, allowed = {}, 1
-for number, unit, period, most, amount, then_held, then_at in string.gmatch(ARGV[3], ROW) do
+for number, unit, period, most, amount, then_held, then_at in string.gmatch(ARGV[4], ROW) do
   local limit = {
     hash = KEYS[tonumber(number)], name = unit .. ':' .. period, period = period,
     most = tonumber(most), amount = tonumber(amount),

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from emblem.accounts import Account, Charge, Grant, Spent, Standing
 from emblem.core.limits import limits_of
-from emblem.errors import LimitReached, LimitsUnavailable
+from emblem.errors import LedgerUnavailable, LimitReached, LimitsUnavailable
 from emblem.limits.memory import MEMORY
+from emblem.limits.telling import Forgotten, Spending, Telling, nothing
 from emblem.ports import Limiter
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ class OutageLimiter:
     Once it has not answered, it is asked again by one request each ``RETRY_S`` seconds; all others
     do not wait for it. Without ``stand_in`` they are refused with LimitsUnavailable, but for those
     of keys without limits. The log says once that it went, and once that it is back.
+
+    ``spent`` says what the ledger has of the day and the month. ``stand_in`` is told that before it
+    first stands in, and ``limiter`` before it counts again or where it has forgotten it.
     """
 
     def __init__(
@@ -49,11 +53,15 @@ class OutageLimiter:
         stand_in: Limiter | None,
         where: str,
         clock: Callable[[], float] = time.monotonic,
+        spent: Spending = nothing,
     ) -> None:
         self._limiter = limiter
         self._stand_in = stand_in
         self._where = where
         self._clock = clock
+        self._tell = Telling(limiter, spent)
+        self._tell_stand_in = Telling(limiter if stand_in is None else stand_in, spent)
+        self._stand_in_told = False
         self._next_try = 0.0
         self._seen = Availability()
 
@@ -73,7 +81,7 @@ class OutageLimiter:
                 self._seen = replace(self._seen, refused=self._seen.refused + 1)
                 raise
         self._seen = replace(self._seen, stood_in=self._seen.stood_in + 1)
-        return await self._stand_in.charge(account, charge)
+        return await (await self._standing_in(self._stand_in)).charge(account, charge)
 
     async def refund(self, grant: Grant) -> None:
         """Take a charge back from whoever counted it; where that is away now, it is lost."""
@@ -96,7 +104,7 @@ class OutageLimiter:
         except LimitsUnavailable:
             if self._stand_in is None:
                 raise
-        return await self._stand_in.peek(account)
+        return await (await self._standing_in(self._stand_in)).peek(account)
 
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much, here too. What is away now learns it the next time."""
@@ -109,30 +117,56 @@ class OutageLimiter:
 
     async def aclose(self) -> None:
         """Close both."""
+        await self._tell.aclose()
+        await self._tell_stand_in.aclose()
         await self._limiter.aclose()
         if self._stand_in is not None:
             await self._stand_in.aclose()
 
+    async def _standing_in(self, stand_in: Limiter) -> Limiter:
+        """Give what stands in, told once in each outage what was used until then."""
+        if not self._stand_in_told:
+            try:
+                await self._tell_stand_in()
+            except LimitsUnavailable as error:  # it was told at the start, and still counts
+                log.debug("what was used until now is not known: %s", _why(error))
+            self._stand_in_told = True
+        return stand_in
+
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """Ask what may be away, unless it was a moment ago. Raises LimitsUnavailable."""
-        if self._seen.away:
+        returning = self._seen.away
+        if returning:
             now = self._clock()
             if now < self._next_try:
                 raise LimitsUnavailable
             self._next_try = now + RETRY_S
         try:
-            answer = await question()
+            if returning:
+                await self._tell()
+            answer = await self._answered(question)
         except LimitReached:
-            self._is_there()
+            self._is_there(returning)
             raise
         except LimitsUnavailable as error:
             self._is_away(error)
             raise
-        self._is_there()
+        self._is_there(returning)
         return answer
 
-    def _is_there(self) -> None:
-        if self._seen.away:
+    async def _answered(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Ask, and once more where it has forgotten what was used, which it is told then."""
+        try:
+            return await question()
+        except Forgotten:
+            if not self._tell.under_way:  # many may find out at once
+                log.warning("Redis at %s has lost what was used; the ledger tells it", self._where)
+        await self._tell()
+        return await question()
+
+    def _is_there(self, returning: bool) -> None:
+        """Note that it answers. What was on its way before it went does not say that it is back."""
+        if returning and self._seen.away:
             self._seen = replace(self._seen, away=False)
             log.warning("Redis at %s counts limits again", self._where)
 
@@ -140,10 +174,14 @@ class OutageLimiter:
         self._next_try = self._clock() + RETRY_S
         if not self._seen.away:
             self._seen = replace(self._seen, away=True, outages=self._seen.outages + 1)
+            self._stand_in_told = False
+            untold = isinstance(error.__cause__, LedgerUnavailable)
             log.error(
-                "Redis at %s does not answer (%s): until it does, %s",
+                "Redis at %s %s (%s): until it %s, %s",
                 self._where,
+                "cannot be told what was used" if untold else "does not answer",
                 _why(error),
+                "can" if untold else "does",
                 "requests with limits are refused (limits_when_redis_is_away = refuse)"
                 if self._stand_in is None
                 else "each process counts limits alone (limits_when_redis_is_away = allow)",

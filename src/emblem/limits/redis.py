@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
 
 from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standing, State, Unit
 from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
 from emblem.core.refusals import refused
 from emblem.errors import ConfigError, LimitsUnavailable, MissingExtra
 from emblem.limits.script import MAX_UNDER_WAY, Script
+from emblem.limits.telling import Forgotten
 
 if TYPE_CHECKING:
     from redis.asyncio import BlockingConnectionPool, Redis
@@ -25,6 +28,10 @@ SCRIPT = Path(__file__).with_name("limits.lua")
 
 # All hashes have this tag, so that those of a key and its team are in one slot of a cluster.
 TAG = "{emblem}"
+TOLD = f"{TAG}:told"  # there as long as Redis has not forgotten what it was told
+TELLING_MS = 60_000  # in which what was used is told to it
+ALLOWED, FORGOTTEN = 1, 2  # what the script says, besides 0 for refused
+TOGETHER = 100  # rows that are told at a time
 
 
 class RedisLimiter:
@@ -32,14 +39,17 @@ class RedisLimiter:
 
     Each call is one round trip at most, over all limits of a key and its team. ``url`` is
     ``redis://``, ``rediss://`` or ``unix://``, and is never part of a message; ``now_ms`` replaces
-    the server's clock. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
+    the server's clock. Once ``seed`` was called, limits of a day or a month are charged only while
+    Redis remembers that: otherwise Forgotten is raised until it is called again. Raises ConfigError for an address that is none, and MissingExtra. Nothing is connected
     before it is needed; every method raises LimitsUnavailable where there is no answer in time.
     """
 
     def __init__(self, url: str, now_ms: Callable[[], int] | None = None) -> None:
         self._pool = _pool(url)
-        self._run = Script(_client(self._pool), SCRIPT.read_text("utf-8"))
+        self._client = _client(self._pool)
+        self._run = Script(self._client, SCRIPT.read_text("utf-8"))
         self._now_ms = now_ms
+        self._told = False
         self._refunds: set[asyncio.Task[None]] = set()
 
     @property
@@ -61,12 +71,12 @@ class RedisLimiter:
         amounts = [amount(limit, charge) for limit in limits]
 
         def give_back(numbers: list[int]) -> None:
-            allowed, now_ms, states = _read(numbers)
-            if allowed:
+            if numbers[0] == ALLOWED:
+                _, now_ms, states = _read(numbers)
                 self._give_back(Grant(account, charge, now_ms, (), states, REDIS))
 
-        allowed, now_ms, states = await self._ask("charge", limits, amounts, unwanted=give_back)
-        if not allowed:
+        said, now_ms, states = await self._ask("charge", limits, amounts, unwanted=give_back)
+        if said != ALLOWED:
             standing, refusal = refuse(limits, states, charge, now_ms)
             raise refused(refusal, standing, now_ms)
         return Grant(account, charge, now_ms, standings(limits, states, now_ms), states, REDIS)
@@ -88,15 +98,24 @@ class RedisLimiter:
 
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much for the day and the month of ``now``."""
+        telling = f"{TAG}:telling:{uuid4().hex}"
+        await self._command("SET", telling, 1, "PX", TELLING_MS)
         at = State(0, round(now * 1000))
-        for one in spent:
-            limits = (
-                Limit(one.id, one.team, Unit.TOKENS, Period.DAY, MAX_PER_WINDOW),
-                Limit(one.id, one.team, Unit.COST, Period.MONTH, MAX_PER_WINDOW),
-            )
-            used = [min(n, MAX_PER_WINDOW) for n in (one.tokens_today, one.cost_this_month)]
-            if any(used):
-                await self._ask("seed", limits, used, [at, at])
+        for start in range(0, len(spent), TOGETHER):
+            await asyncio.gather(*(self._tell(one, at) for one in spent[start : start + TOGETHER]))
+        # A Redis that was emptied meanwhile lacks a part of it, and this key too: that fails.
+        await self._command("RENAME", telling, TOLD)
+        await self._command("PERSIST", TOLD)
+        self._told = True
+
+    async def _tell(self, one: Spent, at: State) -> None:
+        limits = (
+            Limit(one.id, one.team, Unit.TOKENS, Period.DAY, MAX_PER_WINDOW),
+            Limit(one.id, one.team, Unit.COST, Period.MONTH, MAX_PER_WINDOW),
+        )
+        used = [min(n, MAX_PER_WINDOW) for n in (one.tokens_today, one.cost_this_month)]
+        if any(used):
+            await self._ask("seed", limits, used, [at, at])
 
     async def aclose(self) -> None:
         """Close the connections, once what is given back is."""
@@ -125,7 +144,7 @@ class RedisLimiter:
         amounts: Iterable[int],
         then: Sequence[State] = (),
         unwanted: Callable[[list[int]], None] | None = None,
-    ) -> tuple[bool, int, tuple[State, ...]]:
+    ) -> tuple[int, int, tuple[State, ...]]:
         """Run the script: whether that was allowed, the time, and how the limits are held now."""
         hashes = list(dict.fromkeys(_hash(one) for one in limits))
         rows = [
@@ -134,7 +153,13 @@ class RedisLimiter:
         ]
         now_ms = "" if self._now_ms is None else str(self._now_ms())
         # One text rather than seven arguments for each limit: the client takes its time over each.
-        return _read(await self._answer(hashes, [what, now_ms, " ".join(rows)], unwanted))
+        calendar = any(one.period is not Period.MINUTE for one in limits)
+        told = "told" if self._told and calendar and what in ("charge", "peek") else ""
+        arguments = [what, told, now_ms, " ".join(rows)]
+        answer = await self._answer([*hashes, TOLD], arguments, unwanted)
+        if answer[0] == FORGOTTEN:
+            raise Forgotten
+        return _read(answer)
 
     async def _answer(
         self,
@@ -142,18 +167,29 @@ class RedisLimiter:
         arguments: list[Any],
         unwanted: Callable[[list[int]], None] | None = None,
     ) -> list[int]:
-        from redis.exceptions import RedisError
-
-        try:
+        with _translated():
             return await self._run(hashes, arguments, unwanted)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise LimitsUnavailable from error
+
+    async def _command(self, *words: str | int) -> None:
+        with _translated():
+            await self._client.execute_command(*words)
 
 
-def _read(answer: list[int]) -> tuple[bool, int, tuple[State, ...]]:
-    allowed, at_ms, *numbers = answer
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise LimitsUnavailable for whatever the client raises."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise LimitsUnavailable from error
+
+
+def _read(answer: list[int]) -> tuple[int, int, tuple[State, ...]]:
+    said, at_ms, *numbers = answer
     states = tuple(State(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True))
-    return bool(allowed), at_ms, states
+    return said, at_ms, states
 
 
 def _hash(limit: Limit) -> str:
@@ -172,7 +208,7 @@ def _pool(url: str) -> "BlockingConnectionPool":
         _check(urlsplit(url))
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=MAX_UNDER_WAY,
+            max_connections=MAX_UNDER_WAY + 1,  # one to say what was used
             timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
