@@ -1,7 +1,7 @@
 """What a request is charged, when it is given back, and which models and lanes a key gets."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +9,18 @@ import pytest
 
 from emblem.accounts import Caller, Charge, Grant, Key, Observed, Quota, Team, Terms
 from emblem.allowed import LISTED, find, listed
-from emblem.charging import Charging
+from emblem.charging import HEARD_S, Charging
+from emblem.core.foresight import SLACK_MS
 from emblem.core.prices import Prices
 from emblem.errors import (
+    ChargeTooLarge,
     DeadlineExceeded,
     DeploymentFailed,
     InsufficientQuota,
     InvalidInput,
     InvalidRequest,
     InvalidResult,
+    LimitReached,
     LimitsUnavailable,
     Overloaded,
     RateLimited,
@@ -45,6 +48,7 @@ class Worded:
 
     def __init__(self) -> None:
         self.counts: list[EmbedRequest] = []
+        self.examined = 0
         self.requests: list[EmbedRequest] = []
         self.error: Exception | None = None
         self.unreadable: Exception | None = None
@@ -56,6 +60,9 @@ class Worded:
         if self.unreadable:
             raise self.unreadable
         return replace(request, readings=("read",) * len(request.inputs)), tokens_of(request)
+
+    async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
+        self.examined += 1
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         self.requests.append(request)
@@ -83,8 +90,14 @@ class Desk:
 
     def __init__(self, prices: Prices | None = None, limits: Limits | None = None) -> None:
         self.embedder = Worded()
-        self.limiter = MemoryLimiter(lambda: NOW_MS)
-        charging = Charging(self.limiter, prices)
+        self.limiter = MemoryLimiter(lambda: NOW_MS + int(self.ms))
+        self.ms = 0.0
+        charging = Charging(
+            self.limiter,
+            prices,
+            clock=lambda: (NOW_MS + self.ms) / 1000,
+            now=lambda: 9.0 + self.ms / 1000,
+        )
         self.service = Service(NAMES, {"tiny": self.embedder}, limits or Limits(), charging)
         self.seen = Observed("req_1", "POST", 0.0)
 
@@ -181,6 +194,96 @@ def test_cost_is_the_price_of_the_model_and_a_month_of_it_ends() -> None:
     asyncio.run(go())
 
 
+# -- refused before anything is read ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [
+        Quota(requests_per_minute=1, tokens_per_minute=100),
+        Quota(requests_per_minute=9, tokens_per_day=3),
+        Quota(requests_per_minute=9, tokens_per_minute=3),
+    ],
+)
+def test_a_key_with_nothing_left_is_refused_before_its_texts_are_read(
+    desk: Desk, quota: Quota
+) -> None:
+    async def go() -> None:
+        who = caller(quota)
+        await desk.ask(who, "a b c")
+        for call in (Call("tiny", ("a",)), Call("tiny", ("", "a"), wrong={0: "must not be empty"})):
+            with pytest.raises(LimitReached) as refused:
+                await desk.service.embed(call, who, desk.seen)
+            assert refused.value.standings[0].used == 1
+        assert len(desk.embedder.counts) == 1
+        assert desk.embedder.examined == 0
+        assert await desk.used(who) == [1, 3]
+
+    asyncio.run(go())
+
+
+def test_it_is_let_in_again_as_soon_as_it_was_told(desk: Desk) -> None:
+    async def go() -> None:
+        who = caller(Quota(requests_per_minute=60))
+        for _ in range(60):
+            await desk.ask(who)
+        with pytest.raises(RateLimited) as refused:
+            await desk.ask(who)
+        assert 1000 <= refused.value.wait_ms <= 1000 + SLACK_MS
+        desk.ms += 900
+        with pytest.raises(RateLimited, match=r"try again in 10[0-3]ms"):
+            await desk.ask(who)
+        desk.ms += 100
+        await desk.ask(who)
+
+    asyncio.run(go())
+
+
+def test_more_inputs_than_a_limit_has_tokens_are_not_read(desk: Desk) -> None:
+    with pytest.raises(ChargeTooLarge):
+        asyncio.run(desk.ask(caller(Quota(tokens_per_minute=3)), *"abcd"))
+    assert not desk.embedder.counts
+
+
+def test_a_day_that_is_used_up_says_when_the_next_begins_though_nobody_was_asked(
+    desk: Desk,
+) -> None:
+    async def go() -> None:
+        who = caller(Quota(tokens_per_day=3))
+        await desk.ask(who)
+        with pytest.raises(InsufficientQuota, match=r"next day begins at .* 00:00 UTC"):
+            await desk.ask(who)
+        assert len(desk.embedder.counts) == 1
+
+    asyncio.run(go())
+
+
+def test_limits_that_were_raised_or_given_back_hold_at_once(desk: Desk) -> None:
+    async def go() -> None:
+        await desk.ask(caller(Quota(requests_per_minute=1)))
+        await desk.ask(caller(Quota(requests_per_minute=2)))
+        desk.embedder.error = Overloaded("full", 1)
+        for _ in range(3):  # each is given back
+            with pytest.raises(Overloaded):
+                await desk.ask(caller(Quota(requests_per_minute=3)))
+
+    asyncio.run(go())
+
+
+def test_what_was_heard_of_limits_long_ago_refuses_nothing(desk: Desk) -> None:
+    """Somebody else may have given something back meanwhile."""
+
+    async def go() -> None:
+        who = caller(Quota(tokens_per_day=3))
+        await desk.ask(who)
+        desk.ms += 1000 * HEARD_S + 1
+        with pytest.raises(InsufficientQuota):
+            await desk.ask(who)
+        assert len(desk.embedder.counts) == 2
+
+    asyncio.run(go())
+
+
 # -- given back -------------------------------------------------------------------------------
 
 SERVERS_FAULT: list[Callable[[], Exception]] = [
@@ -236,23 +339,32 @@ def test_a_client_that_leaves_has_been_charged(desk: Desk) -> None:
     asyncio.run(go())
 
 
-def test_inputs_that_cannot_be_embedded_cost_nothing_where_they_are_counted(desk: Desk) -> None:
+@pytest.mark.parametrize("quota", [EVERY, Quota(requests_per_minute=10)])
+@pytest.mark.parametrize("found_by", ["reading", "counting", "working"])
+def test_a_wrong_request_costs_nothing_whoever_finds_out(
+    desk: Desk, quota: Quota, found_by: str
+) -> None:
     async def go() -> None:
-        desk.embedder.unreadable = InvalidInput([(0, "is too long")])
-        with pytest.raises(InvalidInput):
-            await desk.ask(caller())
-        assert await desk.used(caller()) == [0, 0]
+        if found_by == "counting":
+            desk.embedder.unreadable = InvalidInput([(0, "is too long")])
+        desk.embedder.error = InvalidInput([(0, "is too long")])
+        wrong = {0: "must not be empty"} if found_by == "reading" else {}
+        with pytest.raises(InvalidRequest):
+            await desk.service.embed(Call("tiny", ("a",), wrong=wrong), caller(quota), desk.seen)
+        assert not any(await desk.used(caller(quota)))
+        assert (desk.seen.tokens, desk.seen.cost) == (0, 0)
 
     asyncio.run(go())
 
 
-def test_a_wrong_request_that_only_the_work_finds_has_been_charged_as_one(desk: Desk) -> None:
+def test_an_answer_that_cannot_be_given_is_given_back(desk: Desk) -> None:
     async def go() -> None:
-        who = caller(Quota(requests_per_minute=10))
-        desk.embedder.error = InvalidRequest("no")
-        with pytest.raises(InvalidRequest):
-            await desk.ask(who)
-        assert await desk.used(who) == [1]
+        answer = await desk.ask(caller())
+        assert await desk.used(caller()) == [1, 3]
+        await answer.withdraw()
+        await answer.withdraw()
+        assert await desk.used(caller()) == [0, 0]
+        assert (desk.seen.tokens, desk.seen.cost) == (0, 0)
 
     asyncio.run(go())
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -88,12 +88,17 @@ class Call:
     keep: bool = True
 
 
+async def _nothing() -> None:
+    """Have nothing to give back."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What a call gives. ``vectors`` is (n, d) in the asked number format.
 
     ``hits`` counts the inputs that were not computed for this call; None where nothing is cached.
-    ``standings`` say how the caller's limits stood once the call was charged.
+    ``standings`` say how the caller's limits stood once the call was charged. ``withdraw`` gives the
+    charge back, where this cannot be given after all.
     """
 
     model: str
@@ -104,6 +109,7 @@ class Answer:
     overflowed: tuple[int, ...]
     hits: int | None = None
     standings: tuple[Standing, ...] = ()
+    withdraw: Callable[[], Awaitable[None]] = _nothing
 
 
 def _late() -> DeadlineExceeded:
@@ -124,6 +130,7 @@ def _answer(served: Served, options: Options, result: EmbedResult, bill: Bill) -
         overflowed=result.overflowed,
         hits=result.hits,
         standings=bill.standings,
+        withdraw=bill.give_back,
     )
 
 
@@ -171,13 +178,14 @@ class Service:
     async def embed(self, call: Call, caller: Caller, seen: Observed) -> Answer:
         """Embed every input of a call for a caller, and note in ``seen`` how that went.
 
-        A caller with limits is charged once, before the work, and it is given back what fails for
-        no fault of its own. One that leaves has been charged. Raises EmblemError.
+        A caller with limits is charged once, before the work, and given back what comes to no
+        answer. One that leaves has been charged. Raises EmblemError.
         """
         served = find(self.names, call.model, caller)
         seen.model = served.model.name
         options = combine(served, call.options)
         check_options(served, options)
+        self._charging.refuse_early(caller, served.model.name, sum(map(bool, call.inputs)))
         if call.wrong:
             await self._refuse(served, call, options)
         request = await self._request(served, call, options, caller)
@@ -188,7 +196,7 @@ class Service:
                 partial(within, self.limits.timeout_s, _late),
             )
             answer = _answer(served, options, result, bill)
-        except (InvalidRequest, LimitReached):
+        except LimitReached:
             raise
         except Exception:
             await bill.give_back()

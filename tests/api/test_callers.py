@@ -141,6 +141,21 @@ def test_limits_stand_in_the_headers_of_answers_and_of_refusals(
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
 
 
+def test_an_answer_that_cannot_be_written_is_not_charged(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms(monkeypatch, quota=Quota(requests_per_minute=2))
+
+    def fail(*_: object) -> object:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("emblem.api.embeddings.encode", fail)
+        assert post(small.app, BODY).status == 500
+    assert small.seen[-1].tokens == 0
+    assert post(small.app, BODY).headers["x-ratelimit-remaining-requests"] == "1"
+
+
 def test_a_key_without_limits_hears_of_none(small: Small) -> None:
     reply = post(small.app, BODY)
     assert not [name for name in reply.headers if name.startswith("x-ratelimit")]

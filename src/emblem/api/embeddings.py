@@ -64,7 +64,11 @@ class Embeddings:
                 model, inputs, body.options, wrong, NO_CACHE not in asked, NO_STORE not in asked
             )
             answer = await unless_gone(self._service.embed(call, caller, seen), receive)
-        answered = await _encoded(answer, body.encoding_format or EncodingFormat.FLOAT)
+        try:
+            answered = await _encoded(answer, body.encoding_format or EncodingFormat.FLOAT)
+        except Exception:
+            await answer.withdraw()
+            raise
         await respond(send, 200, answered, _headers(answer))
 
     def _model(self, in_path: str, in_body: str | None, caller: Caller) -> str:

@@ -1,0 +1,52 @@
+"""How limits stand a while after they were last heard of, and what they refuse in any case. Pure.
+
+Nobody is asked, so what others were charged meanwhile is not known, and nothing is refused here that
+would pass, unless something was given back. Rounding counts for whoever asks.
+"""
+
+from collections.abc import Iterable
+from math import inf
+
+from emblem.accounts import Charge, Period, Standing
+from emblem.core.limits import MINUTE_MS, Refusal, amount
+
+SLACK_MS = 2  # what rounding twice may have taken from a time
+
+
+def later(standing: Standing, passed_ms: int) -> Standing:
+    """Give how a limit stands, at the best, so many milliseconds after this was said of it."""
+    limit = standing.limit
+    if limit.period is Period.MINUTE:
+        held = max(0, _held(standing) - limit.most * passed_ms)
+        return Standing(limit, -(-held // MINUTE_MS), -(-held // max(1, limit.most)))
+    left = standing.reset_ms - passed_ms
+    return Standing(limit, standing.used, left) if left > 0 else Standing(limit, 0, 0)
+
+
+def foreseen(standings: Iterable[Standing], least: Charge) -> Refusal | None:
+    """Say which limit refuses for longest what costs at least so much; None where none need do so."""
+    refusals = [
+        Refusal(one.limit, one.used, asked, wait_ms)
+        for one in standings
+        if one.remaining < (asked := amount(one.limit, least))
+        and (wait_ms := _wait_ms(one, asked)) != 0
+    ]
+    return max(refusals, key=lambda one: inf if one.wait_ms is None else one.wait_ms, default=None)
+
+
+def _wait_ms(standing: Standing, asked: int) -> int | None:
+    """Give how long to wait, and no less than is needed; 0 where that may be nothing."""
+    limit = standing.limit
+    if asked > limit.most:
+        return None
+    if limit.period is not Period.MINUTE:
+        return standing.reset_ms
+    least_ms = -(-(_held(standing) + (asked - limit.most) * MINUTE_MS) // limit.most)
+    return least_ms + SLACK_MS if least_ms > 0 else 0
+
+
+def _held(standing: Standing) -> int:
+    """Give the least that is held against a minute's limit: what is said of it was rounded up."""
+    by_use = (standing.used - 1) * MINUTE_MS + 1
+    by_time = (standing.reset_ms - 1) * standing.limit.most + 1
+    return max(0, by_use, by_time) if standing.used else 0
