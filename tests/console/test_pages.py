@@ -106,6 +106,9 @@ def test_usage_is_that_of_the_key_in_every_range_and_as_a_file(page: "Page", wat
     page.get_by_text("The charts as a table").click()
     (step,) = rows(page, "Over time")
     assert step[1] == "2"
+    page.locator("figure .barlayer .point").first.wait_for(state="attached")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert watch.width() <= 360
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download as CSV").click()
     file = Path(saved.value.path())

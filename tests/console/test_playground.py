@@ -199,3 +199,11 @@ def test_which_texts_were_too_long_is_said_as_they_are_numbered(page: "Page") ->
     page.route("**/v1/embeddings", longer)
     embed(page, *TEXTS)
     assert "2 (mean): 1, 3" in page.locator(".result").inner_text()
+
+
+def test_an_answer_is_no_wider_than_a_phone(page: "Page", watch: Watch) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    embed(page, *TEXTS, "a" * 200)
+    shown_cosines(page)
+    page.locator("figure .scatterlayer .point").nth(3).wait_for(state="attached")
+    assert watch.width() <= 360
