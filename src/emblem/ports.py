@@ -336,6 +336,12 @@ class UsageBook(Protocol):
         """
         ...
 
+    def summed(
+        self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True
+    ) -> tuple[list[Sum], Sum]:
+        """Do as ``sums``, and give the sum of all beside them: each use once, of the same moment."""
+        ...
+
     def records(self, window: Window, page: Page) -> list[Use]:
         """Give the records of a window by time and id, a page of them. Pruned ones are gone."""
         ...
@@ -344,14 +350,18 @@ class UsageBook(Protocol):
         """What each key and team was charged for the day and the month of ``now``."""
         ...
 
-    def roll_up(self, now: float) -> int:
-        """Make the sums of hours that are over and have changed; gives how many were made."""
+    def roll_up(self, now: float, stop: Callable[[], bool] = lambda: False) -> int:
+        """Make the sums of hours that are over and have changed; gives how many were made.
+
+        Ends before the next hour where ``stop`` says so.
+        """
         ...
 
-    def prune(self, before: float) -> int:
+    def prune(self, before: float, stop: Callable[[], bool] = lambda: False) -> int:
         """Forget the records of hours that ended before then, and keep their sums.
 
-        Gives how many were forgotten. An hour whose sums are not made yet is left for later.
+        Gives how many were forgotten. An hour whose sums are not made yet is left for later, and so
+        is the rest where ``stop`` says so. Of an hour that is begun no record is read any more.
         """
         ...
 

@@ -70,14 +70,14 @@ def test_usage_is_grouped_and_keys_and_teams_are_named(used: Office) -> None:
 def test_the_total_is_that_of_the_groups_though_more_is_used_meanwhile(
     used: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = used.ledger.usage.sums
+    real = used.ledger.usage.summed
 
     def and_one_more(*asked: Any, **how: Any) -> Any:
         found = real(*asked, **how)
         used.ledger.usage.add([use("r5")])
         return found
 
-    monkeypatch.setattr(used.ledger.usage, "sums", and_one_more)
+    monkeypatch.setattr(used.ledger.usage, "summed", and_one_more)
     found = used.get("/admin/usage", by="key").json
     assert sum(one["requests"] for one in found["data"]) == found["total"]["requests"] == 3
 

@@ -11,6 +11,7 @@ from emblem.core.percentiles import (
     LEAST_MS,
     RELATIVE_ERROR,
     add,
+    added,
     bucket,
     milliseconds,
     packed,
@@ -76,3 +77,19 @@ def test_an_hour_of_a_key_takes_less_than_a_hundred_bytes() -> None:
 def test_half_a_histogram_is_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
         unpacked(packed({5: 1})[:-1])
+
+
+@given(st.lists(histograms, max_size=10))
+def test_many_histograms_add_up_at_once_as_one_by_one(every: list[dict[int, int]]) -> None:
+    total: dict[int, int] = {}
+    for one in every:
+        add(total, one)
+    assert added(map(packed, every)) == total
+
+
+@pytest.mark.parametrize(
+    "bad", [packed({5: 1})[:-1], packed({5: 1}) + b"\x80", packed({LAST_BUCKET + 1: 1})]
+)
+def test_a_damaged_histogram_is_an_error_beside_sound_ones(bad: bytes) -> None:
+    with pytest.raises(ValueError, match=r"histogram|bucket"):
+        added([packed({1: 2}), bad, packed({1: 2})])

@@ -107,7 +107,7 @@ def usage(
         if export is not None:
             _export(book, window, Path(export), as_json=as_json)
             return
-        sums, (total,) = book.usage.sums(window, groups), book.usage.sums(window)
+        sums, total = book.usage.summed(window, groups)
     if as_json:
         _print_json(window, groups, names, sums, total)
     elif total.requests:

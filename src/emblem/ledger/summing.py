@@ -3,17 +3,15 @@
 Every use is counted from one of the two. Both are read in one transaction that sees one state.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     Table,
     and_,
@@ -24,15 +22,21 @@ from sqlalchemy import (
     select,
 )
 
-from emblem.accounts import By, Sum, Window
-from emblem.core.percentiles import add, percentiles, unpacked
+from emblem.accounts import By, Window
+from emblem.core.percentiles import added
 from emblem.errors import InvalidRequest
 from emblem.ledger.database import Database
 from emblem.ledger.schema import hours, uses, uses_hourly
+from emblem.ledger.totals import (
+    HOUR_S,
+    HOURS_OF_A_DAY,
+    MINUTE_S,
+    Summed,
+    Totals,
+    shown_hour,
+)
 
-MINUTE_S = 60
-HOUR_S = 3600
-HOURS_OF_A_DAY = 24
+AT_ONCE = 20_000  # hourly sums whose histograms are held at once, of about a hundred bytes each
 FIRST_ERROR = 400  # the first status that says that something went wrong
 
 _LAST_HOUR = 2**31 - 1
@@ -79,57 +83,14 @@ class _Hours:
     begun: int
 
 
-class _Totals:
-    """What is added up, by the texts of the groups."""
-
-    def __init__(self, by: tuple[By, ...]) -> None:
-        self._by = by
-        self._counts: dict[tuple[str, ...], list[int]] = {}  # as in Sum, from requests to cost
-        self._histograms: dict[tuple[str, ...], dict[int, int]] = {}
-        if not by:
-            self.count((), (0, 0, 0, 0, 0, 0))
-
-    def count(self, group: Sequence[Any], counts: Sequence[int | None]) -> None:
-        for one in self._groups(group):
-            before = self._counts.get(one, (0, 0, 0, 0, 0, 0))
-            # PostgreSQL adds whole numbers up to decimals; over no rows both give NULL.
-            self._counts[one] = [
-                int(old + (new or 0)) for old, new in zip(before, counts, strict=True)
-            ]
-
-    def time(self, group: Sequence[Any], histogram: dict[int, int]) -> None:
-        for one in self._groups(group):
-            add(self._histograms.setdefault(one, {}), histogram)
-
-    def sums(self) -> list[Sum]:
-        found = []
-        for group, counts in sorted(self._counts.items()):
-            requests, errors, inputs, tokens, hits, cost = counts
-            found.append(Sum(group, requests, errors, inputs, tokens, hits, cost, self._ms(group)))
-        return found
-
-    def _ms(self, group: tuple[str, ...]) -> tuple[float, float, float] | None:
-        found = percentiles(self._histograms.get(group, {}))
-        return cast("tuple[float, float, float] | None", found)
-
-    def _groups(self, group: Sequence[Any]) -> Iterator[tuple[str, ...]]:
-        """Give the groups that a row belongs to: one for each tag, where it is by tags."""
-        if By.TAG not in self._by:
-            yield tuple(map(_text, self._by, group))
-            return
-        place = self._by.index(By.TAG)
-        for tag in sorted(set(json.loads(group[place]))) or [""]:
-            yield tuple(map(_text, self._by, [*group[:place], tag, *group[place + 1 :]]))
-
-
 def hour_of(at: float) -> int:
     """Give the number of a time's hour since the epoch."""
     return int(at) // HOUR_S
 
 
-def sums(database: Database, question: Question) -> list[Sum]:
-    """Add up uses. Raises InvalidRequest for what records told that are pruned."""
-    totals = _Totals(question.by)
+def summed(database: Database, question: Question) -> Summed:
+    """Add up uses, for each group and in all. Raises InvalidRequest for what records told that are pruned."""
+    totals = Totals(question.by)
     with database.read() as connection:
         if not database.is_sqlite:
             connection.execution_options(isolation_level="REPEATABLE READ")
@@ -138,7 +99,7 @@ def sums(database: Database, question: Question) -> list[Sum]:
         else:
             _add_hourly(connection, totals, question)
         _add_records(connection, totals, question)
-    return totals.sums()
+    return totals.summed()
 
 
 def within(window: Window) -> list[ColumnElement[bool]]:
@@ -152,7 +113,12 @@ def within(window: Window) -> list[ColumnElement[bool]]:
     ]
 
 
-def _add_hourly(connection: Connection, totals: _Totals, question: Question) -> None:
+def kept() -> ColumnElement[bool]:
+    """Say which records count: those of an hour that is pruned are gone, or are being deleted."""
+    return uses.c.hour.not_in(select(hours.c.hour).where(hours.c.pruned))
+
+
+def _add_hourly(connection: Connection, totals: Totals, question: Question) -> None:
     """Add what the hourly sums have."""
     by, width = _groups(uses_hourly, question.by), len(question.by)
     names = [one.name for one in by]
@@ -163,11 +129,21 @@ def _add_hourly(connection: Connection, totals: _Totals, question: Question) -> 
         totals.count(row[:width], row[width:])
     if question.percentiles:
         query = _hourly(question.window, *by, uses_hourly.c.histogram)
-        for row in connection.execute(query.where(uses_hourly.c.status < FIRST_ERROR)):
-            totals.time(row[:width], unpacked(row[width]))
+        rows = connection.execute(query.where(uses_hourly.c.status < FIRST_ERROR))
+        for some in rows.partitions(AT_ONCE):
+            _add_times(totals, some)
 
 
-def _add_records(connection: Connection, totals: _Totals, question: Question) -> None:
+def _add_times(totals: Totals, rows: Sequence[Row[Any]]) -> None:
+    """Add histograms, which stand behind their groups: those of a group in one go."""
+    written: dict[tuple[Any, ...], list[bytes]] = {}
+    for row in rows:
+        written.setdefault(tuple(row[:-1]), []).append(row[-1])
+    for one, histograms in written.items():
+        totals.time(one, added(histograms))
+
+
+def _add_records(connection: Connection, totals: Totals, question: Question) -> None:
     """Add the records of hours whose sums were not taken."""
     by, width = _groups(uses, question.by), len(question.by)
     is_error = uses.c.status >= FIRST_ERROR
@@ -206,6 +182,7 @@ def _not_summed(window: Window) -> Select[Any]:
     span = _hours(window)
     return select(hours.c.hour).where(
         hours.c.hour.between(span.first - 1, span.begun),
+        hours.c.pruned.is_(False),
         or_(
             hours.c.rolled != hours.c.changes,
             hours.c.hour < span.first,
@@ -223,7 +200,7 @@ def _refuse_pruned(connection: Connection, question: Question) -> None:
     last = connection.execute(gone).scalar()
     if last is not None:
         raise InvalidRequest(
-            f"usage by {question.only_records} is known from {_hour(last + 1)} on: of what was "
+            f"usage by {question.only_records} is known from {shown_hour(last + 1)} on: of what was "
             "before only hourly sums are kept; ask for a later time"
         )
 
@@ -258,20 +235,3 @@ def _groups(table: Table, by: tuple[By, ...]) -> list[Any]:
             column = column // MINUTE_S
         found.append(column.label(f"group_{number}"))
     return found
-
-
-def _text(by: By, value: Any) -> str:
-    if by is By.DAY:
-        return _hour(value * HOURS_OF_A_DAY)[:10]
-    if by is By.MINUTE:
-        return _time(int(value) * MINUTE_S)
-    return _hour(value) if by is By.HOUR else str(value)
-
-
-def _hour(number: int) -> str:
-    return _time(number * HOUR_S)
-
-
-@lru_cache(10_000)
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%MZ")

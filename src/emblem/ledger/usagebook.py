@@ -1,7 +1,7 @@
 """What was used: records of requests, written once each, and read again by page or added up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -46,13 +46,19 @@ class SqlUsageBook:
 
     def sums(self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True) -> list[Sum]:
         """Add up the uses of a window for each group; see ``summing``."""
-        return summing.sums(self._database, Question(window, tuple(by), percentiles))
+        return self.summed(window, by, percentiles=percentiles)[0]
+
+    def summed(
+        self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True
+    ) -> tuple[list[Sum], Sum]:
+        """Add up the uses of a window for each group, and all of them."""
+        return summing.summed(self._database, Question(window, tuple(by), percentiles))
 
     def records(self, window: Window, page: Page) -> list[Use]:
         """Give a page of records in the order of their time, then of their ids."""
         position = tuple_(uses.c.hour, uses.c.at, uses.c.id)
         order: list[Any] = [uses.c.hour, uses.c.at, uses.c.id]
-        query = select(uses).where(*summing.within(window))
+        query = select(uses).where(*summing.within(window), summing.kept())
         if page.after is not None:
             at, name = page.after
             mark = (summing.hour_of(at), at, name)
@@ -77,13 +83,13 @@ class SqlUsageBook:
             for is_team, name in sorted(tokens.keys() | cost.keys())
         ]
 
-    def roll_up(self, now: float) -> int:
+    def roll_up(self, now: float, stop: Callable[[], bool] = lambda: False) -> int:
         """Make the sums of hours that are over and have changed."""
-        return rollup.roll_up(self._database, now)
+        return rollup.roll_up(self._database, now, stop)
 
-    def prune(self, before: float) -> int:
+    def prune(self, before: float, stop: Callable[[], bool] = lambda: False) -> int:
         """Forget records whose sums are made."""
-        return rollup.prune(self._database, before)
+        return rollup.prune(self._database, before, stop)
 
 
 def _opened(connection: Connection, hour: int) -> bool:

@@ -88,20 +88,27 @@ class Desk:
         Raises Problem where it refuses, or cannot be used.
         """
         async with self._turns:
-            try:
-                return await asyncio.to_thread(question)
-            except InvalidRequest as error:
-                raise _as_written(error) from None
-            except NoLongerAllowed as error:
-                said = str(error)
-                raise _forbidden(f"{said[:1].upper()}{said[1:]}.") from None
-            except LedgerUnavailable as error:
-                raise away(error) from None
+            return await _asked(question)
 
     async def change(self, question: Callable[[], T]) -> T:
-        """Ask for a change, one at a time: of two that read what they then change none is lost."""
+        """Ask for a change, one at a time: of two that read what they then change none is lost.
+
+        It has a turn of its own: no revocation waits for somebody's sums of a year.
+        """
         async with self._changing:
-            return await self.ask(question)
+            return await _asked(question)
+
+
+async def _asked(question: Callable[[], T]) -> T:
+    try:
+        return await asyncio.to_thread(question)
+    except InvalidRequest as error:
+        raise _as_written(error) from None
+    except NoLongerAllowed as error:
+        said = str(error)
+        raise _forbidden(f"{said[:1].upper()}{said[1:]}.") from None
+    except LedgerUnavailable as error:
+        raise away(error) from None
 
 
 def _allowed(request: Request, method: str) -> Key:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
@@ -137,21 +136,20 @@ class Usage:
 
     def _sums(self, query: Query, by: tuple[By, ...], percentiles: bool) -> UsageSums:
         window, book = self._window(query), self._ledger.usage
-        found = book.sums(window, by, percentiles=percentiles)
+        found, total = book.summed(window, by, percentiles=percentiles)
         if len(found) > MAX_GROUPS:
             raise invalid(
                 f"There are {len(found)} groups, and {MAX_GROUPS} are shown at most. Ask for a "
                 "shorter time or for fewer fields.",
                 "by",
             )
-        (whole,) = found if not by else book.sums(window, percentiles=percentiles)
         names = self._names(by, found)
         return UsageSums(
             since=window.since,
             until=window.until,
             by=list(by),
             data=[_sum(one, by, names) for one in found],
-            total=_sum(whole if By.TAG in by else _total(found, whole), (), {}),
+            total=_sum(total, (), {}),
         )
 
     def _records(self, query: Query, most: int, place: Place | None) -> RecordList:
@@ -191,19 +189,6 @@ class Usage:
         if By.TEAM in by:
             names[By.TEAM] = {team.id: team.name for team in self._ledger.teams.every()}
         return names
-
-
-def _total(found: list[Sum], whole: Sum) -> Sum:
-    """Add groups up, so that the total is theirs though more was used before ``whole`` was read."""
-    return replace(
-        whole,
-        requests=sum(one.requests for one in found),
-        errors=sum(one.errors for one in found),
-        inputs=sum(one.inputs for one in found),
-        tokens=sum(one.tokens for one in found),
-        hits=sum(one.hits for one in found),
-        cost=sum(one.cost for one in found),
-    )
 
 
 def _sum(one: Sum, by: tuple[By, ...], names: Mapping[By, Mapping[str, str]]) -> SumItem:
