@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-from emblem.accounts import Use
+from emblem.accounts import Spent, Use
 from emblem.charging import Charging
 from emblem.config import Settings, rates, redis_address
 from emblem.core.prices import Prices
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.opening import open_ledger
-from emblem.ledger.recorder import Chores, Recorder, tidying
+from emblem.ledger.recorder import Chores, Recorder
 from emblem.ledger.secret import digest
+from emblem.ledger.tidying import tidying
 from emblem.limits.opening import open_limiter
 from emblem.limits.outage import Availability, OutageLimiter
+from emblem.limits.telling import Telling, keep_telling
 from emblem.limits.unlimited import Unlimited
 from emblem.ports import Limiter
 
@@ -33,9 +36,11 @@ class Accounting:
         allow = settings.limits_when_redis_is_away == "allow"
         self.limiter: Limiter = Unlimited()
         if settings.limits:
-            self.limiter = open_limiter(redis_address(settings), allow_when_away=allow)
+            redis = redis_address(settings)
+            self.limiter = open_limiter(redis, allow_when_away=allow, spent=self._spent_again)
         self.charging = Charging(self.limiter, Prices(rates(settings)))
         self._recorder: Recorder | None = None
+        self._tell_soon = asyncio.Event()
 
     @property
     def availability(self) -> Availability | None:
@@ -69,12 +74,35 @@ class Accounting:
             stack.push_async_callback(self.limiter.aclose)
             if self.keys is not None:
                 self.keys.open()
-                stack.callback(self.keys.close)
+                stack.push_async_callback(asyncio.to_thread, self.keys.close)
                 now = time.time()
-                spent = await asyncio.to_thread(self.ledger.usage.spent, now)
-                await self.limiter.seed(spent, now=now)
+                await self.limiter.seed(await self._spent(now), now=now)
+                if self._settings.limits:
+                    await stack.enter_async_context(self._telling(self.keys))
                 tidy = tidying(self.ledger.usage, self._settings.usage_retention_days)
                 chores = Chores(self.keys.save_used, tidy)
                 self._recorder = Recorder(self.ledger.usage, chores)
                 stack.push_async_callback(self._recorder.aclose)
             yield
+
+    @asynccontextmanager
+    async def _telling(self, keys: KeyRing) -> AsyncIterator[None]:
+        """Tell the limiter what the ledger has, now and then, and where a key is newly limited."""
+        loop = asyncio.get_running_loop()
+        keys.on_new_limits = partial(loop.call_soon_threadsafe, self._tell_soon.set)
+        tell = Telling(self.limiter, self._spent)
+        task = asyncio.create_task(keep_telling(tell, self._tell_soon))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await tell.aclose()
+
+    async def _spent(self, now: float) -> Sequence[Spent]:
+        return await asyncio.to_thread(self.ledger.usage.spent, now)
+
+    async def _spent_again(self, now: float) -> Sequence[Spent]:
+        """Give what the ledger has, and have it told again once it has what passed just before."""
+        self._tell_soon.set()
+        return await self._spent(now)

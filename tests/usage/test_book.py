@@ -250,6 +250,35 @@ def test_an_hour_whose_sums_are_not_made_is_not_pruned(book: SqlUsageBook, count
     assert count("uses") == 2
 
 
+def test_what_is_pruned_half_way_counts_once_and_is_pruned_to_the_end_later(
+    book: SqlUsageBook, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.ledger.rollup.CHUNK", 2)
+    start = (NOW - DAY) // HOUR * HOUR
+    book.add([use(str(number), start + number) for number in range(5)])
+    book.roll_up(NOW)
+    chunks = iter((False, False))  # the hour, and the first two of its records
+
+    def stop() -> bool:
+        return next(chunks, True)
+
+    assert book.prune(NOW, stop) == 2
+    assert count("uses") == 3
+    assert book.records(Window(), Page()) == []
+    for window in (Window(), Window(since=start, until=start + 2)):
+        assert totals(book.sums(window)) == [((), 5, 0, 10, 50, 5, 1000)]
+    assert book.sums(Window(since=start + 2))[0].requests == 0
+    assert book.prune(NOW) == 3
+    assert count("uses") == 0
+
+
+def test_hours_that_wait_are_left_when_it_is_time_to_end(book: SqlUsageBook) -> None:
+    book.add([use(str(number), NOW - HOUR * (1 + number)) for number in range(3)])
+    turns = iter((False,))
+    assert book.roll_up(NOW, lambda: next(turns, True)) == 1
+    assert book.roll_up(NOW) == 2
+
+
 def test_a_record_of_a_pruned_hour_is_too_late_and_counted_so(book: SqlUsageBook) -> None:
     book.add([use("1", NOW - DAY)])
     book.roll_up(NOW)

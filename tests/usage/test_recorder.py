@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from emblem.accounts import Page, Use, Window
-from emblem.errors import LedgerUnavailable
+from emblem.errors import InvalidRequest, LedgerUnavailable
 from emblem.ledger.address import url_of
 from emblem.ledger.database import Database
-from emblem.ledger.recorder import BATCH, Chores, Recorder, tidying
+from emblem.ledger.recorder import BATCH, Chores, Recorder
+from emblem.ledger.tidying import tidying
 from emblem.ledger.usagebook import SqlUsageBook
 from postgres import Postgres
 
@@ -210,24 +211,68 @@ def test_records_that_come_too_late_are_counted_as_lost() -> None:
     assert recorder.lost == 1
 
 
-def test_the_chores_are_done_in_the_same_thread_and_at_the_end(
+def test_when_keys_were_used_is_written_beside_the_records_and_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("emblem.ledger.recorder.TOUCH_S", 0.0)
-    monkeypatch.setattr("emblem.ledger.recorder.TIDY_S", 0.0)
-    done: list[str] = []
-    tidied = threading.Event()
+    touched = threading.Semaphore(0)
+    with recording(Book(), Chores(touch=touched.release)):
+        assert touched.acquire(timeout=WAIT_S)
+    assert touched.acquire(timeout=WAIT_S)
 
-    def tidy(now: float) -> None:
-        assert now == NOW
-        done.append(threading.current_thread().name)
-        tidied.set()
 
-    chores = Chores(touch=lambda: done.append("touch"), tidy=tidy)
-    with recording(Book(), chores, clock=lambda: NOW):
-        assert tidied.wait(WAIT_S)
-    assert done[:2] == ["touch", "emblem-usage"]
-    assert done[-1] == "touch"
+def test_records_are_written_while_an_hour_is_added_up_and_it_is_told_of_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emblem.ledger.tidying.TIDY_S", 0.001)
+    begun, ended = threading.Event(), threading.Event()
+    book = Book()
+
+    def tidy(now: float, stop: Callable[[], bool]) -> None:
+        assert (now, stop()) == (NOW, False)
+        begun.set()
+        while not stop():  # an hour that takes long
+            ended.wait(0.001)
+        ended.set()
+
+    with recording(book, Chores(tidy=tidy), clock=lambda: NOW) as recorder:
+        assert begun.wait(WAIT_S)
+        recorder.record(use("1"))
+        book.wait()
+        assert book.names == ["1"]
+    assert ended.is_set()
+
+
+def test_a_database_that_never_answers_does_not_keep_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("emblem.ledger.recorder.END_S", 0.05)
+    book = Book()
+    book.open.clear()
+    with recording(book, close_s=0.0) as recorder:
+        recorder.record(use("1"))
+        assert book.entered.wait(WAIT_S)
+    assert "usage: 1 records were not written before the end" in caplog.text
+    book.open.set()
+    book.wait()
+
+
+def test_of_a_batch_only_what_cannot_be_written_is_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Picky(Book):
+        def add(self, uses: Sequence[Use]) -> int:
+            if any(one.user == "odd" for one in uses):
+                raise InvalidRequest("a value cannot be kept")
+            return super().add(uses)
+
+    book = Picky()
+    with recording(book, interval_s=60.0) as recorder:
+        for number in range(5):
+            recorder.record(use(str(number), user="odd" if number == 2 else ""))
+    assert book.names == ["0", "1", "3", "4"]
+    assert (recorder.lost, recorder.waiting) == (1, 0)
+    assert "a value cannot be kept" in caplog.text
 
 
 def test_what_is_recorded_reaches_the_database(book: SqlUsageBook) -> None:
@@ -242,7 +287,7 @@ def test_tidying_makes_sums_and_keeps_records_for_so_many_days(
     book: SqlUsageBook, days: int, kept: int
 ) -> None:
     book.add([use(str(number), NOW - number * 30 * 3600) for number in range(3)])
-    tidying(book, days)(NOW)
+    tidying(book, days)(NOW, lambda: False)
     assert len(book.records(Window(), Page())) == kept
     assert book.sums(Window())[0].requests == 3
     assert book.roll_up(NOW) == 0

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from emblem.accounts import Use
-from emblem.errors import EmblemError
+from emblem.errors import EmblemError, LedgerUnavailable
+from emblem.ledger.tidying import Tidier, Tidy
 from emblem.ports import UsageBook
 
 log = logging.getLogger(__name__)
@@ -18,34 +19,22 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.5  # between two writings: what kill -9 costs at most, with the time of one writing
 BATCH = 500  # records of one transaction; so many are written at once, without waiting
 ROOM = 100_000  # records that wait while the database is away, about 50 MB
-TIDY_S = 60.0  # between two of the ledger's chores
 TOUCH_S = 5.0  # between two writings of when keys were last used
 CLOSE_S = 10.0  # how long an end waits for a database that is away
+END_S = 2.0  # beyond that, for a question that the database has not answered
 COMPLAINT_S = 60.0
-DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chores:
-    """What the writing thread does besides; each may raise EmblemError and is tried again.
+    """What is done besides; each may raise EmblemError and is tried again.
 
-    ``touch`` writes when keys were last used. ``tidy`` sees to sums and retention, as of a time of
-    the epoch.
+    ``touch`` writes when keys were last used, in the thread that writes. ``tidy`` sees to sums and
+    retention, as of a time of the epoch, in another, for it may take long; see ``tidying``.
     """
 
     touch: Callable[[], None] = lambda: None
-    tidy: Callable[[float], None] = lambda _: None
-
-
-def tidying(book: UsageBook, retention_days: int) -> Callable[[float], None]:
-    """Give the chore that makes hourly sums, and forgets records so old; 0 days forgets none."""
-
-    def tidy(now: float) -> None:
-        book.roll_up(now)
-        if retention_days:
-            book.prune(now - retention_days * DAY_S)
-
-    return tidy
+    tidy: Tidy = lambda *_: None
 
 
 class Recorder:
@@ -72,18 +61,19 @@ class Recorder:
         self._room = room
         self._interval_s = interval_s
         self._close_s = close_s
-        self._clock = clock
         self._queue: deque[Use] = deque()
         self._held: list[Use] = []  # the batch that is being written, until it is
         self._overflowed = 0  # counted by whoever records
         self._given_up = 0  # counted by the thread
         self._said_lost = 0
         self._said_at = -COMPLAINT_S
-        self._touched = self._tidied = time.monotonic()
+        self._touched = time.monotonic()
+        self._ends_at = 0.0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="emblem-usage", daemon=True)
         self._thread.start()
+        self._tidier = Tidier(self._chores.tidy, clock)
 
     @property
     def lost(self) -> int:
@@ -108,10 +98,19 @@ class Recorder:
                 self._overflowed += 1
 
     async def aclose(self) -> None:
-        """Write everything, or give up after ``close_s`` where the database is away."""
+        """Write everything, or give up after ``close_s`` where the database is away or stuck."""
+        self._ends_at = time.monotonic() + self._close_s
+        self._tidier.stop()
         self._closing.set()
         self._wake.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        """Wait for the threads, but not for a database that never answers."""
+        self._thread.join(self._close_s + END_S)
+        if self._thread.is_alive():
+            log.error("usage: %d records were not written before the end", self.waiting)
+        self._tidier.join(max(0.0, self._ends_at - time.monotonic()))
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -149,13 +148,25 @@ class Recorder:
         self._take()
         try:
             self._given_up += self._book.add(self._held)
-        except EmblemError:
+        except LedgerUnavailable:
             raise
-        except Exception:  # no database's fault, so it would come again for ever
-            self._given_up += len(self._held)
-            self._held = []
-            raise
+        except Exception:  # noqa: BLE001 - the fault of one, which would come again for ever
+            self._write_singly()
         self._held = []
+
+    def _write_singly(self) -> None:
+        """Write what is in hand one by one, and give up those that cannot be written."""
+        while self._held:
+            try:
+                self._given_up += self._book.add(self._held[:1])
+            except LedgerUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                self._given_up += 1
+                log.error(  # noqa: TRY400 - its trace may hold what a request said
+                    "a record of usage cannot be written: %s: %s", type(error).__name__, error
+                )
+            del self._held[0]
 
     def _take(self) -> None:
         """Fill the batch, behind what could not be written before."""
@@ -170,9 +181,6 @@ class Recorder:
         if now - self._touched >= TOUCH_S:
             self._touched = now
             self._chores.touch()
-        if now - self._tidied >= TIDY_S:
-            self._tidied = now
-            self._chores.tidy(self._clock())
 
     def _complain(self, error: EmblemError | None) -> None:
         """Say once a minute that records wait, or that some were lost."""
@@ -190,7 +198,6 @@ class Recorder:
 
     def _finish(self) -> None:
         """Write the rest, with a little patience."""
-        until = time.monotonic() + self._close_s
         while True:
             try:
                 self._write_until_below(1)
@@ -202,7 +209,7 @@ class Recorder:
                 log.exception("usage is not recorded as it should be")
             else:
                 return
-            if time.monotonic() >= until:
+            if time.monotonic() >= self._ends_at:
                 break
             time.sleep(self._interval_s)
         waiting = self.waiting

@@ -5,11 +5,11 @@ grows with every addition (``hours.changes``). Sums are made of what is seen aft
 read, and are right for as long as it stays: what was not seen is added under a higher one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
 from emblem.core.percentiles import packed
 from emblem.ledger.database import Database
@@ -17,13 +17,14 @@ from emblem.ledger.schema import hours, uses, uses_hourly
 from emblem.ledger.summing import FIRST_ERROR, hour_of
 
 GRACE_S = 60.0  # records come a little later than their time
-MOST = 200  # hours in one go, so that whoever calls is not kept
+MOST = 200  # hours in one go
+CHUNK = 5000  # records that are deleted at once: others write between two of these
 
 _GROUP = (uses.c.key_id, uses.c.team_id, uses.c.model, uses.c.status)
 _COUNTED = ("requests", "inputs", "tokens", "hits", "cost")
 
 
-def roll_up(database: Database, now: float) -> int:
+def roll_up(database: Database, now: float, stop: Callable[[], bool]) -> int:
     """Make the sums of hours that are over and have changed, and give how many were made."""
     changed = (
         select(hours.c.hour)
@@ -37,11 +38,15 @@ def roll_up(database: Database, now: float) -> int:
     )
     with database.read() as connection:
         found = connection.execute(changed).scalars().all()
-    return sum(_make(database, hour) for hour in found)
+    return sum(_make(database, hour) for hour in found if not stop())
 
 
-def prune(database: Database, before: float) -> int:
-    """Forget the records of hours that ended before then and whose sums are made; count them."""
+def prune(database: Database, before: float, stop: Callable[[], bool]) -> int:
+    """Forget the records of hours that ended before then and whose sums are made; count them.
+
+    An hour is marked first, and no record of it counts any more; then they are deleted, a few
+    thousand at a time. What a process has left half done is taken up by the next one.
+    """
     old = (
         select(hours.c.hour)
         .where(
@@ -52,9 +57,15 @@ def prune(database: Database, before: float) -> int:
         .order_by(hours.c.hour)
         .limit(MOST)
     )
+    records = exists().where(uses.c.hour == hours.c.hour)
+    begun = select(hours.c.hour).where(hours.c.pruned, records).order_by(hours.c.hour)
     with database.read() as connection:
+        half_done = connection.execute(begun).scalars().all()
         found = connection.execute(old).scalars().all()
-    return sum(_forget(database, hour) for hour in found)
+    gone = sum(_delete(database, hour, stop) for hour in half_done)
+    return gone + sum(
+        _delete(database, hour, stop) for hour in found if not stop() and _mark(database, hour)
+    )
 
 
 def _make(database: Database, hour: int) -> bool:
@@ -101,12 +112,28 @@ def _rows(connection: Connection, hour: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _forget(database: Database, hour: int) -> int:
-    """Forget the records of one hour, unless it has changed meanwhile."""
+def _mark(database: Database, hour: int) -> bool:
+    """Say that the records of an hour are gone, unless it has changed meanwhile."""
     summed = and_(
         hours.c.hour == hour, hours.c.rolled == hours.c.changes, hours.c.pruned.is_(False)
     )
     with database.write() as connection:
-        if not connection.execute(update(hours).where(summed).values(pruned=True)).rowcount:
-            return 0
-        return connection.execute(delete(uses).where(uses.c.hour == hour)).rowcount
+        return connection.execute(update(hours).where(summed).values(pruned=True)).rowcount > 0
+
+
+def _delete(database: Database, hour: int, stop: Callable[[], bool]) -> int:
+    """Delete the records of an hour that is marked, and count them."""
+    some = (
+        select(uses.c.id)
+        .where(uses.c.hour == hour)
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)  # PostgreSQL's: another process may be at the same
+    )
+    gone = 0
+    while not stop():
+        with database.write() as connection:
+            found = connection.execute(delete(uses).where(uses.c.id.in_(some))).rowcount
+        gone += found
+        if found < CHUNK:
+            break
+    return gone

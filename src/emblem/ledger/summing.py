@@ -36,7 +36,7 @@ from emblem.ledger.totals import (
     shown_hour,
 )
 
-AT_ONCE = 20_000  # hourly sums whose histograms are held at once, of about a hundred bytes each
+AT_ONCE = 2000  # hourly sums whose histograms are held at once, of about a hundred bytes each
 FIRST_ERROR = 400  # the first status that says that something went wrong
 
 _LAST_HOUR = 2**31 - 1
@@ -111,11 +111,6 @@ def within(window: Window) -> list[ColumnElement[bool]]:
         uses.c.at < window.until,
         *_of(uses, window),
     ]
-
-
-def kept() -> ColumnElement[bool]:
-    """Say which records count: those of an hour that is pruned are gone, or are being deleted."""
-    return uses.c.hour.not_in(select(hours.c.hour).where(hours.c.pruned))
 
 
 def _add_hourly(connection: Connection, totals: Totals, question: Question) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import Connection, Row, desc, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, desc, select, tuple_
 
 from emblem.accounts import By, Page, Period, Spent, Sum, Use, Window
 from emblem.core.limits import window, window_start_ms
@@ -58,7 +58,7 @@ class SqlUsageBook:
         """Give a page of records in the order of their time, then of their ids."""
         position = tuple_(uses.c.hour, uses.c.at, uses.c.id)
         order: list[Any] = [uses.c.hour, uses.c.at, uses.c.id]
-        query = select(uses).where(*summing.within(window), summing.kept())
+        query = select(uses).where(*summing.within(window), _kept())
         if page.after is not None:
             at, name = page.after
             mark = (summing.hour_of(at), at, name)
@@ -134,6 +134,11 @@ def _row(use: Use, hour: int) -> dict[str, Any]:
         "user": _text(use.user),
         "tags": json.dumps([_text(tag) for tag in use.tags[:MAX_TAGS]]),
     }
+
+
+def _kept() -> ColumnElement[bool]:
+    """Say which records count: those of an hour that is pruned are gone, or are being deleted."""
+    return uses.c.hour.not_in(select(hours.c.hour).where(hours.c.pruned))
 
 
 def _text(text: str) -> str:
