@@ -500,9 +500,15 @@ def test_only_what_may_be_asked_for_is_listed() -> None:
 
     assert names() == ["tiny", "mine", "other"]
     assert names(models=("mine", "other")) == ["mine", "other"]
-    assert names(models=(PINNED,)) == ["tiny"]
+    assert names(models=(PINNED,)) == [PINNED]
     team = Team("team_1", "t", 0.0, models=("o*",))
     assert names(models=("*",), team=team) == ["other"]
+    pinned = Team("team_1", "t", 0.0, models=("*@*",))
+    assert names(models=("tiny",), team=pinned) == [PINNED, f"mine@{ALIAS.pin}"]
+    for globs in ((PINNED,), ("mine", PINNED), ("*@*",), ("o*", "t*@*"), ("tiny",)):
+        who = caller(models=globs)
+        for one in listed(NAMES, who):
+            assert find(NAMES, one.name, who).same_as(one)
 
 
 def test_a_caller_s_account_is_that_of_its_key_and_its_team() -> None:

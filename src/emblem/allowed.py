@@ -6,6 +6,7 @@ may not ask for a name is told what he would be told were there none.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from emblem.accounts import Caller
 from emblem.core.permission import allows_model
@@ -29,10 +30,16 @@ def find(names: Names, name: str, caller: Caller) -> Served:
 
 
 def listed(names: Names, caller: Caller) -> Iterator[Served]:
-    """Give what a caller may ask for by its plain or its pinned name, in the order of all."""
+    """Give what a caller may ask for, in the order of all.
+
+    What may be asked for with its digest alone has that in its name.
+    """
     for one in names:
-        if _allows(caller, one.name, one.model.name, f"{one.name}@{one.pin}"):
+        pinned = f"{one.name}@{one.pin}"
+        if _allows(caller, one.name, one.model.name):
             yield one
+        elif _allows(caller, pinned, one.name, one.model.name):
+            yield replace(one, name=pinned)
 
 
 def _allows(caller: Caller, *names: str) -> bool:
