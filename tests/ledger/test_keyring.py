@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -363,3 +364,30 @@ def _until(true: Callable[[], bool]) -> None:
             return
         pause.wait(0.001)
     pytest.fail("it did not happen")
+
+
+def test_a_limit_of_a_day_or_a_month_that_was_lacking_is_told_of(
+    file_ledger: SqlLedger, ring: KeyRing
+) -> None:
+    told: list[int] = []
+    ring.on_new_limits = lambda: told.append(1)
+    keys, teams = file_ledger.keys, file_ledger.teams
+    key, _ = keys.issue(LAPTOP, now=1.0)
+    keys.issue(Terms("new", quota=Quota(tokens_per_day=5)), now=1.0)
+    team = teams.create("ours", now=1.0)
+    ring.refresh()
+    assert not told, "what is new has used nothing"
+    for quota, calls in (
+        (Quota(tokens_per_minute=5), 0),
+        (Quota(tokens_per_day=5), 1),
+        (Quota(tokens_per_day=4), 1),
+        (Quota(tokens_per_day=4, cost_per_month=3), 2),
+        (Quota(), 2),
+        (Quota(cost_per_month=3), 3),
+    ):
+        keys.change(key.id, partial(replace, quota=quota), now=2.0)
+        ring.refresh()
+        assert len(told) == calls
+    teams.change(team.id, partial(replace, quota=Quota(tokens_per_day=5)), now=2.0)
+    ring.refresh()
+    assert len(told) == 4

@@ -5,11 +5,11 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from emblem.accounts import Key, Role, Secret, Team, Terms
+from emblem.accounts import Key, Quota, Role, Secret, Team, Terms
 from emblem.errors import LedgerUnavailable
 from emblem.ledger.secret import digest
 from emblem.ports import Ledger
@@ -42,6 +42,9 @@ class KeyRing:
     second, without a question. While the ledger cannot be read, what is held goes on being accepted
     for ``hold_s``; then ``check`` raises LedgerUnavailable.
 
+    ``on_new_limits`` is called, by whatever thread reads, when a key or a team that was there got a
+    day's or a month's limit that it lacked.
+
     ``extra`` holds SHA-256 digests of keys that are always accepted, as administrators, such as
     the one in the environment. ``clock`` gives seconds since the epoch, ``now`` monotonic ones.
     """
@@ -64,6 +67,8 @@ class KeyRing:
         # Both are replaced, never changed: they are read without the lock.
         self._held = self._extra
         self._teams: dict[str, Team] = {}
+        self._quotas: dict[tuple[bool, str], Quota] = {}  # of keys and of teams
+        self.on_new_limits: Callable[[], object] = lambda: None
         self._version = -1
         self._looked_at = -inf
         self._read_at = -inf
@@ -180,6 +185,9 @@ class KeyRing:
             **{one.digest: _opener(one, key) for key in live for one in key.secrets},
             **self._extra,
         }
+        before, self._quotas = self._quotas, _quotas(live, teams)
+        if any(_newly_limited(before.get(one), now) for one, now in self._quotas.items()):
+            self.on_new_limits()
 
     def _follow(self) -> None:
         """Look at the ledger again and again, and say once that it cannot be read."""
@@ -200,6 +208,19 @@ class KeyRing:
                     log.warning("the keys can be read again")
                 said = False
             self._lookups_left = MAX_LOOKUPS
+
+
+def _quotas(keys: Iterable[Key], teams: Mapping[str, Team]) -> dict[tuple[bool, str], Quota]:
+    of_keys = {(False, key.id): key.terms.quota for key in keys}
+    return of_keys | {(True, team.id): team.quota for team in teams.values()}
+
+
+def _newly_limited(before: Quota | None, now: Quota) -> bool:
+    """Tell whether what was there got a day's or a month's limit, whose use nobody has counted."""
+    return before is not None and (
+        (before.tokens_per_day is None and now.tokens_per_day is not None)
+        or (before.cost_per_month is None and now.cost_per_month is not None)
+    )
 
 
 def _opener(secret: Secret, key: Key) -> _Opener:

@@ -99,13 +99,15 @@ class RedisLimiter:
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much for the day and the month of ``now``."""
         telling = f"{TAG}:telling:{uuid4().hex}"
-        await self._command("SET", telling, 1, "PX", TELLING_MS)
+        with _translated():
+            await self._client.set(telling, 1, px=TELLING_MS)
         at = State(0, round(now * 1000))
         for start in range(0, len(spent), TOGETHER):
             await asyncio.gather(*(self._tell(one, at) for one in spent[start : start + TOGETHER]))
         # A Redis that was emptied meanwhile lacks a part of it, and this key too: that fails.
-        await self._command("RENAME", telling, TOLD)
-        await self._command("PERSIST", TOLD)
+        with _translated():
+            await self._client.rename(telling, TOLD)
+            await self._client.persist(TOLD)
         self._told = True
 
     async def _tell(self, one: Spent, at: State) -> None:
@@ -169,10 +171,6 @@ class RedisLimiter:
     ) -> list[int]:
         with _translated():
             return await self._run(hashes, arguments, unwanted)
-
-    async def _command(self, *words: str | int) -> None:
-        with _translated():
-            await self._client.execute_command(*words)
 
 
 @contextmanager

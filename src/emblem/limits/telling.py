@@ -1,12 +1,19 @@
 """Tells what counts limits what the ledger has of the day and the month."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from emblem.accounts import Spent
 from emblem.errors import LedgerUnavailable, LimitsUnavailable
 from emblem.ports import Limiter
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 60.0  # between two tellings
+SOON_S = 2.0  # after which the ledger has what passed just before it was read
 
 # What was used of the day and the month of a time; raises LedgerUnavailable.
 Spending = Callable[[float], Awaitable[Sequence[Spent]]]
@@ -61,3 +68,23 @@ class Telling:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def keep_telling(
+    tell: Telling, wake: asyncio.Event, *, every_s: float = EVERY_S, soon_s: float = SOON_S
+) -> None:
+    """Tell it now and then, at once where ``wake`` is set, and soon after that again; for ever.
+
+    The ledger gets records a moment late: what it lacked when it was read is told the next time.
+    """
+    again = False
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(soon_s if again else every_s):
+                await wake.wait()
+        again = wake.is_set()
+        wake.clear()
+        try:
+            await tell()
+        except LimitsUnavailable as error:
+            log.debug("what was used is not told to what counts limits: %s", error.__cause__)
