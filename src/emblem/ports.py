@@ -204,6 +204,13 @@ class KeyBook(Protocol):
         """
         ...
 
+    def refuse_again(self, once: Once | None, *, now: float) -> None:
+        """Raise Repeated for what was done ``once`` within the last day, before anything is read.
+
+        Whoever makes a key asks again within the change itself.
+        """
+        ...
+
     def adopt(
         self, terms: Terms, digest: bytes, last_four: str, *, now: float, by: Actor = CLI
     ) -> Key:

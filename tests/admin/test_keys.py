@@ -69,6 +69,19 @@ def test_the_same_request_again_makes_no_second_key_and_shows_no_secret(office: 
     assert len(office.ledger.keys.every()) == 2
 
 
+def test_the_same_request_again_is_known_though_its_team_has_another_name(office: Office) -> None:
+    team = office.send("POST", "/admin/teams", {"name": "search"}).json
+    headers = {"Idempotency-Key": "deploy-7"}
+    body = {"name": "ci", "team": "search"}
+    first = office.send("POST", "/admin/keys", body, headers=headers)
+    office.send("PATCH", f"/admin/teams/{team['id']}", {"name": "finding"})
+    again = office.send("POST", "/admin/keys", body, headers=headers)
+    assert (again.status, again.json["id"]) == (200, first.json["id"])
+    assert again.json["team_name"] == "finding"
+    other = office.send("POST", "/admin/keys", {**body, "name": "x"}, headers=headers)
+    assert (other.status, other.error["code"]) == (409, "idempotency_key_reused")
+
+
 def test_the_same_name_for_another_request_is_409(office: Office) -> None:
     headers = {"Idempotency-Key": "deploy-7"}
     office.send("POST", "/admin/keys", {"name": "ci"}, headers=headers)

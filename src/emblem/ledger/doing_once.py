@@ -1,6 +1,6 @@
 """What is done once, however often it is asked for: known again for a day, by its token."""
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from emblem.accounts import Once
 from emblem.errors import Repeated
@@ -12,10 +12,15 @@ KEPT_S = 86_400.0
 
 def refuse_again(change: Changing, asked: Once | None) -> None:
     """Raise Repeated for what was done within the last day. None is never refused."""
+    refuse_known(change.connection, change.now, asked)
+
+
+def refuse_known(connection: Connection, now: float, asked: Once | None) -> None:
+    """Do so where nothing is to be changed yet."""
     if asked is None:
         return
-    same = once.c.token == asked.token, once.c.at >= change.now - KEPT_S
-    found = change.connection.execute(select(once).where(*same)).one_or_none()
+    same = once.c.token == asked.token, once.c.at >= now - KEPT_S
+    found = connection.execute(select(once).where(*same)).one_or_none()
     if found is not None:
         raise Repeated(found.subject, same=bytes(found.body) == asked.body)
 

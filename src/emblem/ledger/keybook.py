@@ -13,7 +13,7 @@ from emblem.errors import InvalidRequest
 from emblem.ledger import finding, rows
 from emblem.ledger.changing import Changing, changing, counted
 from emblem.ledger.database import Database
-from emblem.ledger.doing_once import refuse_again, remember
+from emblem.ledger.doing_once import refuse_again, refuse_known, remember
 from emblem.ledger.schema import keys, secrets, teams
 from emblem.ledger.secret import ENTROPY_BYTES, ID_BYTES, as_stored, digest, key_id, secret
 from emblem.ledger.terms import checked
@@ -41,6 +41,11 @@ class SqlKeyBook:
             key = self._add(change, "key.create", checked(terms, now), own)
             remember(change, once, key.id)
             return key, text
+
+    def refuse_again(self, once: Once | None, *, now: float) -> None:
+        """Raise Repeated for what was done once within the last day."""
+        with self._database.read() as connection:
+            refuse_known(connection, now, once)
 
     def adopt(
         self, terms: Terms, digest: bytes, last_four: str, *, now: float, by: Actor = CLI

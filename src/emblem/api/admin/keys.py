@@ -107,8 +107,11 @@ class Keys:
     def _create(self, asked: Asked, body: NewKey, token: Once | None) -> tuple[KeyItem, str | None]:
         now = self._desk.clock()
         teams = self._teams()
-        terms = body.terms(Terms(body.name), teams, now)
         try:
+            # First of all: what the body names may be called otherwise by now, or be gone.
+            if token is not None:
+                self._ledger.keys.refuse_again(token, now=now)
+            terms = body.terms(Terms(body.name), teams, now)
             key, secret = self._ledger.keys.issue(terms, now=now, by=asked.by, once=token)
         except Repeated as before:
             if not before.same:
