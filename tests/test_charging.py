@@ -407,6 +407,24 @@ def test_a_refund_is_made_though_the_client_leaves_meanwhile(
     asyncio.run(asyncio.wait_for(go(), 30))
 
 
+def test_the_end_waits_for_what_is_being_given_back() -> None:
+    class Slow(MemoryLimiter):
+        async def refund(self, grant: Grant) -> None:
+            await asyncio.sleep(0)
+            await super().refund(grant)
+
+    async def go() -> None:
+        limiter, account = Slow(), caller().account
+        charging = Charging(limiter)
+        task = asyncio.ensure_future(charging.refund(await charging.charge(account, Charge(1, 3))))
+        await asyncio.sleep(0)
+        task.cancel()
+        await charging.aclose()
+        assert not any(one.used for one in await limiter.peek(account))
+
+    asyncio.run(go())
+
+
 # -- a team -----------------------------------------------------------------------------------
 
 

@@ -72,6 +72,7 @@ class Accounting:
         async with AsyncExitStack() as stack:
             stack.callback(self.ledger.close)
             stack.push_async_callback(self.limiter.aclose)
+            stack.push_async_callback(self.charging.aclose)
             if self.keys is not None:
                 self.keys.open()
                 stack.push_async_callback(asyncio.to_thread, self.keys.close)

@@ -108,6 +108,11 @@ class Charging:
         task.add_done_callback(self._refunds.discard)
         await asyncio.shield(task)
 
+    async def aclose(self) -> None:
+        """Wait until all is given back that is being given back."""
+        while self._refunds:
+            await asyncio.gather(*self._refunds, return_exceptions=True)
+
     async def _refunded(self, grant: Grant) -> None:
         try:
             await self.limiter.refund(grant)
