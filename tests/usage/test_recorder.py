@@ -311,3 +311,28 @@ def test_connections_that_are_cut_lose_nothing_and_double_nothing(
         assert [one.id for one in book.records(Window(), Page(5000))] == names
         with database.write() as connection:
             connection.execute(text("TRUNCATE uses, uses_hourly, hours"))
+
+
+def test_what_comes_after_the_end_is_counted_as_lost() -> None:
+    book = Book()
+    with recording(book) as recorder:
+        recorder.record(use("1"))
+    recorder.record(use("2"))
+    assert (book.names, recorder.lost, recorder.waiting) == (["1"], 1, 0)
+
+
+def test_what_comes_while_the_last_are_written_is_written_or_counted() -> None:
+    book = Book()
+
+    async def end(recorder: Recorder) -> None:
+        ending = asyncio.ensure_future(recorder.aclose())
+        for number in range(50):
+            recorder.record(use(str(number)))
+            await asyncio.sleep(0)
+        await ending
+
+    for _ in range(20):
+        book.batches.clear()
+        recorder = Recorder(book, interval_s=0.001)
+        asyncio.run(end(recorder))
+        assert (len(book.names) + recorder.lost, recorder.waiting) == (50, 0)

@@ -69,6 +69,7 @@ class Recorder:
         self._said_at = -COMPLAINT_S
         self._touched = time.monotonic()
         self._ends_at = 0.0
+        self._ended = False
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="emblem-usage", daemon=True)
@@ -86,7 +87,13 @@ class Recorder:
         return len(self._queue) + len(self._held)
 
     def record(self, use: Use) -> None:
-        """Take a record. Never waits and never raises. For one thread: the event loop's."""
+        """Take a record; after the end it is lost. Never waits and never raises.
+
+        For one thread: the event loop's.
+        """
+        if self._ended:
+            self._overflowed += 1
+            return
         queue = self._queue
         queue.append(use)
         waiting = len(queue)
@@ -104,6 +111,10 @@ class Recorder:
         self._closing.set()
         self._wake.set()
         await asyncio.to_thread(self._join)
+        self._ended = True
+        if not self._thread.is_alive():  # what came after its last look is written by nobody
+            self._overflowed += len(self._queue)
+            self._queue.clear()
 
     def _join(self) -> None:
         """Wait for the threads, but not for a database that never answers."""
@@ -212,6 +223,11 @@ class Recorder:
             if time.monotonic() >= self._ends_at:
                 break
             time.sleep(self._interval_s)
-        waiting = self.waiting
-        self._given_up += waiting
-        log.error("usage: %d records were not written before the end: %s", waiting, failed)
+        left = len(self._held)
+        self._held = []
+        with suppress(IndexError):  # one by one, for more may come meanwhile
+            while True:
+                self._queue.popleft()
+                left += 1
+        self._given_up += left
+        log.error("usage: %d records were not written before the end: %s", left, failed)
