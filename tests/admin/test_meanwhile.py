@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import threading
 
+import pytest
 from starlette.types import Message
 
 from admin.office import Office
 from emblem.accounts import Role
+from emblem.api.admin.desk import MAX_QUESTIONS, Desk
 
 
 def test_a_key_that_is_revoked_while_its_request_arrives_makes_no_other(office: Office) -> None:
@@ -45,3 +48,47 @@ def test_a_key_that_is_revoked_while_its_request_arrives_makes_no_other(office: 
     assert sent[0]["status"] == 403
     assert json.loads(sent[1]["body"])["error"]["code"] == "permission_denied"
     assert "backdoor" not in {key.terms.name for key in office.ledger.keys.every()}
+
+
+def test_changes_go_on_while_every_question_waits_for_the_database() -> None:
+    """A revocation waits for no report; and who gave up asking leaves no room in other threads."""
+    desk = Desk()
+    answer = threading.Event()
+
+    async def scene() -> list[str]:
+        asking = [asyncio.create_task(desk.ask(answer.wait)) for _ in range(2 * MAX_QUESTIONS)]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asking[0], 0.01)
+        done = [
+            await asyncio.wait_for(desk.change(lambda: "revoked"), 20),
+            await asyncio.wait_for(asyncio.to_thread(lambda: "elsewhere"), 20),
+        ]
+        answer.set()
+        assert all(await asyncio.gather(*asking[1:]))
+        return done
+
+    try:
+        assert asyncio.run(scene()) == ["revoked", "elsewhere"]
+    finally:
+        answer.set()
+
+
+def test_a_change_that_nobody_waits_for_any_more_is_still_the_only_one() -> None:
+    desk = Desk()
+    answer = threading.Event()
+    order: list[str] = []
+
+    def slow() -> None:
+        assert answer.wait(20)
+        order.append("slow")
+
+    async def scene() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(desk.change(slow), 0.01)
+        later = asyncio.create_task(desk.change(lambda: order.append("later")))
+        await asyncio.sleep(0)
+        answer.set()
+        await later
+
+    asyncio.run(scene())
+    assert order == ["slow", "later"]

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from emblem.accounts import Terms
-from emblem.errors import EmblemError, LedgerUnavailable, MissingExtra
+from emblem.errors import EmblemError, InvalidRequest, LedgerUnavailable, MissingExtra
 from emblem.ledger import schema
 from emblem.ledger.address import sqlite, url_of
 from emblem.ledger.books import SqlLedger
@@ -216,3 +219,57 @@ def test_a_file_that_is_locked_for_too_long_is_one_line(
         pytest.raises(LedgerUnavailable, match="database is locked"),
     ):
         other.keys.issue(Terms("laptop"), now=1.0)
+
+
+def test_nobody_waits_for_ever_for_who_has_locked_a_row_and_stopped(
+    opened: Callable[[], SqlLedger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.ledger.database.BUSY_TIMEOUT_S", 0.2)
+    one, other = opened(), opened()
+    key, _ = one.keys.issue(Terms("laptop"), now=1.0)
+    with one.database.write() as connection:
+        connection.execute(text("UPDATE counters SET value = value"))
+        with pytest.raises(LedgerUnavailable) as caught:
+            other.keys.revoke(key.id, now=2.0)
+    assert len(str(caught.value).splitlines()) == 1
+    assert other.keys.revoke(key.id, now=3.0) == 1
+
+
+def test_who_keeps_others_waiting_in_postgresql_is_cut_off(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.ledger.database.IDLE_TIMEOUT_S", 0.1)
+    with closing(SqlLedger(Database(url_of(postgres.new(template), Path())))) as ledger:
+
+        def stop_within_a_change(terms: Terms) -> Terms:
+            with ledger.database.read() as connection:  # answers once the other one is gone
+                gone = (
+                    "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"
+                )
+                until = time.monotonic() + 20
+                while not connection.execute(text(gone)).scalar_one():
+                    connection.execute(text("SELECT pg_sleep(0.02), pg_stat_clear_snapshot()"))
+                    assert time.monotonic() < until
+            return terms
+
+        key, _ = ledger.keys.issue(Terms("laptop"), now=1.0)
+        with pytest.raises(LedgerUnavailable):
+            ledger.keys.change(
+                key.id, lambda terms: replace(stop_within_a_change(terms), owner="a"), now=2.0
+            )
+        assert ledger.keys.revoke(key.id, now=3.0) == 1
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Postgres) -> None:
+    postgres.run(
+        "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    said = refusal(url_of(postgres.address("latin"), Path()))
+    assert "encoding LATIN1" in said
+
+
+def test_a_value_that_cannot_be_held_is_said_without_it(ledger: SqlLedger) -> None:
+    rows = "INSERT INTO spaces VALUES ('planted', 'i', 'w', 1.0), ('planted', 'i', 'w', 1.0)"
+    with pytest.raises(InvalidRequest) as caught, ledger.database.write() as connection:
+        connection.execute(text(rows))
+    assert "planted" not in str(caught.value)

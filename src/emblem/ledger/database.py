@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from emblem.errors import EmblemError, InvalidRequest, LedgerUnavailable, MissingExtra
 from emblem.ledger import upgrading
@@ -22,12 +22,19 @@ from emblem.ledger.address import shown
 from emblem.ledger.schema import VERSION
 
 BUSY_TIMEOUT_S = 10.0  # how long a writer waits for another one
+STATEMENT_TIMEOUT_S = 120.0  # of one question to PostgreSQL
+IDLE_TIMEOUT_S = 60.0  # how long a process that has stopped may keep others from what it has locked
 UPGRADE_TIMEOUT_S = 60.0  # how long a process waits for another one that makes the tables
 CONNECT_TIMEOUT_S = 5
 MAX_CONNECTIONS = 5  # a process's to PostgreSQL
 MAX_SAID = 300  # characters of what a database says
 MIN_PASSWORD = 4  # characters
 
+# For one transaction each, and not as options of the connection: a pooler may not let these through.
+_PATIENCE = text(
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :all, true), "
+    "set_config('idle_in_transaction_session_timeout', :idle, true)"
+)
 _UPGRADE_LOCK = 0x656D626C656D  # "emblem": the number of the advisory lock in PostgreSQL
 _WRITES = "emblem_writes"
 
@@ -81,6 +88,8 @@ class Database:
         ):  # reading needs neither the lock nor the right to make tables
             with self.write() as connection:
                 wait_ms = int(1000 * UPGRADE_TIMEOUT_S)
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms}"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
                 upgrading.upgrade(connection, self.name)
@@ -88,6 +97,8 @@ class Database:
     def version(self) -> str | None:
         """Give the version of the tables, None where there are none; refuse a newer Emblem's."""
         with self.read() as connection:
+            if not self.is_sqlite:
+                _check_encoding(connection, self.name)
             return upgrading.check(connection, self.name)
 
     def close(self) -> None:
@@ -101,7 +112,7 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         try:
-            return create_engine(
+            engine = create_engine(
                 self.url,
                 hide_parameters=True,
                 pool_pre_ping=True,  # after a restart of the server no request meets a dead connection
@@ -112,6 +123,8 @@ class Database:
             )
         except ImportError:
             raise MissingExtra("PostgreSQL", "postgres") from None
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
 
     @contextmanager
     def _file_locked(self) -> Iterator[None]:
@@ -141,6 +154,9 @@ class Database:
             ) from None
         except UnicodeEncodeError:
             raise InvalidRequest("a name must be valid text, without lone surrogates") from None
+        except (DataError, IntegrityError):
+            # Said in our words: a database repeats the values.
+            raise InvalidRequest("the ledger cannot hold one of the values") from None
         except OSError as error:
             raise self._unusable("opened", str(error.strerror)) from None
         except DBAPIError as error:
@@ -188,6 +204,21 @@ def _begin_sqlite(connection: Connection) -> None:
     """Start a transaction; one that will write asks for the lock now, so that it waits its turn."""
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Let no transaction wait for ever: not for a lock, and nobody for it."""
+    wait = {"lock": BUSY_TIMEOUT_S, "all": STATEMENT_TIMEOUT_S, "idle": IDLE_TIMEOUT_S}
+    connection.execute(_PATIENCE, {name: f"{int(1000 * s)}ms" for name, s in wait.items()})
+
+
+def _check_encoding(connection: Connection, name: str) -> None:
+    """Refuse a database that cannot hold whatever a request may say."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise LedgerUnavailable(
+            f"{name} has the encoding {encoding}; make a database with the encoding UTF8"
+        )
 
 
 def _use_wal(engine: Engine) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -67,8 +70,10 @@ class Desk:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        self._turns = asyncio.Semaphore(MAX_QUESTIONS)
-        self._changing = asyncio.Lock()
+        # Threads of its own: a database that is stuck keeps only the administration. A request that
+        # is given up leaves its thread busy, and the next one waits for that thread.
+        self._asking = ThreadPoolExecutor(MAX_QUESTIONS, "emblem-admin")
+        self._changing = ThreadPoolExecutor(1, "emblem-admin-change")
         self._bodies = BodyReader(MAX_BODY_BYTES, BODY_TIMEOUT_S, 64 * MAX_BODY_BYTES)
 
     def route(self, path: str, **handlers: Handler) -> Route:
@@ -87,21 +92,18 @@ class Desk:
 
         Raises Problem where it refuses, or cannot be used.
         """
-        async with self._turns:
-            return await _asked(question)
+        return await _answered(self._asking, question)
 
     async def change(self, question: Callable[[], T]) -> T:
-        """Ask for a change, one at a time: of two that read what they then change none is lost.
-
-        It has a turn of its own: no revocation waits for somebody's sums of a year.
-        """
-        async with self._changing:
-            return await _asked(question)
+        """Ask for a change, one at a time, whatever others are reading. Raises as ``ask`` does."""
+        return await _answered(self._changing, question)
 
 
-async def _asked(question: Callable[[], T]) -> T:
+async def _answered(threads: ThreadPoolExecutor, question: Callable[[], T]) -> T:
+    # With what belongs to the request, such as its id in the log.
+    asked = partial(copy_context().run, question)
     try:
-        return await asyncio.to_thread(question)
+        return await asyncio.get_running_loop().run_in_executor(threads, asked)
     except InvalidRequest as error:
         raise _as_written(error) from None
     except NoLongerAllowed as error:
