@@ -57,6 +57,16 @@ def test_csv_has_a_line_for_each_record(filled: SqlUsageBook, tmp_path: Path) ->
     assert [one.name for one in tmp_path.iterdir() if "out" in one.name] == ["out.csv"]
 
 
+@pytest.mark.parametrize("begins", list("=+-@\t\r\n"))
+def test_no_text_in_csv_is_a_formula(book: SqlUsageBook, tmp_path: Path, begins: str) -> None:
+    wanted = f"{begins}HYPERLINK(1)"
+    book.add([use("req-1", NOW, user=wanted, model=wanted)])
+    export(book, Window(), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["user"], row["model"], row["cost"][0]) == (f"'{wanted}", f"'{wanted}", "0")
+
+
 def test_parquet_has_types(filled: SqlUsageBook, tmp_path: Path) -> None:
     path = tmp_path / "out.PARQUET"
     assert export(filled, Window(), path) == 7

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emblem.accounts import Page, Use, Window
+from emblem.core.spreadsheet import cell
 from emblem.errors import InvalidRequest, MissingExtra
 from emblem.ledger.part import part_of
 from emblem.ports import UsageBook
@@ -59,7 +60,10 @@ def _money(billionths: int) -> Decimal:
 
 
 def _write_csv(pages: Iterator[list[Use]], path: Path) -> int:
-    """Write CSV in UTF-8: times in UTC as RFC 3339 has them, tags as a list in JSON."""
+    """Write CSV in UTF-8: times in UTC as RFC 3339 has them, tags as a list in JSON.
+
+    What would be a formula in a spreadsheet has a ' before it.
+    """
     written = 0
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
@@ -71,18 +75,19 @@ def _write_csv(pages: Iterator[list[Use]], path: Path) -> int:
 
 
 def _row(use: Use) -> tuple[object, ...]:
-    plain = (use.team or "", use.model, use.space, use.served_by, use.inputs, use.tokens, use.hits)
+    texts = (use.id, use.key, use.team or "", use.model, use.space, use.served_by)
     tags = json.dumps(use.tags, ensure_ascii=False) if use.tags else ""
     at = _moment(use.at).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return (
         at,
-        use.id,
-        use.key,
-        *plain,
+        *map(cell, texts),
+        use.inputs,
+        use.tokens,
+        use.hits,
         use.status,
         use.ms,
         f"{_money(use.cost):f}",
-        use.user,
+        cell(use.user),
         tags,
     )
 

@@ -17,6 +17,7 @@ from emblem.api.admin.query import Query
 from emblem.api.admin.wire import the_team
 from emblem.api.problems import invalid
 from emblem.core.refusals import money
+from emblem.core.spreadsheet import cell
 from emblem.ports import Ledger
 
 MAX_GROUPED_BY = 3
@@ -244,10 +245,5 @@ def _csv(found: UsageSums) -> bytes:
         texts += [one.names.get(field, "") for field in named]
         numbers = [getattr(one, name) for name in _NUMBERS]
         ms = ["", "", ""] if one.ms is None else [one.ms.p50, one.ms.p95, one.ms.p99]
-        writer.writerow([*map(_cell, texts), *numbers, *ms])
+        writer.writerow([*map(cell, texts), *numbers, *ms])
     return out.getvalue().encode()
-
-
-def _cell(text: str) -> str:
-    """Keep what a client wrote from being a formula where a spreadsheet opens it (OWASP)."""
-    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
