@@ -35,6 +35,8 @@ CANNOT_RUN = {
     "kubectl": 1,  # tests/deploy
     "needs a key": 1,  # tests/serve/test_tls.py
     "needs a server of one's own": 1,  # tests/serve/test_processes.py
+    "needs a PostgreSQL": 1,  # tests/ledger
+    "needs the database of a LiteLLM proxy": 1,  # tests/ledger/test_litellm.py
     "needs the hub": 1,
     "needs sentence-transformers": 1,
     # The same commands run elsewhere: tests/cli/test_quantize.py and tests/benchmarks.

@@ -14,6 +14,7 @@ from docs import catalog_table
 from docs.pages import ALL, LAYERS, PAGES, ROOT, between, rows
 from docs.settings_table import table
 from emblem import errors
+from emblem.accounts import Limit, Period, Unit
 from emblem.api import problems
 from emblem.api.models import ModelItem
 from emblem.api.running import RunningItem
@@ -25,6 +26,10 @@ API = ROOT / "docs" / "api.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 MODELS = ROOT / "docs" / "models.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+
+MINUTE = Limit("key_1", team=False, unit=Unit.TOKENS, period=Period.MINUTE, most=1)
+MINUTES_REQUESTS = Limit("key_1", team=False, unit=Unit.REQUESTS, period=Period.MINUTE, most=1)
+DAY = Limit("key_1", team=False, unit=Unit.TOKENS, period=Period.DAY, most=1)
 
 
 def prose(page: Path) -> str:
@@ -82,6 +87,7 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
         problems.unsupported("Content-Encoding", "x", "y"),
         problems.internal("x"),
         problems.not_ready(["x"]),
+        problems.permission_denied("admin"),
         *(
             problems.problem_of(error, "x")
             for error in [
@@ -93,6 +99,11 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
                 errors.NotAuthenticated("x"),
                 errors.SourceRefused("x"),
                 errors.LedgerUnavailable("x"),
+                errors.LimitsUnavailable(),
+                errors.RateLimited("x", MINUTE, 7200),
+                errors.RateLimited("x", MINUTES_REQUESTS, 7200),
+                errors.InsufficientQuota("x", DAY, 7200),
+                errors.ChargeTooLarge("x", MINUTE),
                 errors.Overloaded("x", 1),
                 errors.DeadlineExceeded("x"),
                 errors.InvalidResult("x", "y"),
