@@ -1,13 +1,17 @@
 """Who may still change keys and teams by the time that the change is made."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import bindparam, text, update
 
 from emblem.accounts import Actor, Key, Role, Terms
 from emblem.errors import NoLongerAllowed
 from emblem.ledger.books import SqlLedger
+from emblem.ledger.schema import keys
 
 BOSS = Terms("boss", role=Role.ADMIN)
 
@@ -56,3 +60,44 @@ def test_who_is_no_administrator_any_more_changes_nothing(
 def test_who_is_in_no_table_may_change_whatever_was_asked_for(ledger: SqlLedger, who: str) -> None:
     ledger.keys.issue(BOSS, now=1.0, by=Actor(who))
     assert len(ledger.keys.every()) == 1
+
+
+@pytest.mark.parametrize("change", ["revoke", "delete"])
+def test_who_changes_many_keys_and_who_touches_them_never_wait_in_a_circle(
+    opened: Callable[[], SqlLedger], change: str
+) -> None:
+    """One holds the first key by its id, and takes the others once the change waits for it."""
+    ledger, other = opened(), opened()
+    if ledger.database.is_sqlite:
+        pytest.skip("SQLite has one writer")
+    team = ledger.teams.create("search", now=1.0)
+    # The table has them in another order than that of their ids.
+    ids = sorted(
+        (ledger.keys.issue(Terms("same", team=team.id), now=1.0)[0].id for _ in range(12)),
+        reverse=True,
+    )
+    if change == "delete":
+        ledger.keys.revoke("same", now=1.5)
+    with ledger.database.write() as connection:
+        for one in ids:
+            connection.execute(update(keys).where(keys.c.id == one).values(last_used=1.0))
+    pool = ThreadPoolExecutor(1)
+    with other.database.write() as connection:
+        touch = update(keys).where(keys.c.id == bindparam("one")).values(last_used=2.0)
+        connection.execute(touch, {"one": min(ids)})
+        mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        if change == "revoke":
+            done = pool.submit(ledger.keys.revoke, "same", now=2.0)
+        else:
+            done = pool.submit(ledger.teams.delete, team.id, now=2.0)
+        until = time.monotonic() + 20
+        blocked = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE :mine = ANY(pg_blocking_pids(pid))"
+        )
+        while not connection.execute(blocked, {"mine": mine}).scalar_one():
+            assert time.monotonic() < until
+            connection.execute(text("SELECT pg_sleep(0.01), pg_stat_clear_snapshot()"))
+        for one in sorted(ids)[1:]:
+            connection.execute(touch, {"one": one})
+    done.result(timeout=20)
+    assert all(key.last_used == 2.0 for key in ledger.keys.every())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from emblem.accounts import Actor, Change, Role
 from emblem.errors import NoLongerAllowed
@@ -42,6 +42,11 @@ def changing(database: Database, now: float, by: Actor) -> Iterator[Changing]:
         connection.execute(count.values(value=counters.c.value + 1))
         _check_actor(connection, now, by)
         yield Changing(connection, now, by)
+
+
+def in_order(ids: Select[tuple[str]]) -> Select[tuple[str]]:
+    """Lock the keys that are about to be changed by their ids, as whoever touches them does."""
+    return ids.order_by(keys.c.id).with_for_update(key_share=True)
 
 
 def counted(connection: Connection) -> int:

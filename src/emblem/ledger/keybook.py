@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, insert, or_, select, 
 from emblem.accounts import CLI, Actor, Key, KeysWanted, Once, Page, Secret, Terms
 from emblem.errors import InvalidRequest
 from emblem.ledger import finding, rows
-from emblem.ledger.changing import Changing, changing, counted
+from emblem.ledger.changing import Changing, changing, counted, in_order
 from emblem.ledger.database import Database
 from emblem.ledger.doing_once import refuse_again, refuse_known, remember
 from emblem.ledger.schema import keys, secrets, teams
@@ -121,7 +121,7 @@ class SqlKeyBook:
         """Revoke every live key of that name or id and return how many there were."""
         wanted = as_stored(name)
         known_as = (keys.c.name == wanted) | (keys.c.id == wanted)
-        live = select(keys.c.id).where(known_as, keys.c.revoked.is_(None))
+        live = in_order(select(keys.c.id).where(known_as, keys.c.revoked.is_(None)))
         with changing(self._database, now, by) as change:
             found = list(change.connection.execute(live).scalars())
             change.connection.execute(update(keys).where(keys.c.id.in_(found)).values(revoked=now))
@@ -135,7 +135,7 @@ class SqlKeyBook:
             return
         earlier = or_(keys.c.last_used.is_(None), keys.c.last_used < bindparam("at"))
         each = update(keys).where(keys.c.id == bindparam("known_as"), earlier)
-        # In one order, so that two processes wait for one another and never in a circle.
+        # In one order, as ``in_order``, so that two processes never wait in a circle.
         values = [{"known_as": one, "at": used[one]} for one in sorted(used)]
         with self._database.write() as connection:
             connection.execute(each.values(last_used=bindparam("at")), values)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from emblem.accounts import CLI, Actor, Once, Quota, Team
 from emblem.errors import InvalidRequest
 from emblem.ledger import rows
-from emblem.ledger.changing import changing
+from emblem.ledger.changing import changing, in_order
 from emblem.ledger.database import Database
 from emblem.ledger.doing_once import refuse_again, remember
 from emblem.ledger.schema import keys, teams
@@ -79,6 +79,7 @@ class SqlTeamBook:
                     f"{count} live {'keys belong' if count > 1 else 'key belongs'} to the team "
                     f"{team.name!r}; revoke or move what belongs to it first"
                 )
+            change.connection.execute(in_order(select(keys.c.id).where(own)))
             change.connection.execute(update(keys).where(own).values(team_id=None))
             change.connection.execute(delete(teams).where(teams.c.id == team_id))
             change.note("team.delete", team_id, {"name": team.name})
