@@ -353,6 +353,10 @@ class UsageBook(Protocol):
         """Give the records of a window by time and id, a page of them. Pruned ones are gone."""
         ...
 
+    def pruned_until(self, window: Window) -> float | None:
+        """Give up to when records of a window are pruned, None where none are."""
+        ...
+
     def spent(self, now: float) -> list[Spent]:
         """What each key and team was charged for the day and the month of ``now``."""
         ...

@@ -156,6 +156,16 @@ def test_pages_lead_through_all_records_the_newest_first(used: Office) -> None:
     assert [one["id"] for one in only] == ["r2"]
 
 
+def test_a_page_says_which_records_are_gone(used: Office) -> None:
+    assert used.get("/admin/usage/records", since="365d").json["pruned_until"] is None
+    used.ledger.usage.roll_up(NOW)
+    used.ledger.usage.prune(NOW - 20 * 86_400)
+    page = used.get("/admin/usage/records", since="365d").json
+    assert page["pruned_until"] == NOW - 30 * 86_400 + 3600
+    assert [one["id"] for one in page["data"]] == ["r2", "r1", "r3"]
+    assert used.get("/admin/usage/records", since="7d").json["pruned_until"] is None
+
+
 def test_no_use_at_all_is_an_empty_page_and_a_sum_of_nothing(office: Office) -> None:
     assert office.get("/admin/usage").json["total"]["requests"] == 0
     assert office.get("/admin/usage", by="key").json["data"] == []

@@ -231,6 +231,18 @@ def test_a_pruned_hour_counts_as_a_whole_where_it_begins(book: SqlUsageBook) -> 
     assert book.sums(Window(until=start))[0].requests == 0
 
 
+def test_a_window_says_up_to_when_its_records_are_gone(book: SqlUsageBook) -> None:
+    start = (NOW - 3 * HOUR) // HOUR * HOUR
+    book.add([use("1", start + 10), use("2", NOW)])
+    book.roll_up(NOW)
+    assert book.pruned_until(Window()) is None
+    book.prune(NOW - HOUR)
+    assert book.pruned_until(Window()) == book.pruned_until(Window(since=start + 9)) == start + HOUR
+    assert book.pruned_until(Window(since=start + HOUR)) is None
+    assert book.pruned_until(Window(until=start)) is None
+    assert [one.group for one in book.sums(Window(since=start + HOUR), (By.USER,))] == [("",)]
+
+
 def test_what_only_records_tell_is_refused_where_they_are_gone(book: SqlUsageBook) -> None:
     book.add([use("1", NOW - 2 * DAY, user="alice"), use("2", NOW, user="bob")])
     book.roll_up(NOW)

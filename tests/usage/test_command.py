@@ -117,12 +117,25 @@ def test_nothing_used_is_said(emblem: Emblem) -> None:
     assert emblem("--model", "other") == (0, "", "Nothing was used in this time.\n")
 
 
+def test_an_export_says_which_records_are_gone(emblem: Emblem, home: Path) -> None:
+    with closing(SqlLedger(Database(sqlite(home / SQLITE_FILE)))) as ledger:
+        ledger.usage.roll_up(time.time())
+        ledger.usage.prune(time.time() - 20 * 86400)
+    code, out, err = emblem("--export", "out.csv", "--since", "2020-01-01")
+    assert (code, out) == (0, "Wrote 3 records to out.csv.\n")
+    assert "are pruned and not in it" in err
+    code, _, err = emblem("--export", "out.csv", "--since", "1d")
+    assert (code, err) == (0, "")
+    _, out, _ = emblem("--export", "out.csv", "--since", "2020-01-01", "--json")
+    assert 0 < json.loads(out)["pruned_until"] < time.time() - 20 * 86400
+
+
 def test_records_are_exported(emblem: Emblem, home: Path) -> None:
     code, out, _ = emblem("--export", "out.csv", "--since", "2020-01-01")
     assert (code, out) == (0, "Wrote 4 records to out.csv.\n")
     assert len((home / "out.csv").read_text().splitlines()) == 5
     code, out, _ = emblem("--export", "out.parquet", "--key", "laptop", "--json")
-    assert json.loads(out) == {"file": "out.parquet", "records": 2}
+    assert json.loads(out) == {"file": "out.parquet", "records": 2, "pruned_until": None}
 
 
 @pytest.mark.parametrize(

@@ -173,14 +173,23 @@ def _id(what: str, wanted: str | None, names: "Mapping[str, str]") -> str | None
 
 
 def _export(book: "Ledger", window: "Window", path: Path, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
     from emblem.cli.output import print_json
     from emblem.ledger.export import export
 
     written = export(book.usage, window, path)
+    gone = book.usage.pruned_until(window)  # afterwards: pruning may go on meanwhile
     if as_json:
-        print_json({"file": str(path), "records": written})
-    else:
-        typer.echo(f"Wrote {written} record{'' if written == 1 else 's'} to {path}.")
+        print_json({"file": str(path), "records": written, "pruned_until": gone})
+        return
+    typer.echo(f"Wrote {written} record{'' if written == 1 else 's'} to {path}.")
+    if gone is not None:
+        day = datetime.fromtimestamp(gone, UTC).strftime("%Y-%m-%dT%H:%MZ")
+        typer.echo(
+            f"Records from before {day} are pruned and not in it; their sums are in emblem usage.",
+            err=True,
+        )
 
 
 def _print_table(groups: "tuple[By, ...]", names: _Names, sums: "list[Sum]", total: "Sum") -> None:

@@ -89,7 +89,10 @@ def hour_of(at: float) -> int:
 
 
 def summed(database: Database, question: Question) -> Summed:
-    """Add up uses, for each group and in all. Raises InvalidRequest for what records told that are pruned."""
+    """Add up uses, for each group and in all.
+
+    Raises InvalidRequest for what records told that are pruned.
+    """
     totals = Totals(question.by)
     with database.read() as connection:
         if not database.is_sqlite:
@@ -186,16 +189,20 @@ def _not_summed(window: Window) -> Select[Any]:
     )
 
 
+def pruned_until(connection: Connection, window: Window) -> int | None:
+    """Give the hour behind the last one of a window whose records are gone."""
+    within = hours.c.hour.between(hour_of(window.since), _hours(window).begun - 1)
+    gone = select(func.max(hours.c.hour)).where(hours.c.pruned, within)
+    last: int | None = connection.execute(gone).scalar()
+    return None if last is None else last + 1
+
+
 def _refuse_pruned(connection: Connection, question: Question) -> None:
     """Raise InvalidRequest where only records would tell, and some of the window are gone."""
-    span = _hours(question.window)
-    gone = select(func.max(hours.c.hour)).where(
-        hours.c.pruned, hours.c.hour.between(span.first - 1, span.begun - 1)
-    )
-    last = connection.execute(gone).scalar()
-    if last is not None:
+    hour = pruned_until(connection, question.window)
+    if hour is not None:
         raise InvalidRequest(
-            f"usage by {question.only_records} is known from {shown_hour(last + 1)} on: of what was "
+            f"usage by {question.only_records} is known from {shown_hour(hour)} on: of what was "
             "before only hourly sums are kept; ask for a later time"
         )
 

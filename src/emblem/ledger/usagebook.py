@@ -69,6 +69,12 @@ class SqlUsageBook:
             rows = connection.execute(query.order_by(*order).limit(page.size)).all()
         return [_use(row) for row in rows]
 
+    def pruned_until(self, window: Window) -> float | None:
+        """Say up to when records of a window are pruned."""
+        with self._database.read() as connection:
+            hour = summing.pruned_until(connection, window)
+        return None if hour is None else float(hour * summing.HOUR_S)
+
     def spent(self, now: float) -> list[Spent]:
         """What keys and teams used of the day's tokens and of the month's money."""
         tokens = _charged(self, _since_start_of(Period.DAY, now))

@@ -95,12 +95,16 @@ class RecordItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of records, the newest first."""
+    """A page of records, the newest first.
+
+    Those from before ``pruned_until`` are gone: only hourly sums are kept of them.
+    """
 
     object: str = "list"
     data: list[RecordItem]
     has_more: bool
     next_cursor: str | None
+    pruned_until: float | None
 
 
 class Usage:
@@ -163,6 +167,7 @@ class Usage:
             data=[_record(one, names) for one in shown],
             has_more=more,
             next_cursor=_CURSORS.write(Place(shown[-1].at, shown[-1].id)) if more else None,
+            pruned_until=self._ledger.usage.pruned_until(window),
         )
 
     def _window(self, query: Query) -> Window:
