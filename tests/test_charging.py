@@ -202,7 +202,6 @@ def test_cost_is_the_price_of_the_model_and_a_month_of_it_ends() -> None:
     [
         Quota(requests_per_minute=1, tokens_per_minute=100),
         Quota(requests_per_minute=9, tokens_per_day=3),
-        Quota(requests_per_minute=9, tokens_per_minute=3),
     ],
 )
 def test_a_key_with_nothing_left_is_refused_before_its_texts_are_read(

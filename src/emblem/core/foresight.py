@@ -7,7 +7,7 @@ would pass, unless something was given back. Rounding counts for whoever asks.
 from collections.abc import Iterable
 from math import inf
 
-from emblem.accounts import Charge, Period, Standing
+from emblem.accounts import Charge, Period, Standing, Unit
 from emblem.core.limits import MINUTE_MS, Refusal, amount
 
 SLACK_MS = 2  # what rounding twice may have taken from a time
@@ -24,7 +24,11 @@ def later(standing: Standing, passed_ms: int) -> Standing:
 
 
 def foreseen(standings: Iterable[Standing], least: Charge) -> Refusal | None:
-    """Say which limit refuses for longest what costs at least so much; None where none need do so."""
+    """Say which limit refuses for longest what costs at least so much; None where none need do so.
+
+    A minute's tokens have a say only where it would never pass: how long to wait for them depends on
+    how many there are, and nobody is to be told too little.
+    """
     refusals = [
         Refusal(one.limit, one.used, asked, wait_ms)
         for one in standings
@@ -41,6 +45,8 @@ def _wait_ms(standing: Standing, asked: int) -> int | None:
         return None
     if limit.period is not Period.MINUTE:
         return standing.reset_ms
+    if limit.unit is not Unit.REQUESTS:
+        return 0
     least_ms = -(-(_held(standing) + (asked - limit.most) * MINUTE_MS) // limit.most)
     return least_ms + SLACK_MS if least_ms > 0 else 0
 
