@@ -14,6 +14,7 @@ from emblem.ledger import rollup, summing
 from emblem.ledger.database import Database, insert_into
 from emblem.ledger.schema import hours, uses
 from emblem.ledger.summing import Question
+from emblem.ledger.totals import HOUR_S
 
 MAX_TEXT = 256  # characters kept of what a request says of itself
 MAX_TAGS = 5
@@ -73,7 +74,7 @@ class SqlUsageBook:
         """Say up to when records of a window are pruned."""
         with self._database.read() as connection:
             hour = summing.pruned_until(connection, window)
-        return None if hour is None else float(hour * summing.HOUR_S)
+        return None if hour is None else float(hour * HOUR_S)
 
     def spent(self, now: float) -> list[Spent]:
         """What keys and teams used of the day's tokens and of the month's money."""
