@@ -44,7 +44,7 @@ def changing(database: Database, now: float, by: Actor) -> Iterator[Changing]:
         yield Changing(connection, now, by)
 
 
-def in_order(ids: Select[tuple[str]]) -> Select[tuple[str]]:
+def in_order(ids: Select[str]) -> Select[str]:
     """Lock the keys that are about to be changed by their ids, as whoever touches them does."""
     return ids.order_by(keys.c.id).with_for_update(key_share=True)
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from emblem.errors import EmblemError, InvalidRequest, LedgerUnavailable, MissingExtra
 from emblem.ledger import upgrading
@@ -154,7 +154,7 @@ class Database:
             ) from None
         except UnicodeEncodeError:
             raise InvalidRequest("a name must be valid text, without lone surrogates") from None
-        except (DataError, IntegrityError):
+        except DataError:
             # Said in our words: a database repeats the values.
             raise InvalidRequest("the ledger cannot hold one of the values") from None
         except OSError as error:
