@@ -27,6 +27,7 @@ from emblem.errors import (
     LimitReached,
     LimitsUnavailable,
     MissingExtra,
+    NoLongerAllowed,
     NotAuthenticated,
     Overloaded,
     RateLimited,
@@ -76,6 +77,7 @@ MADE: dict[type[EmblemError], tuple[Any, ...]] = {
     InvalidResult: ("tiny", "a value is not finite"),
     SpaceChanged: ([("secret", "a", "b")],),
     MissingExtra: ("secret", "torch"),
+    NoLongerAllowed: (),
     Repeated: ("secret",),
 }
 
