@@ -37,7 +37,9 @@ def small() -> Small:
         base_bytes=3500,
         cache=CacheState(3, 600, 1000, hits=9, misses=4),
     )
-    made.service = Service(made.service.names, {}, made.service.limits, charging(), running=lambda: occupancy)
+    made.service = Service(
+        made.service.names, {}, made.service.limits, charging(), running=lambda: occupancy
+    )
     made.app = create_app(made.service, OneKey())
     return made
 
