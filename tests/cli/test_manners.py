@@ -237,7 +237,7 @@ def test_bash_completes_commands_flags_and_models(model_home: Path) -> None:
         ["--port"],
         ["all-MiniLM-L6-v2"],
         ["wordllama-256"],
-        ["create", "list", "revoke"],
+        ["import", "create", "list", "show", "set", "rotate", "revoke"],
         ["bash", "zsh", "fish"],
         ["multilingual-e5-small"],
         ["uint8", "ubinary"],
