@@ -7,8 +7,6 @@ import tempfile
 import warnings
 from itertools import count
 
-import psycopg
-
 
 class Postgres:
     """A server that listens on a socket in a folder of its own."""
@@ -27,6 +25,8 @@ class Postgres:
 
     def run(self, statement: str, database: str = "postgres") -> None:
         """Run a statement as the administrator."""
+        import psycopg  # the tests with torch run without it
+
         with psycopg.connect(self._server.get_uri(database), autocommit=True) as connection:
             connection.execute(statement.encode())
 
