@@ -125,12 +125,12 @@ def test_only_models_that_may_be_asked_for_are_listed(
 def test_limits_stand_in_the_headers_of_answers_and_of_refusals(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms(monkeypatch, quota=Quota(requests_per_minute=2))
+    terms(monkeypatch, quota=Quota(requests_per_minute=3))
     team = Team("team_1", "t", 0.0, quota=Quota(requests_per_minute=1))
     first = post(small.app, BODY)
-    assert first.headers["x-ratelimit-limit-requests"] == "2"
-    assert first.headers["x-ratelimit-remaining-requests"] == "1"
-    assert first.headers["x-ratelimit-reset-requests"] == "30s"
+    assert first.headers["x-ratelimit-limit-requests"] == "3"
+    assert first.headers["x-ratelimit-remaining-requests"] == "2"
+    assert first.headers["x-ratelimit-reset-requests"] == "20s"
     assert "x-ratelimit-limit-tokens" not in first.headers
     monkeypatch.setattr(OneKey, "of", team)
     tighter = post(small.app, BODY)
