@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from emblem.errors import InvalidRequest, UnknownModel
-from emblem.model import Prompts
 from emblem.names import Names, Options, Served, check_options, combine
+from emblem.offer import Prompts
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 from tiny_engine import model
 

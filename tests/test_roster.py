@@ -6,8 +6,9 @@ import pytest
 
 from emblem.config import AliasSettings, ModelSettings, Settings
 from emblem.errors import ConfigError
-from emblem.model import Model, Prompts
+from emblem.model import Model
 from emblem.names import OPENAI_WIDTHS, Options, Served
+from emblem.offer import Prompts
 from emblem.roster import roster
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 from tiny_engine import model

@@ -21,8 +21,8 @@ from emblem.errors import (
     UnknownModel,
 )
 from emblem.limits.memory import MemoryLimiter
-from emblem.model import Prompts
 from emblem.names import Names, Options, Served
+from emblem.offer import Prompts
 from emblem.service import OVERFLOW_LOG_S, Answer, Call, Limits, Service
 from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, OutputType, Overflow, TokenIds
 from tiny_engine import WIDTH, model

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from emblem.backends.fake import FakeBackend, states
 from emblem.core.tokenize import TextTokenizer
 from emblem.engine import Engine, QueueLimits
-from emblem.model import Model, Pooling, Prompts, Tokenization
+from emblem.model import Model, Pooling, Tokenization
+from emblem.offer import Prompts
 from emblem.space import Space
 from emblem.types import Row
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from emblem.offer import Prompts
 from emblem.space import Space
-from emblem.types import Kind, OutputType, Overflow
+from emblem.types import OutputType, Overflow
 
 
 class PoolingMode(StrEnum):
@@ -29,24 +30,6 @@ class Pooling:
 
     modes: tuple[PoolingMode, ...] = (PoolingMode.MEAN,)
     include_prompt: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """What is put before a text of each kind. Both are None where a model has no prompts."""
-
-    query: str | None = None
-    document: str | None = None
-
-    def __bool__(self) -> bool:
-        """Tell whether the model embeds questions and documents differently."""
-        return bool(self.query or self.document)
-
-    def of(self, kind: Kind | None) -> str:
-        """Give the prompt for a kind; "" where none applies."""
-        if kind is None:
-            return ""
-        return (self.query if kind is Kind.QUERY else self.document) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +232,16 @@ class Model:
     def width(self) -> int:
         """Numbers in a vector."""
         return self.space.width
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that are read at once, with the special ones; None where any number is."""
+        return self.tokenization.max_length
+
+    @property
+    def kinds(self) -> bool:
+        """Tell whether it embeds questions and documents differently."""
+        return bool(self.prompts)
 
     def shortening_problem(self, dimensions: int | None) -> str | None:
         """Say why its vectors cannot have so many numbers, fewer than they have; None if they can."""

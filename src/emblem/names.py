@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emblem.errors import InvalidRequest, UnknownModel
-from emblem.model import Model
+from emblem.offer import Offer
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
 _LATEST = ":latest"
@@ -38,7 +38,7 @@ class Served:
     """A name that clients may send, and what it stands for. ``created`` is seconds of the epoch."""
 
     name: str
-    model: Model
+    model: Offer
     created: int
     fixed: Options = field(default_factory=Options)
     token_ids: TokenIds = TokenIds.CL100K
@@ -69,7 +69,7 @@ class Served:
         A text that is too long gives another vector under another rule, so the rule is part of it.
         """
         rule = self.fixed.overflow or self.model.space.overflow
-        cuts = rule is Overflow.TRUNCATE and self.model.tokenization.max_length is not None
+        cuts = rule is Overflow.TRUNCATE and self.model.max_length is not None
         return f"{self.model.space.digest}{'+truncate' if cuts else ''}"
 
     @property
@@ -133,7 +133,7 @@ def check_options(served: Served, options: Options) -> None:
         raise InvalidRequest(_too_wide(served, options.dimensions), param="dimensions")
     if (problem := model.shortening_problem(options.dimensions)) is not None:
         raise InvalidRequest(problem, param="dimensions")
-    if options.kind is not None and not model.prompts:
+    if options.kind is not None and not model.kinds:
         raise InvalidRequest(
             f"`{model.name}` embeds queries and documents alike: it has no prompts. "
             "Leave input_type out.",

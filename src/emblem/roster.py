@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from emblem.config import AliasSettings, ModelSettings, Settings
 from emblem.errors import ConfigError, InvalidRequest
-from emblem.model import Model
 from emblem.models import catalog
 from emblem.models.reference import LATEST
 from emblem.names import OPENAI_WIDTHS, Options, Served, check_options, combine
+from emblem.offer import Offer
 from emblem.types import Kind
 
-Configured = tuple[Model, ModelSettings, int]  # with the time it was fetched, in epoch seconds
+Configured = tuple[Offer, ModelSettings, int]  # with the time it was fetched, in epoch seconds
 
 
 def roster(
@@ -47,13 +47,13 @@ def _add(served: dict[str, Served], one: Served) -> None:
     served[one.name] = one
 
 
-def _model(model: Model, own: ModelSettings, created: int, settings: Settings) -> Served:
+def _model(model: Offer, own: ModelSettings, created: int, settings: Settings) -> Served:
     return Served(model.name, model, created, token_ids=own.token_ids or settings.token_ids)
 
 
 def _by_kind(base: Served) -> list[Served]:
     """For clients that cannot send ``input_type``."""
-    if not base.model.prompts:
+    if not base.model.kinds:
         return []
     return [
         Served(

@@ -13,7 +13,7 @@ from emblem.backends.footprint import predicted_bytes
 from emblem.config import ModelSettings, Settings, name_problem
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
-from emblem.model import Model, Prompts
+from emblem.model import Model
 from emblem.models import catalog, layout, quantised, recommended, sizes
 from emblem.models.catalog import Row
 from emblem.models.identity import identify, name_of
@@ -21,6 +21,7 @@ from emblem.models.library import Library
 from emblem.models.progress import Progress
 from emblem.models.reference import INT8, LATEST
 from emblem.names import OPENAI_WIDTHS, Served
+from emblem.offer import Offer, Prompts
 from emblem.ports import Ledger
 from emblem.roster import Configured, roster
 from emblem.wrappers.residency import too_large
@@ -63,7 +64,7 @@ class Plan:
     max_cache_bytes: int = 0
 
     @property
-    def models(self) -> dict[str, Model]:
+    def models(self) -> dict[str, Offer]:
         """Every model once, by its name."""
         return {one.model.name: one.model for one in self.served}
 

@@ -16,8 +16,8 @@ from emblem.api.app import Bounds, create_app
 from emblem.charging import Charging
 from emblem.core.cl100k import Cl100k
 from emblem.limits.memory import MemoryLimiter
-from emblem.model import Prompts
 from emblem.names import Names, Options, Served
+from emblem.offer import Prompts
 from emblem.service import Limits, Service
 from emblem.types import EmbedRequest, EmbedResult, Kind, OutputType, Overflow, TokenIds, Vectors
 from emblem.wrappers.laned import Laned

@@ -22,7 +22,7 @@ from emblem.local import loop as loop_module
 from emblem.local import model as local_model
 from emblem.local.loop import Loop
 from emblem.local.model import Abilities, EmbeddingModel
-from emblem.model import Prompts
+from emblem.offer import Prompts
 from emblem.types import EmbedRequest, EmbedResult, Overflow
 from emblem.wrappers.checked import Checked
 from tiny_engine import MAX_LENGTH, PATIENCE_S, PLENTY, WIDTH, model, tokenizer, vector_of, words

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from emblem.errors import ModelError
-from emblem.model import Pooling, PoolingMode, Prompts
+from emblem.model import Pooling, PoolingMode
 from emblem.models import layout
+from emblem.offer import Prompts
 from emblem.types import Overflow
 from tiny_models import PROMPTS, TINY_MODELS, TinyModel, write
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from emblem.errors import ModelError
-from emblem.model import Prompts
 from emblem.models.recommended import prompts
+from emblem.offer import Prompts
 from models.small_source import row
 
 ROW = replace(row(), prompts=Prompts("query: ", "passage: "))

@@ -9,8 +9,9 @@ import pytest
 
 import tiny_layouts as tiny
 from emblem.errors import ModelError
-from emblem.model import Pooling, Prompts
+from emblem.model import Pooling
 from emblem.models import layout, static_table
+from emblem.offer import Prompts
 from tiny_models import write_safetensors
 
 PLAIN, MAPPED, TABLE = tiny.STATICS[0], tiny.STATICS[3], tiny.STATICS[5]

@@ -49,7 +49,7 @@ def item(served: Served) -> ModelItem:
         created=served.created,
         dimensions=width,
         allowed_dimensions=AllowedDimensions(least, width),
-        max_model_len=model.tokenization.max_length,
+        max_model_len=model.max_length,
         overflow=overflow,
         space=served.space_written,
         languages=model.languages,

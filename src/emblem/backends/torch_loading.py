@@ -24,7 +24,8 @@ from tokenizers import AddedToken
 
 from emblem.core.tokenize import TextTokenizer, cut
 from emblem.errors import ConfigError, ModelError
-from emblem.model import Modules, Prompts
+from emblem.model import Modules
+from emblem.offer import Prompts
 from emblem.types import Kind, Overflow
 
 _LOADING = threading.Lock()

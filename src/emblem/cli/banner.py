@@ -43,7 +43,7 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
 def _model(one: Served, on_first_use: Collection[str]) -> list[str]:
     model = one.model
     languages = ", ".join(model.languages) or "languages unknown"
-    length = model.tokenization.max_length
+    length = model.max_length
     reads = (
         f"reads {length} tokens at once; {LONGER[model.space.overflow]}"
         if length

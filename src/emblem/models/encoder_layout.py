@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from emblem.errors import ModelError, UnknownFamily
-from emblem.model import Graph, Modules, Network, Prompts, Tokenization
+from emblem.model import Graph, Modules, Network, Tokenization
 from emblem.models import (
     chain,
     choice,
@@ -27,6 +27,7 @@ from emblem.models.document import Document
 from emblem.models.parts import Parts, Wanted
 from emblem.models.quantised import Made
 from emblem.models.reference import INT8
+from emblem.offer import Prompts
 
 _SETTINGS = "config_sentence_transformers.json"
 

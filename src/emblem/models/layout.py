@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emblem.errors import ModelError
-from emblem.model import Graph, Model, Modules, Network, Prompts, Tokenization
+from emblem.model import Graph, Model, Modules, Network, Tokenization
 from emblem.models import (
     catalog,
     chain,
@@ -20,6 +20,7 @@ from emblem.models import (
 )
 from emblem.models.parts import Parts, Wanted
 from emblem.models.quantised import SCHEME
+from emblem.offer import Prompts
 from emblem.space import Space, recipe_digest
 from emblem.types import Overflow
 

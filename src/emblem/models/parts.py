@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from emblem.model import Dense, Network, Pooling, Prompts, Tokenization
+from emblem.model import Dense, Network, Pooling, Tokenization
 from emblem.models.quantised import Made
+from emblem.offer import Prompts
 
 
 @dataclass(frozen=True, slots=True)

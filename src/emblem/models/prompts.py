@@ -1,7 +1,7 @@
 """``config_sentence_transformers.json``: the prompts that a model puts before texts."""
 
-from emblem.model import Prompts
 from emblem.models.document import Document
+from emblem.offer import Prompts
 
 _DOCUMENT_NAMES = ("document", "passage", "corpus")
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from emblem.core.quantise import LANES, Bound, rounded
 from emblem.errors import ModelError
-from emblem.model import Loss, Model, Prompts, Quantised
+from emblem.model import Loss, Model, Quantised
 from emblem.models import repository
 from emblem.models.safetensors import Stored, Weights, write
+from emblem.offer import Prompts
 from emblem.types import Vectors
 
 FILE = "quantization.json"

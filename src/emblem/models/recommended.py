@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from emblem.model import Prompts
 from emblem.models import document
 from emblem.models.row import Row
+from emblem.offer import Prompts
 
 
 def prompts(folder: Path, row: Row | None, own: Prompts) -> Prompts:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from emblem.model import Prompts
+from emblem.offer import Prompts
 
 NO_PROMPTS = Prompts()
 

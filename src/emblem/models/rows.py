@@ -8,8 +8,8 @@ are pinned only where the bytes have been seen; the others stay unset, and such 
 its commit, with every file proven against what the hub's listing says.
 """
 
-from emblem.model import Prompts
 from emblem.models.row import Asset, PinnedFile, Repository, Row, Score, Size, Wheel
+from emblem.offer import Prompts
 
 _ENGLISH = "MTEB English v1, retrieval (15)"
 _MULTILINGUAL = "MTEB multilingual v2, retrieval (18)"

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from emblem.errors import ModelError
-from emblem.model import Dense, Pooling, Prompts, Tokenization
+from emblem.model import Dense, Pooling, Tokenization
 from emblem.models import chain, choice, dense, document, prompts, static_table, weight_files
 from emblem.models.chain import Chain
 from emblem.models.parts import Parts, Wanted
+from emblem.offer import Prompts
 
 
 def described(folder: Path, wanted: Wanted) -> Parts:
