@@ -119,6 +119,27 @@ def test_an_answer_that_comes_after_who_asked_left_is_given_to_unwanted(
     with_script(redis, work)
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_answer_of_the_very_turn_in_which_who_asked_leaves_is_given_to_unwanted(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, *, failed: bool
+) -> None:
+    async def work(script: Script, _: Redis) -> None:
+        given: list[list[int]] = []
+
+        async def run(_: object) -> list[object]:
+            # After the answer is set, and before whoever waits for it is woken.
+            asyncio.get_running_loop().call_soon(task.cancel)
+            return [ResponseError("wrong") if failed else [1, 7]]
+
+        monkeypatch.setattr(script, "_run", run)
+        task = asyncio.create_task(script(["k"], [7], given.append))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert given == ([] if failed else [[1, 7]])
+
+    with_script(redis, work)
+
+
 def test_all_who_wait_hear_that_redis_is_gone() -> None:
     async def work(script: Script, _: Redis) -> None:
         server.stop()

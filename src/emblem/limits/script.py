@@ -54,7 +54,13 @@ class Script:
             self._start([asked])
         else:
             self._waiting.append(asked)
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # It may have come in the very turn in which whoever asked was told to leave.
+            if unwanted is not None and _came(answer):
+                unwanted(answer.result())
+            raise
 
     async def aclose(self) -> None:
         """Give up what waits, and wait for what is under way."""
@@ -119,3 +125,7 @@ class Script:
             pipeline.evalsha(self._script.sha, len(asked.hashes), *asked.hashes, *asked.arguments)
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers
+
+
+def _came(answer: "asyncio.Future[list[int]]") -> bool:
+    return answer.done() and not answer.cancelled() and answer.exception() is None
