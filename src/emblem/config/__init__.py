@@ -8,6 +8,7 @@ from emblem.config.address import database_address, redis_address, secrets_of
 from emblem.config.checks import name_problem
 from emblem.config.console import Opening, openings
 from emblem.config.deploying import check_serving
+from emblem.config.hosting import deployments
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.prices import rates
 from emblem.config.settings import (
@@ -21,10 +22,12 @@ from emblem.config.settings import (
     written,
 )
 from emblem.config.telemetry import Telemetry, telemetry
+from emblem.config.upstreams import DeploymentSettings, UpstreamSettings, upstream_keys
 
 __all__ = [
     "SECRETS",
     "AliasSettings",
+    "DeploymentSettings",
     "Loaded",
     "ModelSettings",
     "Opening",
@@ -32,8 +35,10 @@ __all__ = [
     "Settings",
     "Shape",
     "Telemetry",
+    "UpstreamSettings",
     "check_serving",
     "database_address",
+    "deployments",
     "describe",
     "environment",
     "load",
@@ -43,5 +48,6 @@ __all__ = [
     "redis_address",
     "secrets_of",
     "telemetry",
+    "upstream_keys",
     "written",
 ]

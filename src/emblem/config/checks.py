@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from emblem.config.console import check_console
 from emblem.config.deploying import check_proxies
+from emblem.config.hosting import check_hosting
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
 from emblem.errors import ConfigError
@@ -48,6 +49,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     if not settings.default_model.strip():
         raise ConfigError(f"default_model ({origins['default_model']}) is empty")
+    _check_names("upstreams", settings.upstreams, origins)
     _check_names("models", settings.models, origins)
     _check_names("aliases", settings.aliases, origins)
     for name in settings.aliases.keys() & settings.models.keys():
@@ -55,6 +57,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             f"{origins[f'aliases.{name}']}: {name!r} is in both [models] and [aliases]; "
             "a name can be one of them only"
         )
+    check_hosting(settings, origins)
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from emblem.config.checks import check
-from emblem.config.prices import per_million
-from emblem.config.settings import SECRETS, TABLES, AliasSettings, ModelSettings, Settings
+from emblem.config.settings import SECRETS, TABLES, Settings
+from emblem.config.tables import read_table, refuse_unknown
 from emblem.config.values import convert, nearest
 from emblem.errors import ConfigError
 
@@ -30,17 +30,13 @@ SERVICE_LINK = re.compile(
 SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 # Settings that name a model, which may be a folder, and how a reference to a folder begins.
-MODEL_SETTINGS = ("source", "default_model", "serve")
+MODEL_SETTINGS = ("source", "tokenizer", "default_model", "serve")
 FOLDER_STARTS = ("./", "../", "~", "/")
 
 Flag = str | bool | Sequence[str] | None
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 _SCALARS = {name: field for name, field in _FIELDS.items() if name not in TABLES}
-_TABLES: dict[str, type[ModelSettings] | type[AliasSettings]] = {
-    "models": ModelSettings,
-    "aliases": AliasSettings,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +153,7 @@ def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
 
 def _placed(name: str, value: Any, base: Path, environ: Mapping[str, str]) -> Any:
     """Give folders as absolute paths, seen from ``base``; everything else as it is."""
-    if name in ("home", "database_file", "redis_file") and value:
+    if name in ("home", "database_file", "redis_file", "key_file") and value:
         return _absolute(value, base, environ)
     if name in MODEL_SETTINGS and isinstance(value, str):
         return _absolute(value, base, environ) if value.startswith(FOLDER_STARTS) else value
@@ -208,16 +204,18 @@ def _file(
 def _read(file: Path, environ: Mapping[str, str]) -> tuple[_Values, dict[str, dict[str, Any]]]:
     """Read and check one file: its settings, and its tables by kind and name."""
     content = _toml(file)
-    _known(content, _FIELDS, file)
+    refuse_unknown(content, _FIELDS, file)
     found = {}
     for name in content.keys() & _SCALARS.keys():
         right = _checked(name, content[name], f"{file}: {name}", text=False)
         found[name] = _Value(_placed(name, right, file.parent, environ), str(file))
+
+    def placed(name: str, value: Any) -> Any:
+        return _placed(name, value, file.parent, environ)
+
     tables = {
-        kind: _table(kind, content[kind], file, environ) for kind in _TABLES if kind in content
+        name: read_table(name, content[name], file, placed) for name in TABLES if name in content
     }
-    if "prices" in content:
-        tables["prices"] = _prices(content["prices"], file)
     return {name: one for name, one in found.items() if one.value != "" or name != "home"}, tables
 
 
@@ -232,45 +230,3 @@ def _toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not UTF-8 at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from None
-
-
-def _known(given: Iterable[str], names: Iterable[str], file: Path, table: str = "") -> None:
-    names = list(names)
-    for name in given:
-        if name not in names:
-            place = f"{file}: {table} has no key" if table else f"{file}: there is no setting"
-            raise ConfigError(f"{place} {name!r}{nearest(name, names)}")
-
-
-def _table(kind: str, content: Any, file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Check ``[models.…]`` or ``[aliases.…]``."""
-    if not isinstance(content, dict) or not all(isinstance(one, dict) for one in content.values()):
-        raise ConfigError(f"{file}: {kind} must be tables, each written [{kind}.NAME]")
-    return {name: _entry(kind, name, entry, file, environ) for name, entry in content.items()}
-
-
-def _prices(content: Any, file: Path) -> dict[str, str]:
-    """Check ``[prices]``."""
-    if not isinstance(content, dict):
-        raise ConfigError(f'{file}: prices must be a table: [prices], and lines such as "*" = 0.02')
-    return {
-        name: per_million(price, f"{file}: [prices] {name!r}") for name, price in content.items()
-    }
-
-
-def _entry(
-    kind: str, name: str, entry: dict[str, Any], file: Path, environ: Mapping[str, str]
-) -> Any:
-    fields = {field.name: field for field in msgspec.structs.fields(_TABLES[kind])}
-    table = f"[{kind}.{name}]"
-    _known(entry, fields, file, table)
-    missing = [key for key, field in fields.items() if field.required and key not in entry]
-    if missing:
-        raise ConfigError(f"{file}: {table} needs {missing[0]!r}")
-    values = {
-        key: convert(value, fields[key].type, where=f"{file}: {table} {key}", text=False)
-        for key, value in entry.items()
-    }
-    return _TABLES[kind](
-        **{key: _placed(key, value, file.parent, environ) for key, value in values.items()}
-    )

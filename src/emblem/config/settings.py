@@ -7,23 +7,25 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from emblem.config.numbers import Port, Positive, Seconds, Streams
+from emblem.config.upstreams import DeploymentSettings, UpstreamSettings
 from emblem.config.values import Expected, expected
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
-# [models.NAME], [aliases.NAME] and [prices]: in the file only.
-TABLES = ("models", "aliases", "prices")
+# [upstreams.NAME], [models.NAME], [aliases.NAME] and [prices]: in the file only.
+TABLES = ("upstreams", "models", "aliases", "prices")
 
 # Never shown, and without a flag: every program of a machine can read a command line.
 SECRETS = ("api_key", "database", "redis")
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
-Streams = Annotated[int, Meta(ge=0, le=256)]
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # at most a year: "inf" is no time limit
-
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``[models.NAME]``: a model to serve under a name of your own."""
+    """``[models.NAME]``: a model to serve under a name of your own.
+
+    It is here, or elsewhere where there are ``deployments``, or an ``upstream``, which is short for
+    one of them. ``space``, ``width``, ``max_length``, ``tokenizer``, ``shortening`` and
+    ``normalised`` say of a model that is elsewhere only what is not known of it.
+    """
 
     source: str = ""  # catalogue name, hub repository, or folder; "" means NAME itself
     revision: str | None = None
@@ -36,6 +38,14 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     )
     backend: Annotated[str, Meta(pattern="^(|openvino|torch)$")] = ""  # "" is what fits best
     load: Annotated[str, Meta(pattern="^(start|use)$")] = "start"  # when it is loaded
+    upstream: str = ""  # whose model it is: an [upstreams.NAME]; ``source`` is what it calls it
+    deployments: tuple[DeploymentSettings, ...] = ()  # all of them in one space
+    space: str = ""  # the declared name of that space, such as openai/text-embedding-3-small
+    width: Positive | None = None
+    max_length: Positive | None = None  # tokens that it reads at once, with special ones
+    tokenizer: str = ""  # what it counts with: cl100k, or a model's name or folder
+    shortening: bool | None = None  # whether its makers shorten vectors to their first numbers
+    normalised: bool | None = None  # whether it gives unit vectors
 
 
 class AliasSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -178,6 +188,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = ()
     metrics_per_key: Annotated[bool, _help("count requests and tokens of each key, too")] = False
 
+    upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}
     prices: dict[str, str] = {}  # of a million tokens, by globs of models' names, in order
