@@ -110,6 +110,7 @@ class Answer:
     hits: int | None = None
     standings: tuple[Standing, ...] = ()
     withdraw: Callable[[], Awaitable[None]] = _nothing
+    served_by: str = ""
 
 
 def _late() -> DeadlineExceeded:
@@ -131,6 +132,7 @@ def _answer(served: Served, options: Options, result: EmbedResult, bill: Bill) -
         hits=result.hits,
         standings=bill.standings,
         withdraw=bill.give_back,
+        served_by=result.served_by,
     )
 
 

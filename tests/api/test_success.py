@@ -144,6 +144,7 @@ def test_fewer_dimensions_are_given_at_unit_length(small: Small, encoding: str) 
     vectors = floats(reply) if encoding == "float" else decoded(reply)
     np.testing.assert_array_equal(vectors, [vector_of("x", 3), vector_of("y", 3)])
     assert reply.headers["x-embedding-space"] == f"tiny@{DIGEST}/3"
+    assert reply.headers["x-served-by"] == "tiny"
 
 
 # -- four forms of input ------------------------------------------------------------------------

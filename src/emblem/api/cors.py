@@ -10,6 +10,7 @@ from emblem.api.problems import invalid
 EXPOSED = (
     "x-request-id",
     "x-embedding-space",
+    "x-served-by",
     "x-embedding-overflow",
     "x-embedding-cache",
     "openai-processing-ms",

@@ -21,7 +21,7 @@ from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.service import Answer, Call, Service
 from emblem.waiting import Interruption, guarded
 
-# What the name of a space may hold in a header as it is; the rest is percent-encoded.
+# What the name of a space or a deployment may hold in a header as it is; the rest is percent-encoded.
 _PLAIN = "/@+:()"
 
 T = TypeVar("T")
@@ -121,12 +121,15 @@ async def _gone(receive: Receive) -> None:
 
 
 @lru_cache(1024)
-def _quoted(space: str) -> bytes:
-    return quote(space, safe=_PLAIN).encode()
+def _quoted(name: str) -> bytes:
+    return quote(name, safe=_PLAIN).encode()
 
 
 def _headers(answer: Answer) -> Headers:
-    headers: Headers = ((b"x-embedding-space", _quoted(answer.space)),)
+    headers: Headers = (
+        (b"x-embedding-space", _quoted(answer.space)),
+        (b"x-served-by", _quoted(answer.served_by)),
+    )
     if (said := cache_header(answer)) is not None:
         headers += ((b"x-embedding-cache", said.encode()),)
     if answer.overflowed:

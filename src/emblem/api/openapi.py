@@ -81,6 +81,7 @@ def _embed(operation: str, parameters: list[JSON]) -> JSON:
     answer["headers"] = {
         "x-request-id": _header("Names the request in the server's log."),
         "x-embedding-space": _header("The space of the vectors, with what the request changed."),
+        "x-served-by": _header("Which deployments of the model computed them."),
         "x-embedding-overflow": _header("Which inputs were longer than the model reads at once."),
         "x-embedding-cache": _header("How many of the inputs were not computed for this answer."),
         **_limit_headers(),
