@@ -27,7 +27,16 @@ from emblem.accounts import (
     Window,
 )
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Row, Tokens, Vectors, Work
+from emblem.types import (
+    DeploymentState,
+    EmbedRequest,
+    EmbedResult,
+    Reference,
+    Row,
+    Tokens,
+    Vectors,
+    Work,
+)
 
 
 class Embedder(Protocol):
@@ -89,6 +98,31 @@ class Working(Protocol):
 
     def work(self) -> Work:
         """Say what waits, and what has been done since this was opened."""
+        ...
+
+
+@runtime_checkable
+class Deploying(Protocol):
+    """What an embedder can say of the places that serve its model."""
+
+    def deployments(self) -> tuple[DeploymentState, ...]:
+        """Say how each of them is, in the order of the configuration."""
+        ...
+
+
+class References(Protocol):
+    """What deployments are held to: vectors of known texts, one set for each space.
+
+    Any thread or process may ask. Every method raises ModelError where what is kept cannot be read
+    or written, or is not what was written; the message names the file and says what to do.
+    """
+
+    def get(self, space: Space, texts: str) -> Reference | None:
+        """Give the reference of a space for this set of texts, if there is one."""
+        ...
+
+    def put(self, space: Space, reference: Reference) -> Reference:
+        """Keep a reference, unless there is one already, and give the one that is kept."""
         ...
 
 

@@ -139,6 +139,61 @@ class Work:
     row_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Vectors of a set of texts, to which a deployment is held that is to give the same ones.
+
+    ``vectors`` is (n, width) float32 and C-contiguous; ``refused`` are the indices of texts that
+    were refused, whose vectors are zeros. ``texts`` names the set, ``by`` the deployment that
+    made them, ``made`` when, in seconds since the epoch.
+    """
+
+    texts: str
+    vectors: Vectors
+    refused: tuple[int, ...] = ()
+    by: str = ""
+    made: float = 0.0
+
+
+class Health(StrEnum):
+    """What a deployment is good for now."""
+
+    SERVING = "serving"
+    UNPROVEN = "unproven"  # it has not been shown yet that its vectors are those of the space
+    QUARANTINED = "quarantined"  # they are others
+    OPEN = "open"  # it failed too often and is left alone for a while
+    PROBED = "probed"  # one request finds out whether it is well again
+    RESTING = "resting"  # it asked for a pause
+    CLOSED = "closed"  # it cannot answer for a reason of its own, which ``problem`` says
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """One deployment of a model. ``kind`` is what it is, such as "local" or "openai".
+
+    ``requests`` are in progress, of ``max_requests`` at most; ``answered``, ``failures`` and
+    ``invalid`` count since the start: what it answered, did not answer, and answered with vectors
+    that could not be right, which are failures too. ``worst_cosine`` is the least cosine of the
+    last proof to the reference, ``proven_s`` how many seconds ago it last passed; None where none
+    was made or passed. ``problem`` says why it is not serving. ``retry_s`` is in how many seconds
+    it is asked again.
+    """
+
+    name: str
+    kind: str = ""
+    health: Health = Health.SERVING
+    problem: str | None = None
+    requests: int = 0
+    max_requests: int = 0
+    weight: float = 1.0
+    answered: int = 0
+    failures: int = 0
+    invalid: int = 0
+    worst_cosine: float | None = None
+    proven_s: float | None = None
+    retry_s: float | None = None
+
+
 class State(StrEnum):
     """Whether a model is in memory."""
 

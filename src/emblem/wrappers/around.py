@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from emblem.errors import DeploymentFailed
-from emblem.ports import Counting, Embedder, Examining, Working
+from emblem.ports import Counting, Deploying, Embedder, Examining, Working
 from emblem.space import Space
-from emblem.types import EmbedRequest, Tokens, Work
+from emblem.types import DeploymentState, EmbedRequest, Tokens, Work
 
 T = TypeVar("T")
 
@@ -44,6 +44,10 @@ class Around:
     def work(self) -> Work:
         """Pass on what the embedder says of its work, if it can say anything."""
         return self._embedder.work() if isinstance(self._embedder, Working) else Work({})
+
+    def deployments(self) -> tuple[DeploymentState, ...]:
+        """Pass on what the embedder says of the places that serve it; none where it knows none."""
+        return self._embedder.deployments() if isinstance(self._embedder, Deploying) else ()
 
     async def aclose(self) -> None:
         """Close the embedder."""
