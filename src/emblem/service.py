@@ -14,14 +14,15 @@ from emblem.allowed import find
 from emblem.charging import Bill, Charging
 from emblem.core.cl100k import Cl100k
 from emblem.core.output import Components, cast
-from emblem.core.plan import context_length, unreadable
+from emblem.core.plan import unreadable
 from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
-    InvalidRequest,
     LimitReached,
     TooManyTokens,
 )
+from emblem.inputs import Inputs, Reader
+from emblem.inputs import Limits as Limits  # for those who make a service, too
 from emblem.names import Names, Options, Served, check_options, combine
 from emblem.ports import Counting, Embedder, Examining
 from emblem.types import (
@@ -31,45 +32,12 @@ from emblem.types import (
     Occupancy,
     OutputType,
     Overflow,
-    TokenIds,
 )
 from emblem.waiting import guarded, within
 
 log = logging.getLogger(__name__)
 
-# The two limits count the ids that are sent, and one of cl100k's may be a hundred of the model's
-# own. So what they stand for is bounded too; ordinary text comes nowhere near it.
-MODEL_TOKENS_PER_ID = 4
-
-# Arrays with more ids than this are read off the event loop.
-IDS_ON_THE_LOOP = 10_000
-
 OVERFLOW_LOG_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The contract's bounds on one request."""
-
-    max_inputs: int = 2048
-    max_input_tokens: int = 8192
-    max_request_tokens: int = 300_000
-    timeout_s: float = 600.0
-    empty_input: bool = False  # whether "" is embedded
-
-    def check_items(self, given: int) -> None:
-        """Refuse more inputs than a request may have. Raises InvalidRequest."""
-        if given > self.max_inputs:
-            raise InvalidRequest(
-                f"'$.input' is invalid: it has {given} items and may have at most "
-                f"{self.max_inputs}. Send them in several requests.",
-                param="input",
-            )
-
-    def check_ids(self, given: int) -> None:
-        """Refuse more token ids than a request may have. Raises TooManyTokens."""
-        if given > self.max_request_tokens:
-            raise TooManyTokens(str(given), self.max_request_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +49,7 @@ class Call:
     """
 
     model: str
-    inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
+    inputs: Inputs
     options: Options = field(default_factory=Options)
     wrong: Mapping[int, str] = field(default_factory=dict)
     reuse: bool = True
@@ -162,7 +130,7 @@ class Service:
         self._counters = {name: one for name, one in embedders.items() if isinstance(one, Counting)}
         self.limits = limits
         self._charging = charging
-        self._cl100k = cl100k
+        self._reader = Reader(limits, cl100k)
         self.running = running
         self._elsewhere = elsewhere
         self._clock = clock
@@ -232,82 +200,22 @@ class Service:
     async def _request(
         self, served: Served, call: Call, options: Options, caller: Caller | None = None
     ) -> EmbedRequest:
-        self.limits.check_items(len(call.inputs))
         lane = options.lane or (caller.key.terms.priority if caller else None)
-        texts, times = await self._texts(served, call.inputs)
+        taken = await self._reader.take(served, call.inputs)
         return EmbedRequest(
-            inputs=texts,
+            inputs=taken.inputs,
             kind=options.kind,
             dimensions=options.dimensions,
             overflow=options.overflow,
             lane=lane or Lane.INTERACTIVE,
             deadline=self._clock() + self.limits.timeout_s,
             fair_share=caller.key.id if caller else "",
-            max_input_tokens=None if times is None else times * self.limits.max_input_tokens,
-            max_total_tokens=None if times is None else times * self.limits.max_request_tokens,
+            max_input_tokens=taken.max_input_tokens,
+            max_total_tokens=taken.max_total_tokens,
             reuse=call.reuse,
             keep=call.keep,
             lane_by_size=lane is None,
         )
-
-    async def _texts(
-        self, served: Served, inputs: tuple[str, ...] | tuple[tuple[int, ...], ...]
-    ) -> tuple[tuple[str | tuple[int, ...], ...], int | None]:
-        """Give the inputs as an embedder takes them, and how many times the limits they may have.
-
-        That is None where the tokens that the model will read are counted already.
-        """
-        texts = tuple(one for one in inputs if isinstance(one, str))
-        if len(texts) == len(inputs):
-            return texts, 1
-        ids = tuple(one for one in inputs if not isinstance(one, str))
-        if texts:
-            raise InvalidRequest(
-                "'$.input' is invalid: it mixes texts and arrays of token ids.", param="input"
-            )
-        if served.token_ids is TokenIds.REFUSE:
-            raise InvalidRequest(
-                f"`{served.name}` takes texts, not arrays of token ids. With LangChain's "
-                "OpenAIEmbeddings set check_embedding_ctx_length=False.",
-                param="input",
-            )
-        given = sum(len(one) for one in ids)
-        self.limits.check_ids(given)
-        if served.token_ids is TokenIds.NATIVE:
-            return self._read(ids, lambda one: one), None
-        decode = self._vocabulary().decode
-        if given <= IDS_ON_THE_LOOP:
-            return self._read(ids, decode), MODEL_TOKENS_PER_ID
-        return await asyncio.to_thread(self._read, ids, decode), MODEL_TOKENS_PER_ID
-
-    def _read(
-        self,
-        ids: tuple[tuple[int, ...], ...],
-        read: Callable[[tuple[int, ...]], str | tuple[int, ...]],
-    ) -> tuple[str | tuple[int, ...], ...]:
-        """Read arrays of token ids, each within the limit. Raises InvalidInput."""
-        most = self.limits.max_input_tokens
-        texts, problems = [], []
-        for index, one in enumerate(ids):
-            if len(one) > most:
-                problems.append((index, context_length(most, f"{len(one)} tokens")))
-                continue
-            try:
-                texts.append(read(one))
-            except ValueError as error:
-                problems.append((index, str(error)))
-        if problems:
-            raise InvalidInput(problems)
-        return tuple(texts)
-
-    def _vocabulary(self) -> Cl100k:
-        if self._cl100k is None:
-            raise InvalidRequest(
-                "Arrays of token ids cannot be read here: the cl100k_base vocabulary could not be "
-                "fetched when the server started. Send texts.",
-                param="input",
-            )
-        return self._cl100k
 
     def _log_overflow(self, served: Served, key: str, result: EmbedResult) -> None:
         """Say that texts were too long, once for each key and hour."""
