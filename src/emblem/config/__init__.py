@@ -10,6 +10,7 @@ from emblem.config.console import Opening, openings
 from emblem.config.deploying import check_serving
 from emblem.config.hosting import deployments
 from emblem.config.loading import Loaded, environment, load
+from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.prices import rates
 from emblem.config.settings import (
     SECRETS,
@@ -27,10 +28,12 @@ from emblem.config.upstreams import DeploymentSettings, UpstreamSettings, upstre
 __all__ = [
     "SECRETS",
     "AliasSettings",
+    "ChatSettings",
     "DeploymentSettings",
     "Loaded",
     "ModelSettings",
     "Opening",
+    "RerankSettings",
     "Setting",
     "Settings",
     "Shape",

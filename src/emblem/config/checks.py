@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from emblem.config.console import check_console
 from emblem.config.deploying import check_proxies
 from emblem.config.hosting import check_hosting
+from emblem.config.passing import twice_named
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
 from emblem.errors import ConfigError
@@ -52,9 +53,13 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     _check_names("upstreams", settings.upstreams, origins)
     _check_names("models", settings.models, origins)
     _check_names("aliases", settings.aliases, origins)
-    for name in settings.aliases.keys() & settings.models.keys():
+    _check_names("chat", settings.chat, origins)
+    _check_names("rerank", settings.rerank, origins)
+    named = {"models": settings.models, "aliases": settings.aliases}
+    if found := twice_named({**named, "chat": settings.chat, "rerank": settings.rerank}):
+        name, first, second = found
         raise ConfigError(
-            f"{origins[f'aliases.{name}']}: {name!r} is in both [models] and [aliases]; "
+            f"{origins[f'{second}.{name}']}: {name!r} is in both [{first}] and [{second}]; "
             "a name can be one of them only"
         )
     check_hosting(settings, origins)

@@ -8,12 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from emblem.config.numbers import Port, Positive, Seconds, Streams
+from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.upstreams import DeploymentSettings, UpstreamSettings
 from emblem.config.values import Expected, expected
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
-# [upstreams.NAME], [models.NAME], [aliases.NAME] and [prices]: in the file only.
-TABLES = ("upstreams", "models", "aliases", "prices")
+# [upstreams.NAME], [models.NAME], [aliases.NAME], [prices] and the rest: in the file only.
+TABLES = ("upstreams", "models", "aliases", "chat", "rerank", "prices")
 
 # Never shown, and without a flag: every program of a machine can read a command line.
 SECRETS = ("api_key", "database", "redis")
@@ -191,6 +192,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     upstreams: dict[str, UpstreamSettings] = {}
     models: dict[str, ModelSettings] = {}
     aliases: dict[str, AliasSettings] = {}
+    chat: dict[str, ChatSettings] = {}
+    rerank: dict[str, RerankSettings] = {}
     prices: dict[str, str] = {}  # of a million tokens, by globs of models' names, in order
 
     def __repr__(self) -> str:

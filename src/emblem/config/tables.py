@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.prices import per_million
 from emblem.config.settings import AliasSettings, ModelSettings
 from emblem.config.upstreams import DeploymentSettings, UpstreamSettings
@@ -14,7 +15,13 @@ from emblem.config.values import convert, nearest
 from emblem.errors import ConfigError
 
 _TABLES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
-    {"upstreams": UpstreamSettings, "models": ModelSettings, "aliases": AliasSettings}
+    {
+        "upstreams": UpstreamSettings,
+        "models": ModelSettings,
+        "aliases": AliasSettings,
+        "chat": ChatSettings,
+        "rerank": RerankSettings,
+    }
 )
 # Lists of tables within one, and what each of them is.
 _LISTS: Mapping[str, type[msgspec.Struct]] = MappingProxyType({"deployments": DeploymentSettings})
