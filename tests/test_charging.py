@@ -1,7 +1,8 @@
 """What a request is charged, when it is given back, and which models and lanes a key gets."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from emblem.accounts import Caller, Charge, Grant, Key, Observed, Quota, Team, Terms
 from emblem.allowed import LISTED, find, listed
-from emblem.charging import HEARD_S, Charging
+from emblem.charging import HEARD_S, READ_IN_ANY_CASE, Charging
 from emblem.core.foresight import SLACK_MS
 from emblem.core.prices import Prices
 from emblem.errors import (
@@ -24,12 +25,13 @@ from emblem.errors import (
     LimitsUnavailable,
     Overloaded,
     RateLimited,
+    TooManyTokens,
     UnknownModel,
 )
 from emblem.limits.memory import MemoryLimiter
 from emblem.names import Names, Options, Served
 from emblem.service import Answer, Call, Limits, Service
-from emblem.types import EmbedRequest, EmbedResult, Lane, Tokens
+from emblem.types import EmbedRequest, EmbedResult, Lane, Overflow, Tokens
 from tiny_engine import WIDTH, model
 
 MODEL = model("tiny")
@@ -59,6 +61,9 @@ class Worded:
         self.counts.append(request)
         if self.unreadable:
             raise self.unreadable
+        most, total = request.max_total_tokens, int(tokens_of(request).sum())
+        if most is not None and total > most:
+            raise TooManyTokens(str(total), most)
         return replace(request, readings=("read",) * len(request.inputs)), tokens_of(request)
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
@@ -283,6 +288,104 @@ def test_what_was_heard_of_limits_long_ago_refuses_nothing(desk: Desk) -> None:
     asyncio.run(go())
 
 
+# -- read no further than the limits may let it pass ------------------------------------------
+
+LARGE = "word " * READ_IN_ANY_CASE  # as many tokens as there are "word"s
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"),
+    [
+        (Quota(tokens_per_minute=600), 590 + 10),
+        (Quota(tokens_per_minute=6000), 5990 + 10),
+        (Quota(tokens_per_day=100), 90),
+        (Quota(tokens_per_minute=600, tokens_per_day=100), 90),
+        (Quota(cost_per_month=400), 10),
+    ],
+)
+def test_no_more_is_read_of_a_large_text_than_may_pass(quota: Quota, most: int) -> None:
+    desk = Desk(Prices([("tiny", 20)]), Limits(max_input_tokens=READ_IN_ANY_CASE))
+
+    async def go() -> None:
+        who = caller(quota)
+        await desk.ask(who, "w " * 10)
+        with pytest.raises(LimitReached):
+            await desk.ask(who, LARGE)
+        assert desk.embedder.counts[-1].max_total_tokens == most
+        assert (await desk.used(who))[0] in (10, 200)
+
+    asyncio.run(go())
+
+
+def test_whoever_sends_too_much_to_count_passes_after_the_time_that_is_said(desk: Desk) -> None:
+    desk.service.limits = Limits(max_input_tokens=READ_IN_ANY_CASE)
+
+    async def go() -> None:
+        who = caller(Quota(tokens_per_minute=10_000))
+        await desk.ask(who, LARGE)
+        with pytest.raises(RateLimited, match=r"Requested at least \d+\. Please") as refused:
+            await desk.ask(who, LARGE)
+        desk.ms += refused.value.wait_ms
+        await desk.ask(who, LARGE)
+        desk.ms += 60_000
+        with pytest.raises(ChargeTooLarge, match="Requested at least 10001"):
+            await desk.ask(who, LARGE + LARGE)
+
+    asyncio.run(go())
+
+
+def test_what_is_cut_is_read_as_far_as_its_charge_may_still_pass(desk: Desk) -> None:
+    """A text is charged what the model reads of it, so a long one may cost little."""
+    most = MODEL.max_length
+    assert most is not None
+
+    async def go() -> None:
+        who = caller(Quota(tokens_per_day=4))
+        with pytest.raises(ChargeTooLarge):
+            await desk.ask(who, LARGE, overflow=Overflow.TRUNCATE)
+        cut = -(-desk.service.limits.max_input_tokens // most)
+        assert desk.embedder.counts[-1].max_total_tokens == 4 * cut
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("quota", [Quota(tokens_per_minute=10**6), Quota(cost_per_month=9)])
+def test_what_the_limits_have_room_for_is_read_within_the_contract_s_own_bound(
+    desk: Desk, quota: Quota
+) -> None:
+    asyncio.run(desk.ask(caller(quota), LARGE))
+    assert desk.embedder.counts[-1].max_total_tokens == Limits().max_request_tokens
+    assert desk.embedder.requests[-1].max_total_tokens == Limits().max_request_tokens
+
+
+# -- held from the count to the vectors -------------------------------------------------------
+
+
+def test_a_model_is_held_from_when_its_tokens_are_counted_until_it_has_embedded_them() -> None:
+    said: list[str] = []
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        said.append("held")
+        yield
+        said.append("let go")
+
+    class Told(Worded):
+        async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+            said.append("counted")
+            return await super().count(request)
+
+        async def embed(self, request: EmbedRequest) -> EmbedResult:
+            said.append("embedded")
+            return await super().embed(request)
+
+    charging = Charging(MemoryLimiter())
+    service = Service(NAMES, {"tiny": Told()}, Limits(), charging, holding={"tiny": hold})
+    for who in (caller(), caller(Quota())):
+        asyncio.run(service.embed(Call("tiny", ("a",)), who, Observed("req_1", "POST", 0.0)))
+    assert said == ["held", "counted", "embedded", "let go", "embedded"]
+
+
 # -- given back -------------------------------------------------------------------------------
 
 SERVERS_FAULT: list[Callable[[], Exception]] = [
@@ -339,8 +442,8 @@ def test_a_client_that_leaves_has_been_charged(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("quota", [EVERY, Quota(requests_per_minute=10)])
-@pytest.mark.parametrize("found_by", ["reading", "counting", "working"])
-def test_a_wrong_request_costs_nothing_whoever_finds_out(
+@pytest.mark.parametrize("found_by", ["name", "option", "reading", "counting", "working"])
+def test_a_wrong_request_counts_as_one_and_costs_nothing_else_whoever_finds_out(
     desk: Desk, quota: Quota, found_by: str
 ) -> None:
     async def go() -> None:
@@ -348,12 +451,54 @@ def test_a_wrong_request_costs_nothing_whoever_finds_out(
             desk.embedder.unreadable = InvalidInput([(0, "is too long")])
         desk.embedder.error = InvalidInput([(0, "is too long")])
         wrong = {0: "must not be empty"} if found_by == "reading" else {}
-        with pytest.raises(InvalidRequest):
-            await desk.service.embed(Call("tiny", ("a",), wrong=wrong), caller(quota), desk.seen)
-        assert not any(await desk.used(caller(quota)))
+        name = "nobody" if found_by == "name" else "tiny"
+        options = Options(dimensions=WIDTH + 1 if found_by == "option" else None)
+        with pytest.raises((InvalidRequest, UnknownModel)):
+            await desk.service.embed(Call(name, ("a",), options, wrong), caller(quota), desk.seen)
+        requests, *others = await desk.used(caller(quota))
+        assert (requests, sum(others)) == (1, 0)
         assert (desk.seen.tokens, desk.seen.cost) == (0, 0)
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("name", ["tiny", "nobody"])
+def test_whoever_asks_wrongly_again_and_again_is_refused_like_anybody_else(
+    desk: Desk, name: str
+) -> None:
+    async def go() -> None:
+        who = caller(Quota(requests_per_minute=2))
+        call = Call(name, ("",), wrong={0: "is an empty string"})
+        for _ in range(2):
+            with pytest.raises((InvalidRequest, UnknownModel)):
+                await desk.service.embed(call, who, desk.seen)
+        with pytest.raises(RateLimited):
+            await desk.service.embed(call, who, desk.seen)
+        with pytest.raises(RateLimited):
+            await desk.service.count_wrong(who, desk.seen)
+        assert await desk.used(who) == [2]
+
+    asyncio.run(go())
+
+
+def test_a_wrong_request_is_told_what_is_wrong_though_it_cannot_be_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> Grant:
+        raise LimitsUnavailable
+
+    monkeypatch.setattr(desk.limiter, "charge", away)
+    with pytest.raises(UnknownModel):
+        asyncio.run(desk.ask(caller(), name="nobody"))
+
+
+def test_a_wrong_request_of_a_key_whose_requests_are_not_limited_is_not_counted() -> None:
+    class Untouched:
+        async def charge(self, *_: object) -> Grant:
+            raise AssertionError
+
+    charging = Charging(Untouched())  # type: ignore[arg-type]
+    asyncio.run(charging.count_wrong(caller(Quota(tokens_per_minute=5)).account))
 
 
 def test_an_answer_that_cannot_be_given_is_given_back(desk: Desk) -> None:

@@ -4,16 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing
-from emblem.core.foresight import foreseen, later
+from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing, Unit
+from emblem.core.foresight import foreseen, later, readable
 from emblem.core.limits import limits_of
 from emblem.core.prices import Prices
 from emblem.core.refusals import refused
-from emblem.errors import DeploymentFailed, LimitReached, LimitsUnavailable
+from emblem.errors import DeploymentFailed, LimitReached, LimitsUnavailable, TooManyTokens
 from emblem.ports import Counting, Limiter
-from emblem.types import EmbedRequest
+from emblem.types import EmbedRequest, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 HEARD_S = 5.0  # for so long it is believed how limits stand: another process may give back
 MAX_HEARD = 10_000
 HALF_A_MINUTE_MS = 30_000
+
+# What has no more is read in a few milliseconds, and whoever sent it is told exactly when to come
+# back. Of anything larger no more is read than the limits may let pass.
+READ_IN_ANY_CASE = 8192  # characters
 
 
 @dataclass(slots=True)
@@ -54,9 +58,12 @@ class Charging:
         self._heard: dict[str, _Heard] = {}  # by the keys' ids
         self._refunds: set[asyncio.Task[None]] = set()
 
-    def bill(self, caller: Caller, model: str, seen: Observed) -> "Bill":
-        """Begin to charge a caller for one request to a model, noting in ``seen`` what it costs."""
-        return Bill(self, caller, model, seen)
+    def bill(self, caller: Caller, seen: Observed) -> "Bill":
+        """Begin to charge a caller for one request, noting in ``seen`` what it costs.
+
+        By the time that it is to be paid ``seen`` has its model.
+        """
+        return Bill(self, caller, seen)
 
     def refuse_early(self, caller: Caller, model: str, inputs: int) -> None:
         """Refuse what the limits refuse in any case, before anything is read of it.
@@ -68,7 +75,35 @@ class Charging:
             return
         standings = self._standings(caller.account)
         least = Charge(1, inputs, self.prices.cost(model, inputs))
-        refusal = foreseen(standings, least)
+        self._refuse_foreseen(standings, least)
+
+    async def count(
+        self, caller: Caller, model: str, counter: Counting, request: EmbedRequest, cut: int
+    ) -> tuple[EmbedRequest, Tokens]:
+        """Have the tokens of a request counted, no further than the limits may let it pass.
+
+        A text is charged for one in ``cut`` of its tokens at least. Raises what ``counter`` does,
+        and LimitReached where there are more than are left.
+        """
+        most = None
+        if sum(map(len, request.inputs)) > READ_IN_ANY_CASE:
+            standings = self._standings(caller.account)
+            most = readable(standings, self.prices.per_token(model))
+        own = request.max_total_tokens
+        if most is None or (own is not None and own <= cut * most):
+            return await counter.count(request)
+        try:
+            read, each = await counter.count(replace(request, max_total_tokens=cut * most))
+        except TooManyTokens:
+            least = Charge(1, most + 1, self.prices.cost(model, most + 1))
+            self._refuse_foreseen(standings, least, unread=True)
+            raise
+        return replace(read, max_total_tokens=own), each
+
+    def _refuse_foreseen(
+        self, standings: tuple[Standing, ...], least: Charge, *, unread: bool = False
+    ) -> None:
+        refusal = foreseen(standings, least, unread=unread)
         if refusal is not None:
             # Times are rounded here: the minute that is nearest is the one that is meant.
             raise refused(refusal, standings, int(1000 * self._clock()) + HALF_A_MINUTE_MS)
@@ -83,6 +118,17 @@ class Charging:
             raise
         self._hear(_Heard(account, at, grant.standings))
         return grant
+
+    async def count_wrong(self, account: Account) -> None:
+        """Charge a request that cannot be answered as it is: one of the minute's, and no tokens.
+
+        Raises LimitReached where there is none left.
+        """
+        if any(limit.unit is Unit.REQUESTS for limit in limits_of(account)):
+            try:
+                await self.charge(account, Charge(1))
+            except LimitsUnavailable:
+                log.debug("a wrong request is not counted: the limits cannot be counted now")
 
     def _hear(self, heard: _Heard) -> None:
         if len(self._heard) >= MAX_HEARD:
@@ -123,46 +169,51 @@ class Charging:
 class Bill:
     """What one request is charged, all of it once."""
 
-    __slots__ = ("_caller", "_charging", "_grant", "_model", "_seen")
+    __slots__ = ("_caller", "_charging", "_grant", "_seen")
 
-    def __init__(self, charging: Charging, caller: Caller, model: str, seen: Observed) -> None:
+    def __init__(self, charging: Charging, caller: Caller, seen: Observed) -> None:
         self._charging = charging
         self._caller = caller
-        self._model = model
         self._seen = seen
         self._grant: Grant | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the tokens of the request have to be counted before it is charged."""
+        return self._caller.counted
 
     @property
     def standings(self) -> tuple[Standing, ...]:
         """How the limits stood right after the charge; none where there are none."""
         return self._grant.standings if self._grant else ()
 
-    async def pay(self, counter: Counting | None, request: EmbedRequest) -> EmbedRequest:
+    async def pay(
+        self, counter: Counting | None, request: EmbedRequest, cut: int = 1
+    ) -> EmbedRequest:
         """Charge a request, and give it with what was read to count its tokens, if they count.
 
-        ``counter`` is what will embed it, None where that cannot tell its tokens beforehand.
-        Raises LimitReached, LimitsUnavailable, and what reading the inputs raises; nothing is
-        charged then.
+        ``counter`` is what will embed it, None where that cannot tell its tokens beforehand; of
+        ``cut`` tokens of a text it charges one at least. Raises LimitReached, LimitsUnavailable,
+        and what reading the inputs raises; nothing is charged then.
         """
-        caller = self._caller
+        caller, charging, model = self._caller, self._charging, self._seen.model
         if not caller.limited:
             return request
         tokens = cost = 0
         if caller.counted:
             if counter is None:
-                raise DeploymentFailed(f"{self._model} cannot tell how many tokens a text has.")
-            request, each = await counter.count(request)
+                raise DeploymentFailed(f"{model} cannot tell how many tokens a text has.")
+            request, each = await charging.count(caller, model, counter, request, cut)
             tokens = int(each.sum())
-            cost = self._charging.prices.cost(self._model, tokens)
-        charge = Charge(1, tokens, cost)
-        self._grant = await self._charging.charge(caller.account, charge)
+            cost = charging.prices.cost(model, tokens)
+        self._grant = await charging.charge(caller.account, Charge(1, tokens, cost))
         self._seen.tokens, self._seen.cost = tokens, cost
         return request
 
     def settle(self, tokens: int) -> None:
         """Note what an answer cost: what was charged, where its tokens were counted for that."""
         self._seen.tokens = tokens
-        self._seen.cost = self._charging.prices.cost(self._model, tokens)
+        self._seen.cost = self._charging.prices.cost(self._seen.model, tokens)
 
     async def give_back(self) -> None:
         """Take the charge back: there is no answer."""
@@ -170,3 +221,15 @@ class Bill:
         grant, self._grant = self._grant, None
         if grant is not None:
             await self._charging.refund(grant)
+
+    async def count_wrong(self) -> None:
+        """Leave a request of the minute charged, and nothing else: it is answered with what is wrong.
+
+        Raises LimitReached where it was not charged yet, and none is left.
+        """
+        self._seen.tokens = self._seen.cost = 0
+        grant, self._grant = self._grant, None
+        if grant is None:
+            await self._charging.count_wrong(self._caller.account)
+        elif grant.charge.tokens or grant.charge.cost:
+            await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))

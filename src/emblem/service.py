@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -18,8 +19,10 @@ from emblem.core.plan import unreadable
 from emblem.errors import (
     DeadlineExceeded,
     InvalidInput,
+    InvalidRequest,
     LimitReached,
     TooManyTokens,
+    UnknownModel,
 )
 from emblem.inputs import Inputs, Reader
 from emblem.inputs import Limits as Limits  # for those who make a service, too
@@ -81,6 +84,16 @@ class Answer:
     served_by: str = ""
 
 
+def _cut(served: Served, request: EmbedRequest) -> int:
+    """Give of how many tokens of a text one is charged at least: a text that is cut costs less."""
+    rule, most = request.overflow or served.model.space.overflow, served.model.max_length
+    if rule is not Overflow.TRUNCATE or most is None:
+        return 1
+    # Ids are counted without what the model adds to them.
+    longest = request.max_input_tokens or 2 * max(map(len, request.inputs))
+    return max(1, -(-longest // most))
+
+
 def _late() -> DeadlineExceeded:
     return DeadlineExceeded("The request was not answered in time.")
 
@@ -110,7 +123,8 @@ class Service:
     They choose the lane of a request that leaves it to its size.
 
     ``cl100k`` is None where its vocabulary is not at hand; ``running`` says which models are loaded.
-    ``charging`` is asked before any work that a limited key wants done.
+    ``charging`` is asked before any work that a limited key wants done. ``holding``, by the name of
+    a model, keeps it in memory from when its tokens are counted until it has embedded them.
     """
 
     def __init__(
@@ -123,6 +137,7 @@ class Service:
         clock: Callable[[], float] = time.monotonic,
         running: Callable[[], Occupancy] = lambda: Occupancy((), 0),
         elsewhere: Callable[[], Sequence[str]] = tuple,
+        holding: Mapping[str, Callable[[], AbstractContextManager[object]]] = {},
     ) -> None:
         self.names = names
         self._embedders = embedders
@@ -133,6 +148,7 @@ class Service:
         self._reader = Reader(limits, cl100k)
         self.running = running
         self._elsewhere = elsewhere
+        self._holding = holding
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
 
@@ -149,8 +165,26 @@ class Service:
         """Embed every input of a call for a caller, and note in ``seen`` how that went.
 
         A caller with limits is charged once, before the work, and given back what comes to no
-        answer. One that leaves has been charged. Raises EmblemError.
+        answer, but for the one request where the fault is his. One that leaves has been charged.
+        Raises EmblemError.
         """
+        bill = self._charging.bill(caller, seen)
+        try:
+            return await self._answered(call, caller, seen, bill)
+        except LimitReached:
+            raise
+        except (InvalidRequest, UnknownModel):
+            await bill.count_wrong()
+            raise
+        except Exception:
+            await bill.give_back()
+            raise
+
+    async def count_wrong(self, caller: Caller, seen: Observed) -> None:
+        """Charge a caller for a request that is no call at all. Raises LimitReached."""
+        await self._charging.bill(caller, seen).count_wrong()
+
+    async def _answered(self, call: Call, caller: Caller, seen: Observed, bill: Bill) -> Answer:
         served = find(self.names, call.model, caller)
         seen.model = served.model.name
         options = combine(served, call.options)
@@ -159,18 +193,10 @@ class Service:
         if call.wrong:
             await self._refuse(served, call, options)
         request = await self._request(served, call, options, caller)
-        bill = self._charging.bill(caller, served.model.name, seen)
-        try:
-            result = await guarded(
-                self._embed(served, request, bill),
-                partial(within, self.limits.timeout_s, _late),
-            )
-            answer = _answer(served, options, result, bill)
-        except LimitReached:
-            raise
-        except Exception:
-            await bill.give_back()
-            raise
+        result = await guarded(
+            self._embed(served, request, bill), partial(within, self.limits.timeout_s, _late)
+        )
+        answer = _answer(served, options, result, bill)
         bill.settle(answer.tokens)
         seen.space, seen.served_by = answer.space, result.served_by
         seen.hits = answer.hits or 0
@@ -179,8 +205,12 @@ class Service:
 
     async def _embed(self, served: Served, request: EmbedRequest, bill: Bill) -> EmbedResult:
         name = served.model.name
-        request = await bill.pay(self._counters.get(name), request)
-        return await self._embedders[name].embed(request)
+        embedder = self._embedders[name]
+        if not bill.counts:
+            return await embedder.embed(await bill.pay(None, request))
+        with self._holding.get(name, nullcontext)():
+            paid = await bill.pay(self._counters.get(name), request, _cut(served, request))
+            return await embedder.embed(paid)
 
     async def _refuse(self, served: Served, call: Call, options: Options) -> NoReturn:
         """Raise InvalidInput for a call with inputs that are wrong, naming all that are."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emblem.accounts import Account, Charge, Period, Quota, State, Unit
-from emblem.core.foresight import SLACK_MS, foreseen, later
+from emblem.core.foresight import SLACK_MS, foreseen, later, readable
 from emblem.core.limits import FRESH, decide, limits_of, standings
 
 NOW_MS = 1_795_262_400_000
@@ -38,6 +38,37 @@ def test_nothing_is_foreseen_to_be_refused_that_would_pass(
             assert exact <= told.wait_ms or decision.refusal.limit != told.limit
         for at_best, one in zip(said, decision.standings, strict=True):
             assert at_best.used <= one.used
+
+
+@given(
+    quota=st.builds(Quota, MOST, MOST, MOST, MOST),
+    charges=st.lists(st.builds(Charge, st.integers(0, 3), AMOUNT, AMOUNT), max_size=8),
+    tokens=AMOUNT,
+    price=st.integers(0, 3),
+    passed_ms=st.integers(0, 200_000),
+)
+def test_whatever_has_more_tokens_than_are_readable_is_refused_and_told_long_enough(
+    quota: Quota, charges: list[Charge], tokens: int, price: int, passed_ms: int
+) -> None:
+    limits = limits_of(Account("k", quota))
+    states: tuple[State, ...] = (FRESH,) * len(limits)
+    for one in charges:
+        states = decide(limits, states, one, NOW_MS).states
+    now_ms = NOW_MS + passed_ms
+    said = [later(one, passed_ms) for one in standings(limits, states, NOW_MS)]
+    most = readable(said, price)
+    if most is None:
+        assert not any(one.limit.unit is Unit.TOKENS for one in said)
+        return
+    told = foreseen(said, Charge(1, most + 1, price * (most + 1)), unread=True)
+    assert told is not None
+    if tokens <= most:
+        return
+    asked = Charge(1, tokens, price * tokens)
+    refusal = decide(limits, states, asked, now_ms).refusal
+    assert refusal is not None
+    if told.wait_ms is not None and refusal.wait_ms is not None:
+        assert told.wait_ms >= refusal.wait_ms or refusal.limit != told.limit
 
 
 @pytest.mark.parametrize(

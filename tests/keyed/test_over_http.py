@@ -90,12 +90,17 @@ def test_fifty_at_once_never_get_more_tokens_than_there_are(office: Desk) -> Non
     assert sum(one.tokens for one in uses) == sum(good)
 
 
-def test_what_is_refused_for_its_inputs_costs_nothing(office: Desk) -> None:
-    _, secret = office.key(quota=Quota(tokens_per_minute=100))
+def test_what_is_wrong_costs_no_tokens_and_counts_as_a_request(office: Desk) -> None:
+    _, secret = office.key(quota=Quota(requests_per_minute=6, tokens_per_minute=100))
     assert office.ask(secret, ["fine", "x " * 9000]).status_code == 400
     assert office.ask(secret, [""]).status_code == 400
     assert office.ask(secret, FIVE, model="nobody").status_code == 404
-    assert limits(office.ask(secret, FIVE))["remaining-tokens"] == "95"
+    address = f"{office.server.base_url}/embeddings"
+    headers = {"Authorization": f"Bearer {secret}"}
+    no_json = requests.post(address, b"{", headers=headers, timeout=PATIENCE_S)
+    assert no_json.status_code == 400
+    said = limits(office.ask(secret, FIVE))
+    assert (said["remaining-requests"], said["remaining-tokens"]) == ("1", "95")
 
 
 def test_the_key_of_the_environment_has_no_limits_and_every_role(office: Desk) -> None:
@@ -201,17 +206,16 @@ def test_headers_beyond_all_measure_are_refused_or_not_listened_to(office: Desk,
 
 
 def test_each_request_leaves_one_record_with_what_it_was(office: Desk) -> None:
-    key, secret = office.key("ada", quota=Quota(requests_per_minute=3))
+    key, secret = office.key("ada", quota=Quota(requests_per_minute=5))
     first = office.ask(secret, ["never seen " + key.id, FIVE], x_emblem_tag="nightly, b")
     second = office.ask(secret, ["never seen " + key.id, FIVE], model="mine")
     wrong = office.ask(secret, FIVE, x_emblem_tag="t" * 65)
     missing = office.ask(secret, FIVE, model="nobody")
     third = office.ask(secret, [1, "x"])
-    office.ask(secret, FIVE)
     refused = office.ask(secret, FIVE)
     assert [one.status_code for one in (wrong, missing, third, refused)] == [400, 404, 400, 429]
-    uses = {one.id: one for one in office.uses(key, 7)}
-    assert len(uses) == 7
+    uses = {one.id: one for one in office.uses(key, 6)}
+    assert len(uses) == 6
     use = uses[first.headers["x-request-id"]]
     tokens = first.json()["usage"]["prompt_tokens"]
     assert (use.model, use.served_by, use.inputs) == (MODEL, MODEL, 2)

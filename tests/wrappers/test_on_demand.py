@@ -255,6 +255,36 @@ def test_a_model_in_use_is_never_closed_and_the_other_waits_for_it() -> None:
     run(go)
 
 
+def test_a_model_that_is_held_between_two_uses_is_not_closed_and_the_other_waits_for_it() -> None:
+    async def go() -> None:
+        models = Models()
+        one, other = models.add("one", 6), models.add("other", 6)
+        with one.model.hold():
+            assert await one.served_by() == "one 1"
+            asked = asyncio.create_task(other.served_by())
+            await until(lambda: models.given_back)  # it looks for room
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert await one.served_by() == "one 1"
+            assert not asked.done()
+            assert models.residency.report().models[0].requests == 0
+        assert await asked == "other 1"
+        assert models.states() == {"one": State.UNLOADED, "other": State.LOADED}
+
+    run(go)
+
+
+def test_a_model_that_is_held_and_not_loaded_is_in_nobodys_way() -> None:
+    async def go() -> None:
+        models = Models()
+        one, other = models.add("one", 6), models.add("other", 6)
+        with one.model.hold():
+            assert await other.served_by() == "other 1"
+            assert await one.served_by() == "one 1"
+
+    run(go)
+
+
 def test_a_model_that_stays_in_use_makes_the_other_overloaded() -> None:
     async def go() -> None:
         models = Models(patience_s=0)

@@ -15,9 +15,10 @@ from emblem.api.body import BodyReader
 from emblem.api.caching import NO_CACHE, NO_STORE, cache_header, directives
 from emblem.api.inputs import read_inputs
 from emblem.api.limits import headers as limit_headers
-from emblem.api.problems import Headers, invalid
+from emblem.api.problems import Headers, Problem, invalid
 from emblem.api.tags import tags
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
+from emblem.errors import InvalidRequest, UnknownModel
 from emblem.service import Answer, Call, Service
 from emblem.waiting import Interruption, guarded
 
@@ -51,25 +52,36 @@ class Embeddings:
 
         Raises Problem, EmblemError, ClientGone.
         """
-        seen.tags = tags(scope["headers"])
         async with self._bodies.read(scope["headers"], receive) as content:
-            body = decode(content)
-            if body.user:
-                seen.user = body.user[:MAX_USER]
-            model = self._model(scope["path"][1 : -len(SUFFIX)], body.model, caller)
-            inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
-            seen.inputs = len(inputs)
-            asked = directives(scope["headers"])
-            call = Call(
-                model, inputs, body.options, wrong, NO_CACHE not in asked, NO_STORE not in asked
-            )
+            try:
+                call, encoding = self._read(scope, content, caller, seen)
+            except (Problem, InvalidRequest, UnknownModel):
+                await self._service.count_wrong(caller, seen)
+                raise
             answer = await unless_gone(self._service.embed(call, caller, seen), receive)
         try:
-            answered = await _encoded(answer, body.encoding_format or EncodingFormat.FLOAT)
+            answered = await _encoded(answer, encoding)
         except Exception:
             await answer.withdraw()
             raise
         await respond(send, 200, answered, _headers(answer))
+
+    def _read(
+        self, scope: Scope, content: bytes, caller: Caller, seen: Observed
+    ) -> tuple[Call, EncodingFormat]:
+        """Read a request, and note in ``seen`` what it says of itself. Raises Problem or EmblemError."""
+        headers = scope["headers"]
+        seen.tags = tags(headers)
+        body = decode(content)
+        if body.user:
+            seen.user = body.user[:MAX_USER]
+        model = self._model(scope["path"][1 : -len(SUFFIX)], body.model, caller)
+        inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
+        seen.inputs = len(inputs)
+        asked = directives(headers)
+        reuse, keep = NO_CACHE not in asked, NO_STORE not in asked
+        call = Call(model, inputs, body.options, wrong, reuse, keep)
+        return call, body.encoding_format or EncodingFormat.FLOAT
 
     def _model(self, in_path: str, in_body: str | None, caller: Caller) -> str:
         """Give the model that path and body name between them."""

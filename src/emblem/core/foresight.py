@@ -10,6 +10,7 @@ from math import inf
 from emblem.accounts import Charge, Period, Standing, Unit
 from emblem.core.limits import MINUTE_MS, Refusal, amount
 
+SECONDS = 60  # of a minute
 SLACK_MS = 2  # what rounding twice may have taken from a time
 
 
@@ -23,22 +24,42 @@ def later(standing: Standing, passed_ms: int) -> Standing:
     return Standing(limit, standing.used, left) if left > 0 else Standing(limit, 0, 0)
 
 
-def foreseen(standings: Iterable[Standing], least: Charge) -> Refusal | None:
+def readable(standings: Iterable[Standing], per_token: int) -> int | None:
+    """Give how many tokens a request may have for the limits to let it pass; None for any number.
+
+    ``per_token`` is what a token costs, in billionths. What flows into a minute's limit within a
+    second counts as if it were there: whoever counts the tokens may need so long.
+    """
+    found = []
+    for one in standings:
+        limit = one.limit
+        if limit.unit is Unit.TOKENS:
+            soon = limit.most // SECONDS if limit.period is Period.MINUTE else 0
+            found.append(min(limit.most, one.remaining + soon))
+        elif limit.unit is Unit.COST and per_token:
+            found.append(one.remaining // per_token)
+    return min(found, default=None)
+
+
+def foreseen(
+    standings: Iterable[Standing], least: Charge, *, unread: bool = False
+) -> Refusal | None:
     """Say which limit refuses for longest what costs at least so much; None where none need do so.
 
-    A minute's tokens have a say only where it would never pass: how long to wait for them depends on
-    how many there are, and nobody is to be told too little.
+    How long to wait for a minute's tokens depends on how many there are, and nobody is to be told
+    too little. So they have a say only where it would never pass, unless the rest is left
+    ``unread``: then the time is that after which all of the limit is there.
     """
     refusals = [
-        Refusal(one.limit, one.used, asked, wait_ms)
+        Refusal(one.limit, one.used, asked, wait_ms, at_least=one.limit.unit is not Unit.REQUESTS)
         for one in standings
         if one.remaining < (asked := amount(one.limit, least))
-        and (wait_ms := _wait_ms(one, asked)) != 0
+        and (wait_ms := _wait_ms(one, asked, unread=unread)) != 0
     ]
     return max(refusals, key=lambda one: inf if one.wait_ms is None else one.wait_ms, default=None)
 
 
-def _wait_ms(standing: Standing, asked: int) -> int | None:
+def _wait_ms(standing: Standing, asked: int, *, unread: bool) -> int | None:
     """Give how long to wait, and no less than is needed; 0 where that may be nothing."""
     limit = standing.limit
     if asked > limit.most:
@@ -46,7 +67,7 @@ def _wait_ms(standing: Standing, asked: int) -> int | None:
     if limit.period is not Period.MINUTE:
         return standing.reset_ms
     if limit.unit is not Unit.REQUESTS:
-        return 0
+        return standing.reset_ms + SLACK_MS if unread else 0
     least_ms = -(-(_held(standing) + (asked - limit.most) * MINUTE_MS) // limit.most)
     return least_ms + SLACK_MS if least_ms > 0 else 0
 

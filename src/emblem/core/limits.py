@@ -34,12 +34,16 @@ _REQUESTS = Unit.REQUESTS
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Which limit refuses, and for how many milliseconds; None where waiting does not help."""
+    """Which limit refuses, and for how many milliseconds; None where waiting does not help.
+
+    ``at_least`` tells that more may have been requested: nobody has counted it to the end.
+    """
 
     limit: Limit
     used: int
     requested: int
     wait_ms: int | None
+    at_least: bool = False
 
 
 @dataclass(slots=True)  # not frozen: one is made for each request

@@ -28,7 +28,8 @@ def refused(refusal: Refusal, standings: Sequence[Standing], now_ms: int) -> Lim
     limit, wait_ms = refusal.limit, refusal.wait_ms
     whom = "this API key's team" if limit.team else "this API key"
     on = f"for {whom} on {meaning(limit)}: Limit {_shown(limit, limit.most)}"
-    requested = f"Requested {_shown(limit, refusal.requested)}"
+    at_least = "at least " if refusal.at_least else ""
+    requested = f"Requested {at_least}{_shown(limit, refusal.requested)}"
     if wait_ms is None:
         return ChargeTooLarge(
             f"Request too large {on}, {requested}. The input must be reduced in order to run "

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
@@ -92,6 +93,7 @@ class OnDemand:
         self._embedder: Embedder | None = None
         self._loading: asyncio.Task[Embedder | EmblemError] | None = None
         self._users = 0
+        self._holds = 0
         self._loaded_at = self._used_at = -inf
         self._failed: _Failure | None = None
         self._done = Work({})  # before it was last closed
@@ -119,7 +121,17 @@ class OnDemand:
         if self._embedder is None:
             return None
         last_used = max(self._loaded_at, self._used_at)
-        return Held(self.predicted_bytes, last_used, busy=self._users > 0)
+        return Held(self.predicted_bytes, last_used, busy=self._used)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let it not be closed inside of this, once it is loaded: what is counted is embedded next."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self._tell_idle()
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed, once the model is loaded; see ``ports.Embedder``."""
@@ -162,7 +174,7 @@ class OnDemand:
     def let_go(self) -> Embedder:
         """Give up what is loaded; see ``residency.Resident``."""
         embedder = self._embedder
-        if embedder is None or self._users:
+        if embedder is None or self._used:
             raise RuntimeError(f"{self.name} is not idle")
         self._done = self._work()
         self._embedder = None
@@ -197,7 +209,14 @@ class OnDemand:
     def _leave(self) -> None:
         self._users -= 1
         self._used_at = self._clock()
-        if not self._users:
+        self._tell_idle()
+
+    @property
+    def _used(self) -> bool:
+        return self._users > 0 or self._holds > 0
+
+    def _tell_idle(self) -> None:
+        if not self._used:
             self._residency.idle()
 
     async def _loaded(self, deadline: float) -> Embedder:
