@@ -326,6 +326,7 @@ def create(
             _occupancy(residency, recent), process=process.number, processes=process.count
         ),
         elsewhere=process.problems,
+        holding={name: one.hold for name, one in loading.items()},
     )
     bounds = Bounds(
         settings.max_requests,
