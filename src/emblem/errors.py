@@ -5,7 +5,8 @@
     EmblemError
     ├── InvalidRequest            the caller sent something that cannot be served as sent
     │   ├── InvalidInput          one or more of the texts; names every offending index
-    │   └── TooManyTokens         the texts together are longer than a request may be
+    │   ├── TooManyTokens         the texts together are longer than a request may be
+    │   └── RefusedElsewhere      the server that it was passed on to refuses it; says why
     ├── UnknownModel              no model of that name is served
     ├── NotAuthenticated          no key, or not one of ours
     ├── SourceRefused             a key that may not be used from where it was
@@ -83,6 +84,17 @@ class TooManyTokens(InvalidRequest):
             "Send the inputs in several requests.",
             param="input",
         )
+
+
+class RefusedElsewhere(InvalidRequest):
+    """Whoever a request was passed on to refuses it; ``kind`` and ``code`` are its own words."""
+
+    def __init__(
+        self, message: str, *, param: str | None, kind: str | None, code: str | None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.kind = kind
+        self.code = code
 
 
 class UnknownModel(EmblemError):

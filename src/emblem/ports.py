@@ -1,6 +1,7 @@
 """The contracts between the parts, on one page."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
 from emblem.accounts import (
@@ -123,6 +124,51 @@ class References(Protocol):
 
     def put(self, space: Space, reference: Reference) -> Reference:
         """Keep a reference, unless there is one already, and give the one that is kept."""
+        ...
+
+
+class Passed(Protocol):
+    """An answer that is passed on, of status 200. The secrets of whoever gives it are not in it.
+
+    Reading it raises DeadlineExceeded, DeploymentFailed or InvalidResult.
+    """
+
+    @property
+    def streams(self) -> bool:
+        """Tell whether it comes as events."""
+        ...
+
+    async def whole(self) -> bytes:
+        """Give all of it, a JSON object."""
+        ...
+
+    def events(self) -> AsyncIterator[bytes]:
+        """Give each server-sent event as it comes, with the empty line that ends it."""
+        ...
+
+
+class Passage(Protocol):
+    """The way to a model elsewhere that gives no vectors: a request is passed on as it is."""
+
+    @property
+    def served_by(self) -> str:
+        """What the upstream is called here."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """What the upstream calls the model."""
+        ...
+
+    def send(self, content: bytes) -> AbstractAsyncContextManager[Passed]:
+        """Send JSON, and give the answer inside; leaving before its end breaks the connection off.
+
+        Raises InvalidRequest, Overloaded, DeadlineExceeded, InvalidResult or DeploymentFailed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         ...
 
 

@@ -21,6 +21,7 @@ from emblem.errors import (
     LimitsUnavailable,
     NotAuthenticated,
     Overloaded,
+    RefusedElsewhere,
     SourceRefused,
     TooManyTokens,
     UnknownModel,
@@ -183,6 +184,9 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
         case TooManyTokens():
             kind = "max_tokens_per_request"
             return Problem(400, Detail(message, type=kind, param=error.param, code=kind))
+        case RefusedElsewhere():
+            kind = error.kind or "invalid_request_error"
+            return Problem(400, Detail(message, type=kind, param=error.param, code=error.code))
         case InvalidRequest():
             return invalid(message, error.param)
         case UnknownModel():
