@@ -184,11 +184,8 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
         case TooManyTokens():
             kind = "max_tokens_per_request"
             return Problem(400, Detail(message, type=kind, param=error.param, code=kind))
-        case RefusedElsewhere():
-            kind = error.kind or "invalid_request_error"
-            return Problem(400, Detail(message, type=kind, param=error.param, code=error.code))
         case InvalidRequest():
-            return invalid(message, error.param)
+            return _invalid(error)
         case UnknownModel():
             return Problem(404, Detail(message, param="model", code="model_not_found"))
         case NotAuthenticated() | SourceRefused():
@@ -210,6 +207,13 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             return _unavailable(message, "deployment_failed", 1.0)
         case _:
             return internal(request_id)
+
+
+def _invalid(error: InvalidRequest) -> Problem:
+    if isinstance(error, RefusedElsewhere):
+        kind = error.kind or "invalid_request_error"
+        return Problem(400, Detail(str(error), type=kind, param=error.param, code=error.code))
+    return invalid(str(error), error.param)
 
 
 def _not_let_in(error: NotAuthenticated | SourceRefused) -> Problem:
