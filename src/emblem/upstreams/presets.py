@@ -9,7 +9,6 @@ other row is written from documentation alone.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import Any
 
 from emblem.errors import ConfigError
@@ -17,7 +16,7 @@ from emblem.types import Kind
 
 Fields = Mapping[str, Any]
 
-NOTHING: Fields = MappingProxyType({})
+NOTHING: Fields = {}
 BASE64, FLOAT = "base64", "float"
 
 # So many texts go into one request where a provider names no cap of its own.
@@ -69,7 +68,7 @@ class Preset:
     max_inputs: int = DEFAULT_INPUTS
     max_request_tokens: int | None = None
     max_request_bytes: int | None = None
-    kinds: Mapping[Kind, Fields] = field(default_factory=lambda: MappingProxyType({}))
+    kinds: Mapping[Kind, Fields] = field(default_factory=dict)
     refuses_long: Fields | None = None
     models: tuple[Known, ...] = ()
     run: bool = False
@@ -79,7 +78,7 @@ class Preset:
     path: str = "/embeddings"
     query: str = ""
     key_header: str = "authorization"
-    extra: Fields = field(default_factory=lambda: NOTHING)
+    extra: Fields = field(default_factory=dict)
 
     def known(self, model: str) -> Known | None:
         """Give what is known of a model, by the provider's own name for it."""
@@ -97,7 +96,7 @@ def preset(name: str) -> Preset:
 
 
 def _kinds(name: str, query: str, document: str) -> Mapping[Kind, Fields]:
-    return MappingProxyType({Kind.QUERY: {name: query}, Kind.DOCUMENT: {name: document}})
+    return {Kind.QUERY: {name: query}, Kind.DOCUMENT: {name: document}}
 
 
 # OpenAI's openapi.yaml (openai/openai-openapi, CreateEmbeddingRequest): at most 2,048 inputs, 8,192
@@ -217,7 +216,7 @@ PRESETS: tuple[Preset, ...] = (
         max_inputs=96,
         kinds=_kinds("input_type", "search_query", "search_document"),
         needs_kind=True,
-        refuses_long=MappingProxyType({"truncate": "NONE"}),
+        refuses_long={"truncate": "NONE"},
         models=_COHERE_MODELS,
     ),
     # docs.mistral.ai/api/endpoint/embeddings. 256 texts are the most that the service takes (found
@@ -241,7 +240,7 @@ PRESETS: tuple[Preset, ...] = (
         encoding_field="embedding_type",
         encodings=(FLOAT,),
         kinds=_kinds("task", "retrieval.query", "retrieval.passage"),
-        refuses_long=MappingProxyType({"truncate": False}),
+        refuses_long={"truncate": False},
         models=(Known("jina-embeddings-v3", 1024, 8192, normalised=False),),
     ),
     Preset(
@@ -253,7 +252,7 @@ PRESETS: tuple[Preset, ...] = (
         max_inputs=1000,
         max_request_tokens=120_000,
         kinds=_kinds("input_type", "query", "document"),
-        refuses_long=MappingProxyType({"truncation": False}),
+        refuses_long={"truncation": False},
         models=_VOYAGE_MODELS,
     ),
     # ai.google.dev/gemini-api/docs/openai and docs/embeddings: 3,072 numbers, 2,048 tokens; fewer
@@ -273,6 +272,6 @@ PRESETS: tuple[Preset, ...] = (
         base_url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
         kinds=_kinds("input_type", "search_query", "search_document"),
-        extra=MappingProxyType({"provider": {"allow_fallbacks": False}}),
+        extra={"provider": {"allow_fallbacks": False}},
     ),
 )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from emblem.errors import ConfigError
@@ -32,7 +31,7 @@ class Provider:
     read_timeout_s: float = 60.0
     timeout_s: float = 60.0
     max_connections: int = 64
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment_proxies: bool = False
 
     def __post_init__(self) -> None:
