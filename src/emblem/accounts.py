@@ -212,10 +212,15 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who changes something, for the audit: the id of a key or "cli", and from which address."""
+    """Who changes something, for the audit: the id of a key or "cli", and from which address.
+
+    ``digest`` is the SHA-256 of the key's secret that was used, where there was one: what it asks
+    for is done only while it opens the key.
+    """
 
     who: str
     source: str = ""
+    digest: bytes = field(default=b"", repr=False)
 
 
 CLI = Actor("cli")

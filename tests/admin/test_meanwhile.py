@@ -3,16 +3,29 @@
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 
 import pytest
 from starlette.types import Message
 
 from admin.office import Office
-from emblem.accounts import Role
+from emblem.accounts import Key, Role
 from emblem.api.admin.desk import MAX_QUESTIONS, Desk
 
 
-def test_a_key_that_is_revoked_while_its_request_arrives_makes_no_other(office: Office) -> None:
+def revoke(office: Office, leaked: Key) -> None:
+    office.ledger.keys.revoke(leaked.id, now=office.clock.at)
+
+
+def replace_secret(office: Office, leaked: Key) -> None:
+    office.ledger.keys.rotate(leaked.id, overlap_s=0.0, now=office.clock.at)
+
+
+@pytest.mark.parametrize("take_away", [revoke, replace_secret])
+def test_a_key_that_is_taken_away_while_its_request_arrives_makes_no_other(
+    office: Office, take_away: Callable[[Office, Key], None]
+) -> None:
+    """Its process has not noticed yet: the database has the last word."""
     leaked, secret = office.key("leaked", Role.ADMIN)
     office.ring.refresh()
     body = json.dumps({"name": "backdoor", "role": "admin"}).encode()
@@ -37,8 +50,8 @@ def test_a_key_that_is_revoked_while_its_request_arrives_makes_no_other(office: 
     sent: list[Message] = []
 
     async def receive() -> Message:
-        """Revoke the key once its request was let in, and only then send the body."""
-        await asyncio.to_thread(office.ledger.keys.revoke, leaked.id, now=office.clock.at)
+        """Take it away once its request was let in, and only then send the body."""
+        await asyncio.to_thread(take_away, office, leaked)
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:

@@ -12,6 +12,7 @@ from emblem.accounts import Actor, Key, Role, Terms
 from emblem.errors import NoLongerAllowed
 from emblem.ledger.books import SqlLedger
 from emblem.ledger.schema import keys
+from emblem.ledger.secret import digest
 
 BOSS = Terms("boss", role=Role.ADMIN)
 
@@ -54,6 +55,21 @@ def test_who_is_no_administrator_any_more_changes_nothing(
         with pytest.raises(NoLongerAllowed):
             change(ledger, other.id, Actor(boss.id))
         assert (ledger.keys.every(), ledger.teams.every(), ledger.audit.changes()) == before, name
+
+
+def test_whose_secret_was_replaced_while_they_asked_changes_nothing(ledger: SqlLedger) -> None:
+    boss, old = ledger.keys.issue(BOSS, now=1.0)
+    other, _ = ledger.keys.issue(Terms("other"), now=1.0, by=Actor(boss.id, "", digest(old)))
+    _, new = ledger.keys.rotate(boss.id, overlap_s=2.0, now=1.0)
+    ledger.teams.create("in the overlap", now=2.9, by=Actor(boss.id, "", digest(old)))
+    foreign = [digest(old), digest("sk-nobody's"), digest(ledger.keys.issue(BOSS, now=1.0)[1])]
+    before = (ledger.keys.every(), ledger.teams.every(), ledger.audit.changes())
+    for name, change in CHANGES.items():
+        for one in foreign:
+            with pytest.raises(NoLongerAllowed):
+                change(ledger, other.id, Actor(boss.id, "", one))
+        assert (ledger.keys.every(), ledger.teams.every(), ledger.audit.changes()) == before, name
+    ledger.teams.create("later", now=3.0, by=Actor(boss.id, "", digest(new)))
 
 
 @pytest.mark.parametrize("who", ["cli", "EMBLEM_API_KEY"])

@@ -6,6 +6,7 @@ from typing import Protocol
 from emblem.accounts import Caller, Key, Role, Team, Terms
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
+from emblem.ledger.secret import digest
 
 
 class Keys(Protocol):
@@ -38,6 +39,10 @@ class Sessions(Protocol):
 
         Raises Problem where another site's page may have sent it.
         """
+        ...
+
+    def opened_with(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str) -> bytes:
+        """Give the SHA-256 of the secret that opened a request's session; b"" where none did."""
         ...
 
 
@@ -87,6 +92,15 @@ class Authenticator:
         """Raise what ``caller`` would raise now, where it did not before. Answers from memory."""
         if self._known_now(headers, address, peer) is None:
             raise NotAuthenticated(_secret(headers))
+
+    def opened_with(
+        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = ""
+    ) -> bytes:
+        """Give the SHA-256 of the secret that a request came with, or that opened its session."""
+        secret = _secret(headers)
+        if secret is None and self._sessions is not None:
+            return self._sessions.opened_with(headers, address, peer)
+        return digest(secret) if secret else b""
 
     def _known_now(
         self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str

@@ -49,8 +49,9 @@ class Edge:
     """An ASGI application around the routes. Used on one event loop.
 
     Routes find the caller in ``scope["state"]``: as ``principal``, its key, as ``caller``, the key
-    and its team, and as ``source``, the address that the request came from. Each of ``observers``
-    hears of each request once it was answered.
+    and its team, as ``source``, the address that the request came from, and as ``secret``, the
+    SHA-256 of the secret that let it in. Each of ``observers`` hears of each request once it was
+    answered.
     """
 
     def __init__(
@@ -128,7 +129,10 @@ class Edge:
         if not embeds:
             if (wanted := role_wanted(path, key.terms.role)) is not None:
                 raise permission_denied(wanted)
-            scope["state"] = {"principal": key, "caller": caller, "source": address}
+            secret = self._authenticator.opened_with(*who)
+            scope["state"] = {
+                "principal": key, "caller": caller, "source": address, "secret": secret
+            }  # fmt: skip
             await self._app(scope, receive, reply.send)
         elif scope["method"] == "POST":
             await self._embeddings(scope, receive, reply.send, caller, seen)

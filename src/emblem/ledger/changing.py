@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, or_, select, update
 
 from emblem.accounts import Actor, Change, Role
 from emblem.errors import NoLongerAllowed
 from emblem.ledger.auditbook import record
 from emblem.ledger.database import Database
-from emblem.ledger.schema import counters, keys
+from emblem.ledger.schema import counters, keys, secrets
 
 KEYS = "keys"  # the counter that grows with every change of a key or a team
 
@@ -35,7 +35,7 @@ def changing(database: Database, now: float, by: Actor) -> Iterator[Changing]:
 
     Counting comes first: in PostgreSQL the row stays locked until the end, so that whatever the
     block looks at before it writes is still so when it has written. Raises NoLongerAllowed where
-    whoever asks was a key of an administrator and is not one now.
+    whoever asks was a key of an administrator and is not one now, or has another secret now.
     """
     with database.write() as connection:
         count = update(counters).where(counters.c.name == KEYS)
@@ -69,3 +69,12 @@ def _check_actor(connection: Connection, now: float, by: Actor) -> None:
     expired = found.expires is not None and found.expires <= now
     if expired or found.revoked is not None or found.role != Role.ADMIN.value:
         raise NoLongerAllowed
+    if by.digest and not _opens(connection, now, by):
+        raise NoLongerAllowed
+
+
+def _opens(connection: Connection, now: float, by: Actor) -> bool:
+    """Tell whether a secret opens its key still, which may have been given another one meanwhile."""
+    live = or_(secrets.c.expires.is_(None), secrets.c.expires > now)
+    own = select(secrets.c.key_id).where(secrets.c.digest == by.digest, live)
+    return connection.execute(own).scalar_one_or_none() == by.who

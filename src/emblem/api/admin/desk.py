@@ -36,8 +36,8 @@ class Asked:
         self._request = request
         self._bodies = bodies
         self.caller = caller
-        source = request.scope["state"].get("source") or ""
-        self.by = Actor(caller.id, source)
+        state = request.scope["state"]
+        self.by = Actor(caller.id, state.get("source") or "", state.get("secret") or b"")
 
     @property
     def id(self) -> str:

@@ -110,6 +110,11 @@ class Sessions:
         check_token(found, given)
         return found.key
 
+    def opened_with(self, headers: RawHeaders, address: str, peer: str) -> bytes:
+        """Give the SHA-256 of the secret that opened a request's session; b"" where none did."""
+        found = self.find(headers, address, peer)
+        return b"" if found is None else found.digest
+
     def _holds(self, one: Session, headers: RawHeaders, address: str, peer: str) -> bool:
         if one.digest:
             key = self._keys.held(one.digest)
