@@ -10,7 +10,7 @@
     ├── UnknownModel              no model of that name is served
     ├── NotAuthenticated          no key, or not one of ours
     ├── SourceRefused             a key that may not be used from where it was
-    ├── NoLongerAllowed           whose key was revoked, or lost its role, while they asked
+    ├── NoLongerAllowed           whose key was revoked, changed or lost its role while they asked
     ├── Repeated                  a request that is to be done once came again; says what it made
     ├── Overloaded                refused early; ``retry_after_s`` says when to come back
     ├── LimitReached              a limit of the key or of its team refuses; says which one
@@ -124,7 +124,10 @@ class SourceRefused(EmblemError):
 
 
 class NoLongerAllowed(EmblemError):
-    """A change was asked for with a key that was revoked, ran out or lost its role meanwhile."""
+    """A change was asked for with a key that was revoked, ran out or lost its role meanwhile.
+
+    Or with a secret that was replaced meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__("the key that asks for this is no longer a live key of the role admin")
