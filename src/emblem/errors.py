@@ -90,7 +90,12 @@ class RefusedElsewhere(InvalidRequest):
     """Whoever a request was passed on to refuses it; ``kind`` and ``code`` are its own words."""
 
     def __init__(
-        self, message: str, *, param: str | None, kind: str | None, code: str | None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        kind: str | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(message, param=param)
         self.kind = kind
