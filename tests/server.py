@@ -8,14 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import requests
 
 START_S = 120.0
 STOP_S = 60.0
+
+_FIRST, _COUNT = 10_240, 22_000
+_PORTS = (_FIRST + number % _COUNT for number in count(secrets.randbelow(_COUNT)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,17 @@ class RunningServer:
 
 
 def free_port() -> int:
-    """Give a port on loopback that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Give a port on loopback that nothing listens on now, each time another.
+
+    It is none of those that systems give to connections (from 32768 on): one of these might take it
+    before whoever asked for it does. Tests of other processes begin elsewhere among the others.
+    """
+    for port in _PORTS:
+        with socket.socket() as listener, suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always a next one")
 
 
 def linked_home(folder: Path, models_of: Path) -> Path:
