@@ -20,6 +20,7 @@ from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.env import env, rebind
 from emblem.cli.keys import keys
 from emblem.cli.merge import merge
+from emblem.cli.misbehave import MISBEHAVE_EPILOG, misbehave
 from emblem.cli.models import RM_EPILOG, SHOW_EPILOG, list_models, remove, show
 from emblem.cli.ps import PS_EPILOG, ps
 from emblem.cli.pull import PULL_EPILOG, pull
@@ -30,6 +31,7 @@ from emblem.cli.settings import config
 from emblem.cli.similarity import SIMILARITY_EPILOG, similarity
 from emblem.cli.teams import teams
 from emblem.cli.usage import USAGE_EPILOG, usage
+from emblem.cli.verify import VERIFY_EPILOG, verify
 from emblem.errors import EmblemError
 
 TRACEBACK = "--traceback"
@@ -149,6 +151,8 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("embed", epilog=EMBED_EPILOG)(embed)
     app.command("merge")(merge)
     app.command("similarity", epilog=SIMILARITY_EPILOG)(similarity)
+    app.command("verify", epilog=VERIFY_EPILOG)(verify)
+    app.command("misbehave", epilog=MISBEHAVE_EPILOG)(misbehave)
     app.command("completion", epilog=COMPLETION_EPILOG)(completion)
     return app
 
