@@ -11,13 +11,14 @@ import pytest
 from emblem.config import ModelSettings, Settings
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged, UnknownModel
+from emblem.hints import hint
 from emblem.ledger.opening import open_ledger
 from emblem.models import catalog
 from emblem.models.catalog import Asset, Repository
 from emblem.models.shelf import Manifest, seals
 from emblem.names import Names
 from emblem.offer import Prompts
-from emblem.serving import Plan, bind_spaces, check_spaces, hint, plan, read_again, stamp
+from emblem.serving import Plan, bind_spaces, check_spaces, plan, read_again, stamp
 from emblem.types import Kind, Overflow
 from models.small_source import row as small_row
 from server import linked_home

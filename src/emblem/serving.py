@@ -1,7 +1,7 @@
 """What is to be served: which models, under which names, in which spaces."""
 
-import difflib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,17 +10,16 @@ from pathlib import Path
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.backends.footprint import predicted_bytes
-from emblem.config import ModelSettings, Settings, name_problem
+from emblem.config import ModelSettings, Settings, environment, name_problem
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
+from emblem.hosting import Hosting, host, is_hosted, is_local
 from emblem.model import Model
-from emblem.models import catalog, layout, quantised, recommended, sizes
-from emblem.models.catalog import Row
+from emblem.models import layout, quantised, recommended, sizes
 from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
 from emblem.models.progress import Progress
-from emblem.models.reference import INT8, LATEST
-from emblem.names import OPENAI_WIDTHS, Served
+from emblem.names import Served
 from emblem.offer import Offer, Prompts
 from emblem.ports import Ledger
 from emblem.roster import Configured, roster
@@ -59,6 +58,7 @@ class Plan:
     served: tuple[Served, ...]
     cl100k: Path | None
     deployed: tuple[Deployed, ...] = ()
+    hosted: tuple[Hosting, ...] = ()
     max_model_bytes: int = 0
     max_queue_bytes: int = 0
     max_cache_bytes: int = 0
@@ -67,6 +67,11 @@ class Plan:
     def models(self) -> dict[str, Offer]:
         """Every model once, by its name."""
         return {one.model.name: one.model for one in self.served}
+
+    @property
+    def hostings(self) -> dict[str, Hosting]:
+        """Every model that has deployments elsewhere, by its name."""
+        return {one.offer.name: one for one in self.hosted}
 
     @property
     def on_first_use(self) -> frozenset[str]:
@@ -86,38 +91,69 @@ class _Wanted:
 def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     """Have every model that is to be served on disk, and say what serves under which name.
 
-    Fetches what is missing. Raises ConfigError or ModelError.
+    Fetches what is missing, and asks upstreams what is not known of their models. Raises
+    ConfigError or ModelError.
     """
     library = open_library(settings, progress)
-    configured: dict[str, Configured] = {}
-    deployed: list[Deployed] = []
-    folders: dict[str, Path] = {}
+    found = _Planned(library, settings)
     for wanted in _wanted(library, settings):
         try:
-            folder = library.fetch(
-                wanted.own.source or wanted.name, wanted.own.revision, wanted.own.variant
-            )
-            if folders.setdefault(wanted.name, folder) != folder:
-                raise ConfigError(
-                    f"two models would be served as `{wanted.name}`: {folders[wanted.name]} and "
-                    f'{folder}; give one another name with [models.NAME] source = "…"'
-                )
-            if wanted.name not in configured:
-                one = _deployed(folder, wanted, settings)
-                deployed.append(one)
-                configured[wanted.name] = one.model, wanted.own, int(folder.stat().st_mtime)
+            found.add(wanted)
         except ModelError as error:
             if wanted.asked:
                 raise
             log.warning("%s is here, and is not served: %s", wanted.name, error)
-    served = roster(configured.values(), settings, _name_of_default(settings))
+    served = roster(found.configured.values(), settings, _name_of_default(settings))
     available = memory.available_memory()
     models = memory.model_budget(available, settings.max_model_bytes)
     queue = memory.queue_budget(available, models, settings.max_queue_bytes)
-    deployed = in_room(deployed, models, settings)
+    deployed = in_room(found.deployed, models, settings)
     check_room(deployed, models)
     cache = memory.cache_budget(available, models, settings.cache_bytes)
-    return Plan(settings, served, _vocabulary(library), tuple(deployed), models, queue, cache)
+    return Plan(
+        settings,
+        served,
+        _vocabulary(library),
+        tuple(deployed),
+        tuple(found.hosted),
+        models,
+        queue,
+        cache,
+    )
+
+
+class _Planned:
+    """What was found of the models that are to be served, one after the other."""
+
+    def __init__(self, library: Library, settings: Settings) -> None:
+        self._library = library
+        self._settings = settings
+        self._folders: dict[str, Path] = {}
+        self.configured: dict[str, Configured] = {}
+        self.deployed: list[Deployed] = []
+        self.hosted: list[Hosting] = []
+
+    def add(self, wanted: _Wanted) -> None:
+        """Have one model here, or know all of it that is elsewhere."""
+        name, own = wanted.name, wanted.own
+        if not is_local(own):
+            hosting = host(name, own, None, self._settings, environment())
+            self.hosted.append(hosting)
+            self.configured[name] = hosting.offer, own, int(time.time())
+            return
+        folder = self._library.fetch(own.source or name, own.revision, own.variant)
+        if self._folders.setdefault(name, folder) != folder:
+            raise ConfigError(
+                f"two models would be served as `{name}`: {self._folders[name]} and "
+                f'{folder}; give one another name with [models.NAME] source = "…"'
+            )
+        if name in self.configured:
+            return
+        one = _deployed(folder, wanted, self._settings)
+        self.deployed.append(one)
+        self.configured[name] = one.model, own, int(folder.stat().st_mtime)
+        if is_hosted(own):
+            self.hosted.append(host(name, own, one.model, self._settings, environment()))
 
 
 def in_room(deployed: Sequence[Deployed], budget: int, settings: Settings) -> list[Deployed]:
@@ -281,44 +317,6 @@ def _vocabulary(library: Library) -> Path | None:
     except ModelError as error:
         log.warning("arrays of token ids will be refused: %s", error)
         return None
-
-
-def hint(plan: Plan, name: str) -> str:
-    """Say what to do about a model that is not served."""
-    listed = "GET /v1/models lists what is served."
-    base = name.partition("@")[0]
-    if base in OPENAI_WIDTHS:
-        return (
-            "It stands for the default model only while no models are configured; "
-            f"[aliases.{base}] in emblem.toml names one. {listed}"
-        )
-    source = base.removesuffix(f":{INT8}")
-    if source != base and (catalog.find(source) or source in plan.models or "/" in source):
-        return (
-            f"To make it here, run: emblem quantize {source}, and start the server again. {listed}"
-        )
-    if base == catalog.CL100K.name:
-        return f"It is the vocabulary that OpenAI's token ids are read with, and no model. {listed}"
-    if (row := catalog.find(base.removesuffix(f":{LATEST}"))) is not None:
-        return _hint_of_row(plan, row, listed)
-    served = {one.name.lower(): one.name for one in plan.served}
-    if near := difflib.get_close_matches(base.lower(), served, n=1, cutoff=0.8):
-        return f"Did you mean {served[near[0]]}? {listed}"
-    if (known := catalog.nearest(base)) is not None:
-        return f"Did you mean {known}? {listed}"
-    if "/" in base:
-        return f"If it is a model of the hub, run: emblem pull {base}, and start the server again."
-    return listed
-
-
-def _hint_of_row(plan: Plan, row: Row, listed: str) -> str:
-    for one in plan.served:
-        same = one.model.space.weights == row.weights or one.model.name in row.names
-        if one.alias_of is None and same:
-            return f"It is served here as `{one.name}`."
-    if plan.settings.serve or plan.settings.models:
-        return f"To serve it, add it to the models of `emblem serve` or of emblem.toml. {listed}"
-    return f"To serve it, run: emblem pull {row.name}, and start the server again."
 
 
 def bind_spaces(ledger: Ledger, served: tuple[Served, ...], now: float) -> None:

@@ -36,6 +36,7 @@ from emblem.engine import Engine, QueueLimits
 from emblem.engine.alone import embed_alone
 from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
+from emblem.hints import hint
 from emblem.ledger.observing import UsageObserver
 from emblem.model import Graph, Model, Modules, Quantised
 from emblem.models import dense, layout, quantised, static_table, tokenizer
@@ -46,7 +47,7 @@ from emblem.observe.state import State
 from emblem.ports import Backend, Embedder, Ledger, Observer
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
-from emblem.serving import Deployed, Plan, Stamp, hint, read_again, stamp
+from emblem.serving import Deployed, Plan, Stamp, read_again, stamp
 from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.checked import Checked
