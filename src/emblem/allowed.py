@@ -24,7 +24,7 @@ def find(names: Names, name: str, caller: Caller) -> Served:
         if not _restricted(caller) or _wrong_pin(names, name, caller):
             raise
         raise UnknownModel(name, LISTED) from None
-    if not _allows(caller, name, served.name, served.model.name):
+    if not may_ask(caller, name, served.name, served.model.name):
         raise UnknownModel(name, LISTED)
     return served
 
@@ -36,13 +36,14 @@ def listed(names: Names, caller: Caller) -> Iterator[Served]:
     """
     for one in names:
         pinned = f"{one.name}@{one.pin}"
-        if _allows(caller, one.name, one.model.name):
+        if may_ask(caller, one.name, one.model.name):
             yield one
-        elif _allows(caller, pinned, one.name, one.model.name):
+        elif may_ask(caller, pinned, one.name, one.model.name):
             yield replace(one, name=pinned)
 
 
-def _allows(caller: Caller, *names: str) -> bool:
+def may_ask(caller: Caller, *names: str) -> bool:
+    """Tell whether a caller may ask for what has these names."""
     team = caller.team
     return allows_model(caller.key.terms.models, *names) and (
         team is None or allows_model(team.models, *names)
@@ -62,4 +63,4 @@ def _wrong_pin(names: Names, name: str, caller: Caller) -> bool:
         served = names.resolve(base)
     except UnknownModel:
         return False
-    return _allows(caller, served.name, served.model.name)
+    return may_ask(caller, served.name, served.model.name)

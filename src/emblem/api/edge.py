@@ -50,8 +50,9 @@ class Edge:
 
     Routes find the caller in ``scope["state"]``: as ``principal``, its key, as ``caller``, the key
     and its team, as ``source``, the address that the request came from, and as ``secret``, the
-    SHA-256 of the secret that let it in. Each of ``observers`` hears of each request once it was
-    answered.
+    SHA-256 of the secret that let it in; ``seen`` is what is known of the request. One whose errors
+    have another shape puts what gives it into ``scope["emblem.shape"]``. Each of ``observers`` hears
+    of each request once it was answered.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Edge:
             seen.code = problem.detail.code or problem.detail.type
             if isinstance(error, LimitReached):
                 seen.refused_by = error.limit
-            await reply.problem(problem)
+            await reply.problem(scope.get("emblem.shape", _unchanged)(problem))
         finally:
             self._in_progress -= 1
             self._observe(scope, reply, seen)
@@ -131,13 +132,18 @@ class Edge:
                 raise permission_denied(wanted)
             secret = self._authenticator.opened_with(*who)
             scope["state"] = {
-                "principal": key, "caller": caller, "source": address, "secret": secret
+                "principal": key, "caller": caller, "source": address, "secret": secret,
+                "seen": seen,
             }  # fmt: skip
             await self._app(scope, receive, reply.send)
         elif scope["method"] == "POST":
             await self._embeddings(scope, receive, reply.send, caller, seen)
         else:
             raise wrong_method(scope["method"], path, "POST")
+
+
+def _unchanged(problem: Problem) -> Problem:
+    return problem
 
 
 def _problem(error: Exception, scope: Scope, request_id: str) -> Problem:

@@ -1,0 +1,167 @@
+"""Bodies of chat completions, of which only what has to be known is read. Pure.
+
+Source: ``CreateChatCompletionRequest``, ``CreateChatCompletionResponse`` and
+``CreateChatCompletionStreamResponse`` in openai/openai-openapi.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from emblem.api.passed import guessed
+from emblem.api.problems import invalid, unparsed
+from emblem.core.events import data
+
+Fields = dict[str, msgspec.Raw]
+
+# A picture or a recording among the messages: what it costs has nothing to do with its bytes.
+_NO_TEXT = re.compile(rb'"[A-Za-z0-9+/=_:;,.-]{1024,}"')
+
+_fields = msgspec.json.Decoder(Fields)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request as it came: every field as its JSON, and what is read of them.
+
+    ``guess`` is how many tokens are read, ``most`` how many may be written besides, 0 where nothing
+    was said of that.
+    """
+
+    fields: Fields = field(repr=False)
+    model: str | None
+    stream: bool
+    wants_usage: bool
+    user: str
+    guess: int
+    most: int
+
+
+def fields_of(body: bytes) -> Fields:
+    """Read a body's fields, each as its JSON. Raises Problem for what is no object."""
+    try:
+        body.decode()
+        return _fields.decode(body)
+    except msgspec.ValidationError:
+        raise invalid("The JSON body of your request is invalid: it must be an object.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unparsed(error, body) from None
+
+
+def taken(fields: Fields, name: str, kind: Any, words: str) -> Any:
+    """Read one field, None where it was left out or is null. Raises Problem, naming it."""
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind | None)
+    except msgspec.ValidationError:
+        raise invalid(f"'$.{name}' is invalid: it must be {words}, or null.", name) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unparsed(error, bytes(raw), name) from None
+
+
+def read(body: bytes) -> ChatRequest:
+    """Read a request. Raises Problem, naming the field that is wrong."""
+    fields = fields_of(body)
+    messages = bytes(fields.get("messages", msgspec.Raw()))
+    if not re.match(rb"\[\s*[^\s\]]", messages):
+        raise invalid(
+            "'$.messages' is invalid: it must be an array with at least one message.", "messages"
+        )
+    whole = "a whole number"
+    options = taken(fields, "stream_options", Fields, "an object") or {}
+    most = taken(fields, "max_completion_tokens", int, whole)
+    if most is None:
+        most = taken(fields, "max_tokens", int, whole) or 0
+    choices = taken(fields, "n", int, whole) or 1
+    return ChatRequest(
+        fields=fields,
+        model=taken(fields, "model", str, "a string"),
+        stream=bool(taken(fields, "stream", bool, "true or false")),
+        wants_usage=bool(taken(options, "include_usage", bool, "true or false")),
+        user=taken(fields, "user", str, "a string") or "",
+        guess=guessed(len(_NO_TEXT.sub(b'""', body))),
+        most=max(0, most) * max(1, choices),
+    )
+
+
+def renamed(asked: ChatRequest, model: str, *, ask_for_usage: bool) -> bytes:
+    """Write a request for an upstream: with its own name for the model, and all else as it came.
+
+    With ``ask_for_usage`` a stream is asked to end with what it cost.
+    """
+    fields = {**asked.fields, "model": msgspec.Raw(msgspec.json.encode(model))}
+    if asked.stream and ask_for_usage and not asked.wants_usage:
+        options = taken(fields, "stream_options", Fields, "an object") or {}
+        options["include_usage"] = msgspec.Raw(b"true")
+        fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+    return msgspec.json.encode(fields)
+
+
+class Usage(msgspec.Struct):
+    """What an answer cost, as it says itself."""
+
+    total_tokens: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """All tokens, None where nothing tells."""
+        if self.total_tokens is None and self.prompt_tokens is None:
+            return None
+        return max(
+            0, self.total_tokens or (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+        )
+
+
+class _Answer(msgspec.Struct):
+    """An answer, or a part of one in a stream."""
+
+    usage: Usage | None = None
+    choices: list[msgspec.Raw] | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def tokens_of(answer: bytes) -> int | None:
+    """Give what an answer says that it cost; None where it does not say."""
+    found = _read(answer)
+    return found.usage.tokens if found and found.usage else None
+
+
+class Tally:
+    """Counts what a stream has cost, event by event.
+
+    With ``hide`` the event that tells it is not for the client, who did not ask for it.
+    """
+
+    def __init__(self, *, hide: bool) -> None:
+        self._hide = hide
+        self.told: int | None = None
+        self.parts = 0  # of the answer: each is a token or a few
+
+    def passes(self, event: bytes) -> bool:
+        """Take note of an event, and tell whether it is passed on."""
+        if b'"usage"' not in event:
+            self.parts += b'"choices"' in event
+            return True
+        found = _read(data(event))
+        if found is None or found.usage is None:
+            self.parts += 1
+            return True
+        told = found.usage.tokens
+        if told is not None:
+            self.told = told
+        return not self._hide or bool(found.choices)
+
+
+def _read(answer: bytes) -> _Answer | None:
+    try:
+        return _answer.decode(answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
