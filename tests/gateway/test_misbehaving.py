@@ -4,7 +4,8 @@ import http.client
 import json
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -69,6 +70,14 @@ def strict(content: bytes) -> np.ndarray:
     assert found.shape == (len(TEXTS), 64)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
     return found
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for what must happen soon."""
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 TRUTH = np.stack([vector(text) for text in TEXTS])
@@ -209,17 +218,15 @@ def test_an_answer_that_nobody_asked_for_lies_behind_the_right_one(upstream: Run
 
 def test_a_client_that_leaves_is_noticed(upstream: Running) -> None:
     upstream.play(always(Fault.HANG))
-    before = upstream.seen().abandoned
+    before, hung = upstream.seen().abandoned, upstream.seen().faults.get(Fault.HANG, 0)
     host, _, port = upstream.root.removeprefix("http://").partition(":")
     body = b'{"model":"m","input":"x"}'
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         connection.sendall(b"POST /v1/embeddings HTTP/1.1\r\ncontent-length: 25\r\n\r\n" + body)
-        while upstream.seen().faults.get(Fault.HANG, 0) == 0:
-            pass
-    while upstream.seen().abandoned == before:  # or the test's own limit of time
-        pass
+        until(lambda: upstream.seen().faults.get(Fault.HANG, 0) > hung)
+    until(lambda: upstream.seen().abandoned > before)
 
 
 def test_a_port_that_is_taken_is_said(upstream: Running) -> None:

@@ -31,10 +31,14 @@ def of_table(address: str, table: str | None, wanted: Wanted) -> Stored:
         import psycopg
     except ModuleNotFoundError as error:
         raise MissingExtra("reading from PostgreSQL", "postgres") from error
+    columns = (wanted.column or "text", wanted.vector_column or "embedding")
     try:
         with _connected(psycopg, address) as connection:
-            columns = (wanted.column or "text", wanted.vector_column or "embedding")
             found = _rows(connection, table, columns, wanted)
+    except psycopg.DataError:  # whose words repeat what is in the table
+        raise InvalidRequest(
+            f"{table} cannot be read: its column {columns[1]!r} does not hold vectors as numbers"
+        ) from None
     except psycopg.Error as error:
         raise InvalidRequest(f"{table} cannot be read: {_said(error, address)}") from None
     drawn = [Drawn(place, text, vector) for place, text, vector in found]
