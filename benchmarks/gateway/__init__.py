@@ -1,0 +1,1 @@
+"""Emblem as a gateway beside LiteLLM's proxy: one upstream, one load, in one run."""
