@@ -75,15 +75,14 @@ async def _here(asked: Asked) -> Opened:
 
 async def _there(asked: Asked, base_url: str) -> Opened:
     from emblem.config import environment
-    from emblem.upstreams.openai import connect
-    from emblem.upstreams.server import Endpoint, Server
+    from emblem.upstreams.opening import connect, provider_at
     from emblem.wrappers.checked import Checked
 
     # Not EMBLEM_API_KEY: it opens one's own server, and this may be anybody's.
     key = environment().get("OPENAI_API_KEY") or None
     name = asked.model or asked.settings.default_model
     choices = asked.choices
-    upstream = await connect(Server(Endpoint(base_url, name, key)))
+    upstream = await connect(provider_at(base_url, key), name)
     embedder = Checked(upstream)
     try:
         _check(embedder.space, choices)
@@ -96,8 +95,10 @@ async def _there(asked: Asked, base_url: str) -> Opened:
     written = embedder.space.written(
         dimensions=choices.dimensions, overflow=choices.overflow, output=choices.dtype.output
     )
-    manner = Manner(upstream.manner.emblem, in_process=False)
-    return Opened(embedder, name, written, None, manner, upstream.manner.model)
+    found = upstream.found
+    manner = Manner(found is not None and found.named is not None, in_process=False)
+    called = None if found is None else found.model
+    return Opened(embedder, name, written, None, manner, called)
 
 
 def _check(space: Space, choices: Choices) -> None:

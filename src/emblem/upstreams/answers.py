@@ -8,7 +8,7 @@ import re
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -20,6 +20,12 @@ from emblem.types import Overflow, Tokens, Vectors
 SPACE_HEADER = "x-embedding-space"
 OVERFLOW_HEADER = "x-embedding-overflow"
 MAX_SAID = 300  # characters of a server's own words in an error
+MAX_TOKENS = 2**31 - 1  # more of them in one request are no count of anything
+
+# What reading JSON that is not of the right form may raise.
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+T = TypeVar("T")
 
 
 class Malformed(Exception):
@@ -48,9 +54,10 @@ class Item(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """What the request cost. Some servers leave it out."""
+    """What the request cost. Some servers leave it out, or give the sum alone."""
 
-    prompt_tokens: int | None = None
+    prompt_tokens: int | float | None = None
+    total_tokens: int | float | None = None
 
 
 class Reply(msgspec.Struct):
@@ -98,8 +105,8 @@ _INPUT = re.compile(
 def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
     """Read a success. ``width`` is None where it is to be found out. Raises Malformed."""
     try:
-        reply = _decoded(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        reply = decoded(_reply, Reply, body)
+    except UNREADABLE as error:
         raise Malformed(f"no embeddings in OpenAI's form ({error})") from None
     rows: list[Vectors | None] = [None] * texts
     for item in reply.data:
@@ -107,58 +114,78 @@ def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
             raise Malformed(f"a vector with index {item.index} for {texts} texts")
         if rows[item.index] is not None:
             raise Malformed(f"two vectors with index {item.index}")
-        rows[item.index] = _row(item)
-    found = [row for row in rows if row is not None]
+        rows[item.index] = row(item.index, item.embedding)
+    found = [one for one in rows if one is not None]
     if len(found) < texts:
-        missing = next(index for index, row in enumerate(rows) if row is None)
+        missing = next(index for index, one in enumerate(rows) if one is None)
         raise Malformed(f"{len(found)} vectors for {texts} texts; index {missing} is missing")
-    width = len(found[0]) if width is None else width
-    for index, row in enumerate(found):
-        if len(row) != width or not width:
+    usage = reply.usage or Usage()
+    said = usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+    return Embeddings(stacked(found, width), cost(said), reply.model or None)
+
+
+def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
+    """Lay vectors out as (n, width) float32. Raises Malformed where one has another width."""
+    width = len(rows[0]) if width is None and rows else width
+    for index, one in enumerate(rows):
+        if len(one) != width or not width:
             raise Malformed(
-                f"{len(row)} numbers in vector {index} where {width or 'some'} were due"
+                f"{len(one)} numbers in vector {index} where {width or 'some'} were due"
             )
-    cost = reply.usage.prompt_tokens if reply.usage else None
-    return Embeddings(np.stack(found), max(0, cost or 0), reply.model or None)
+    return np.stack(rows)
 
 
-def _decoded(body: bytes) -> Reply:
-    """Read JSON, that of servers too which write NaN: one vector is to blame then, not the form."""
+def cost(said: float | None) -> int:
+    """Give what a server says that a request cost, 0 where it does not. Raises Malformed."""
+    if said is None or said < 0:
+        return 0
+    if said > MAX_TOKENS:
+        raise Malformed(f"a usage of {said:.0f} tokens")
+    return int(said)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], form: type[T], body: bytes) -> T:
+    """Read JSON, that of servers too which write NaN: one vector is to blame then, not the form.
+
+    Raises one of UNREADABLE.
+    """
     try:
-        return _reply.decode(body)
+        return decoder.decode(body)
     except msgspec.DecodeError:
         if b"NaN" not in body and b"Infinity" not in body:
             raise
-    try:
-        return msgspec.convert(json.loads(body), Reply)
-    except json.JSONDecodeError as error:
-        raise msgspec.DecodeError(str(error)) from None
+    return msgspec.convert(json.loads(body), form)
 
 
-def _row(item: Item) -> Vectors:
-    if isinstance(item.embedding, list):
+def row(index: int, given: str | Sequence[float | None]) -> Vectors:
+    """Read one vector, (width,) float32: numbers, or their bytes as base64. Raises Malformed."""
+    if not isinstance(given, str):
         with np.errstate(over="ignore"):  # becomes infinite, and that is refused
-            return np.array(item.embedding, dtype=np.float32)
+            return np.array(given, dtype=np.float32)
     try:
-        content = pybase64.b64decode(item.embedding, validate=True)
+        content = pybase64.b64decode(given, validate=True)
     except (Base64Error, ValueError):
-        raise Malformed(f"vector {item.index} is not base64") from None
+        raise Malformed(f"vector {index} is not base64") from None
     if len(content) % 4:
-        raise Malformed(
-            f"{len(content)} bytes in vector {item.index}, which are no float32 numbers"
-        )
-    return np.frombuffer(content, dtype="<f4").astype(np.float32)
+        raise Malformed(f"{len(content)} bytes in vector {index}, which are no float32 numbers")
+    return np.frombuffer(content, dtype="<f4").astype(np.float32, copy=False)
 
 
-def spread(total: int, texts: Sequence[str]) -> Tokens:
+def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:
     """Share a request's tokens out among its texts, by their length in bytes: (n,) int32.
 
     Their sum is exact, each of them an estimate: a server counts them together.
     """
-    lengths = np.array([0, *(1 + len(text.encode(errors="replace")) for text in texts)])
+    if len(texts) == 1:
+        return np.array([total], dtype=np.int32)
+    lengths = np.array([0, *(1 + _length(text) for text in texts)])
     ends = np.rint(np.cumsum(lengths) * (total / lengths.sum()))
     shares: Tokens = np.diff(ends).astype(np.int32)
     return shares
+
+
+def _length(one: str | tuple[int, ...]) -> int:
+    return len(one.encode(errors="replace")) if isinstance(one, str) else len(one)
 
 
 def space(headers: Mapping[str, str]) -> Named | None:
@@ -187,7 +214,7 @@ def refusal(status: int, body: bytes) -> Detail:
     """Read what a server says of a request that it refuses, in whatever form it says it."""
     try:
         return _refusal.decode(body).error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return Detail(_words(body) or f"status {status} without a word")
 
 
@@ -196,7 +223,7 @@ def _words(body: bytes) -> str:
     text = body[: 1 << 16].decode(errors="replace")
     try:
         value: Any = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return text if not text.lstrip().startswith("<") else "a page of HTML"
     for name in ("error", "message", "detail"):
         if isinstance(value, dict) and isinstance(value.get(name), str):
@@ -208,6 +235,15 @@ def short(words: str) -> str:
     """Put a server's words on one line of bounded length."""
     line = " ".join(words.split())
     return line if len(line) <= MAX_SAID else f"{line[:MAX_SAID]}…"
+
+
+def other_model(now: str | None, before: str) -> str:
+    """Say that a server names another model than it did before.
+
+    A gateway that falls back to another one would mix vectors that cannot be compared.
+    """
+    named = "no model" if now is None else f"the model {short(now)!r}"
+    return f"vectors of {named}, and before of {short(before)!r}"
 
 
 def named_inputs(message: str) -> list[tuple[int, str]]:
