@@ -52,6 +52,22 @@ class Text:
         return len(self.ids) - self.prompt
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """A text as its tokenizer is given it, without the prompt, and where in it each token is.
+
+    ``starts`` and ``stops`` are (n,) int64, the characters that a token begins at and ends before;
+    ``words`` is (n,) int64, the same number for tokens of one word, -1 for one of none. ``prompt``
+    counts the tokens of the prompt before it.
+    """
+
+    content: str
+    starts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int64]
+    prompt: int
+
+
 @dataclass(frozen=True, slots=True)
 class TooLong:
     """A text that has more tokens than it may have. They were counted and not kept."""
@@ -151,6 +167,19 @@ class TextTokenizer:
         if most is None or max(map(len, encoded), default=0) + self.frame.special <= most:
             return [*self._texts(encoded, prompt)]
         return [self._bounded(one, prompt, most) for one in encoded]
+
+    def located(self, text: str, prompt: str = "") -> Located:
+        """Say where in a text its tokens are, those that ``readings`` gives of it."""
+        end, _ = self._prompt(prompt)
+        whole = self._prepare(prompt + text)
+        one = self._tokenizer.encode(whole, add_special_tokens=False)
+        before = _tokens_within(one, end) if end else 0
+        kept = np.array([token != self._left_out for token in one.ids], dtype=np.bool_)
+        spans = np.array(one.offsets, dtype=np.int64).reshape(-1, 2)
+        words = np.array([-1 if word is None else word for word in one.word_ids], dtype=np.int64)
+        own = np.flatnonzero(kept[before:]) + before
+        starts, stops = np.maximum(spans[own] - end, 0).T
+        return Located(whole[end:], starts, stops, words[own], int(kept[:before].sum()))
 
     def _encoded(self, texts: Sequence[str], prompt: str) -> list[Encoding]:
         """Tokenise, outside the GIL. With a prompt the encodings have offsets, without one none."""
