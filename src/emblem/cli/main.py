@@ -16,6 +16,7 @@ from emblem.cli import streams
 from emblem.cli.check import CHECK_EPILOG, check
 from emblem.cli.completion import COMPLETION_EPILOG, completion
 from emblem.cli.db import db
+from emblem.cli.doctor import DOCTOR_EPILOG, doctor
 from emblem.cli.embed import EMBED_EPILOG, embed
 from emblem.cli.env import env, rebind
 from emblem.cli.keys import keys
@@ -151,6 +152,7 @@ def _app(given: list[str]) -> typer.Typer:
     app.command("embed", epilog=EMBED_EPILOG)(embed)
     app.command("merge")(merge)
     app.command("similarity", epilog=SIMILARITY_EPILOG)(similarity)
+    app.command("doctor", epilog=DOCTOR_EPILOG)(doctor)
     app.command("verify", epilog=VERIFY_EPILOG)(verify)
     app.command("misbehave", epilog=MISBEHAVE_EPILOG)(misbehave)
     app.command("completion", epilog=COMPLETION_EPILOG)(completion)

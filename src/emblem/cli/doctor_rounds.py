@@ -1,0 +1,214 @@
+"""Visiting deployments one after another, and comparing those of one model with one another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emblem.cli.canaries import Check
+from emblem.cli.doctor_checks import Patient, looked_at
+from emblem.core.canaries import Canary, canaries, compare, name_of
+from emblem.errors import EmblemError, InvalidRequest
+from emblem.types import EmbedRequest, Kind, Lane, Reference
+
+if TYPE_CHECKING:
+    from emblem.config import Settings
+    from emblem.upstreams.provider import Provider
+
+RETRY_S = 10.0  # how long what passes is tried again
+UNKNOWN_LENGTH = 256  # tokens up to which texts are compared where a model's length is not known
+
+# What a first answer that fails says, and which question that answers.
+_SAYS = (
+    ("reach", ("cannot be reached", "did not answer", "connection lost")),
+    ("key", ("API key",)),
+    ("model", ("answers 404",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A deployment to look at: of a provider, or here where there is none.
+
+    ``model`` is what it is called here, ``theirs`` what the provider calls it; ``width`` and
+    ``longest`` are what the settings say of it.
+    """
+
+    model: str
+    deployment: str
+    provider: Provider | None = None
+    theirs: str = ""
+    width: int | None = None
+    longest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a deployment. ``space`` is "" where it did not answer."""
+
+    model: str
+    deployment: str
+    space: str
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was seen of all of them."""
+
+    ok: bool
+    deployments: tuple[Seen, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A visit in progress: what was seen so far, and who answers, None where nobody does."""
+
+    visit: Visit
+    checks: list[Check]
+    patient: Patient | None = None
+
+
+async def visited(
+    visits: Sequence[Visit], settings: Settings, least: float, timeout_s: float
+) -> Report:
+    """Look at every deployment; ``least`` is for the cosines of two of them, of one model."""
+    seen: list[Seen] = []
+    for model in dict.fromkeys(one.model for one in visits):
+        async with AsyncExitStack() as stack:
+            mine = [
+                await _visit(one, settings, timeout_s, stack)
+                for one in visits
+                if one.model == model
+            ]
+            await _agree(mine, least)
+            seen += [_seen(one) for one in mine]
+    return Report(all(one.ok for one in seen), tuple(seen))
+
+
+def _seen(one: _Open) -> Seen:
+    space = str(one.patient.embedder.space) if one.patient else ""
+    ok = all(check.ok is not False for check in one.checks)
+    return Seen(one.visit.model, one.visit.deployment, space, ok, tuple(one.checks))
+
+
+async def _visit(
+    visit: Visit, settings: Settings, timeout_s: float, stack: AsyncExitStack
+) -> _Open:
+    try:
+        if visit.provider is None:
+            checks, patient = await _here(visit, settings, stack)
+        else:
+            checks, patient = await _there(visit, visit.provider, timeout_s, stack)
+    except EmblemError as error:
+        return _Open(visit, _failed(str(error)))
+    return _Open(visit, [*checks, *await looked_at(patient)], patient)
+
+
+async def _here(
+    visit: Visit, settings: Settings, stack: AsyncExitStack
+) -> tuple[list[Check], Patient]:
+    from emblem import serving, wiring
+    from emblem.cli.progress import bars
+
+    with bars() as progress:
+        model = await asyncio.to_thread(serving.model, visit.model, settings, progress)
+    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    stack.push_async_callback(embedder.aclose)
+    shortens = model.shortening
+    patient = Patient(embedder, shortens=shortens, longest=model.tokenization.max_length)
+    return [Check("model", True, "is here")], patient
+
+
+async def _there(
+    visit: Visit, provider: Provider, timeout_s: float, stack: AsyncExitStack
+) -> tuple[list[Check], Patient]:
+    from emblem.upstreams.opening import connect
+    from emblem.upstreams.presets import BASE64
+    from emblem.wrappers.checked import Checked
+
+    preset, known = provider.preset, provider.preset.known(visit.theirs)
+    bounded = replace(provider, timeout_s=min(provider.timeout_s, timeout_s))
+    upstream = await connect(bounded, visit.theirs, retry_s=RETRY_S)
+    stack.push_async_callback(upstream.aclose)
+    found = upstream.found
+    name = found.model if found and found.model else "nothing"
+    keys = bool(provider.keys) or provider.key_file is not None
+    checks = [
+        Check("reach", True, f"{provider.host} answers"),
+        Check("key", True if keys else None, "is taken" if keys else "none is sent"),
+        Check("model", True, f"{visit.theirs!r} is called {name!r} in answers"),
+    ]
+    width = visit.width or (known.width if known else None)
+    if width is not None:
+        given = upstream.space.width
+        checks.append(Check("width", given == width, f"{given} numbers, {width} are due"))
+    return checks, Patient(
+        Checked(upstream),
+        kind=Kind.DOCUMENT if preset.needs_kind else None,
+        base64=(found.base64 if found else False) if BASE64 in preset.encodings else None,
+        refuses_long=preset.refuses_long is not None,
+        longest=visit.longest or (known.length if known else None),
+    )
+
+
+def _failed(said: str) -> list[Check]:
+    """Say which question a failure answers; those before it were answered well."""
+    for place, (name, words) in enumerate(_SAYS):
+        if any(one in said for one in words):
+            before = [Check(asked, True, "is as it must be") for asked, _ in _SAYS[:place]]
+            return [*before, Check(name, False, said)]
+    return [Check("answer", False, said)]
+
+
+async def _agree(visits: Sequence[_Open], least: float) -> None:
+    """Compare the deployments of a model with the first that is here, or that answers."""
+    able = [(one, one.patient) for one in visits if one.patient is not None]
+    if len(able) < 2:
+        return
+    able.sort(key=lambda pair: pair[0].visit.provider is not None)
+    longest = min(patient.longest or UNKNOWN_LENGTH for _, patient in able)
+    texts = [one for one in canaries() if one.tokens <= longest]
+    (first, first_patient), *others = able
+    name = f"cosine to {first.visit.deployment}"
+    try:
+        reference = await _reference(first_patient, texts, first.visit.deployment)
+    except EmblemError as error:
+        first.checks.append(Check("cosine", False, str(error)))
+        return
+    for one, patient in others:
+        one.checks.append(await _agreement(name, patient, texts, reference, least))
+
+
+async def _agreement(
+    name: str, patient: Patient, texts: Sequence[Canary], reference: Reference, least: float
+) -> Check:
+    try:
+        found = await _reference(patient, texts, "this one")
+    except EmblemError as error:
+        return Check(name, False, str(error))
+    verdict = compare(texts, reference, found, least)
+    if verdict.problem is not None:
+        return Check(name, False, verdict.problem)
+    return Check(name, True, f"{verdict.worst:.6f} at least, for {len(texts)} texts")
+
+
+async def _reference(patient: Patient, texts: Sequence[Canary], by: str) -> Reference:
+    """Embed known texts; those that are refused are told of."""
+    rows, refused = [], []
+    for place, one in enumerate(texts):
+        kind = patient.kind
+        request = EmbedRequest((one.text,), kind, lane=Lane.BULK, reuse=False, keep=False)
+        try:
+            rows.append((await patient.embedder.embed(request)).vectors[0])
+        except InvalidRequest:
+            refused.append(place)
+            rows.append(np.zeros(patient.embedder.space.width, np.float32))
+    return Reference(name_of(texts), np.stack(rows), tuple(refused), by, time.time())
