@@ -151,11 +151,15 @@ class Repeated(EmblemError):
 
 
 class Overloaded(EmblemError):
-    """More work is queued than can be done soon. ``retry_after_s`` is 1…60."""
+    """More work is queued than can be done soon. ``retry_after_s`` is 1…60.
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    ``everywhere`` tells that it is so whatever lane is asked for.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, *, everywhere: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = min(60.0, max(1.0, retry_after_s))
+        self.everywhere = everywhere
 
 
 class LimitReached(EmblemError):

@@ -24,8 +24,9 @@ class Laned(Around):
         if estimated_tokens(request) <= INTERACTIVE_TOKENS:
             try:
                 return await self._embedder.embed(_in(Lane.INTERACTIVE, request))
-            except Overloaded:
-                pass
+            except Overloaded as error:
+                if error.everywhere:
+                    raise
         return await self._embedder.embed(_in(Lane.BULK, request))
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
@@ -35,8 +36,9 @@ class Laned(Around):
         if estimated_tokens(request) <= INTERACTIVE_TOKENS:
             try:
                 return await self._counted(request, Lane.INTERACTIVE)
-            except Overloaded:
-                pass
+            except Overloaded as error:
+                if error.everywhere:
+                    raise
         return await self._counted(request, Lane.BULK)
 
     async def _counted(self, request: EmbedRequest, lane: Lane) -> tuple[EmbedRequest, Tokens]:
