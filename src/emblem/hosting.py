@@ -6,7 +6,7 @@ here; whether those of one model really share a space is proven when they are op
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +17,11 @@ from emblem.config import (
     Settings,
     UpstreamSettings,
     deployments,
+    environment,
     upstream_keys,
 )
 from emblem.errors import ConfigError, EmblemError
+from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
 from emblem.space import Space
 from emblem.types import Overflow
@@ -27,10 +29,9 @@ from emblem.upstreams.presets import Known, Preset, preset
 from emblem.upstreams.provider import Provider
 
 if TYPE_CHECKING:
-    from emblem.upstreams.opening import Probed
+    from emblem.upstreams.finding import Probed
 
 LOCAL = "local"
-CL100K = "cl100k"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ class Deployment:
 class Hosting:
     """A model with more places than this process, or others. Plain values, without any key.
 
-    ``tokenizer`` is what an upstream's texts are counted with before they are sent: ``cl100k``, the
-    name or folder of a model, or "" where nothing is known, and for a model that is here its own.
+    ``tokenization`` is how the texts of upstreams are counted and cut before they are sent; None
+    where nobody here knows.
     """
 
     offer: Offer
     deployments: tuple[Deployment, ...]
-    tokenizer: str = ""
+    tokenization: Tokenization | None = None
 
     @property
     def local(self) -> bool:
@@ -103,17 +104,22 @@ def provider(name: str, settings: Settings, environ: Mapping[str, str]) -> Provi
     )
 
 
+Tokenizers = Callable[[str, int], Tokenization | None]
+
+
 def host(
     name: str,
     own: ModelSettings,
-    local: Offer | None,
+    local: Model | None,
     settings: Settings,
-    environ: Mapping[str, str],
+    tokenizers: Tokenizers,
 ) -> Hosting:
     """Say where a model is served and what may be asked of it; ``local`` is what is here of it.
 
-    Asks upstreams for what nobody has said: the width, above all. Raises ConfigError.
+    Asks upstreams for what nobody has said: the width, above all. ``tokenizers`` gives the
+    tokenizer of that name for a model that reads so many tokens. Raises ConfigError or ModelError.
     """
+    environ = environment()
     places = _named(name, deployments(own))
     where = f"[models.{name}]"
     asked = [
@@ -121,14 +127,17 @@ def host(
     ]
     _refuse_two_models(where, asked)
     if local is not None:
-        return Hosting(local, places, own.tokenizer)
+        return Hosting(local, places, local.tokenization)
     first = _first_known(asked)
     found = _Found(where, own, first)
     if found.lacks_width or any(one.provider.preset.dialect == "emblem" for one in asked):
         found.probed = _probe(where, asked)
-    tokenizer = own.tokenizer or (first.tokenizer if first else "")
-    _refuse_silent_cuts(found, asked, tokenizer)
-    return Hosting(_offer(name, found, asked, settings, tokenizer), places, tokenizer)
+    _refuse_silent_cuts(found, asked)
+    reading = None
+    if found.tokenizer and found.length is not None:
+        reading = tokenizers(found.tokenizer, found.length)
+    offer = _offer(name, found, asked, own.overflow or settings.overflow, cuts=reading is not None)
+    return Hosting(offer, places, reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +176,10 @@ class _Found:
     @property
     def length(self) -> int | None:
         return self.own.max_length or (self.known.length if self.known else None)
+
+    @property
+    def tokenizer(self) -> str:
+        return self.own.tokenizer or (self.known.tokenizer if self.known else "")
 
     @property
     def normalised(self) -> bool:
@@ -239,17 +252,18 @@ def _first_known(asked: Sequence[_Asked]) -> Known | None:
     return next((one.known for one in asked if one.known is not None), None)
 
 
-def _refuse_silent_cuts(found: _Found, asked: Sequence[_Asked], tokenizer: str) -> None:
+def _refuse_silent_cuts(found: _Found, asked: Sequence[_Asked]) -> None:
     """Raise ConfigError where an upstream would cut long texts, and nobody could tell which."""
     if found.length is not None:
         return
-    where = found.where
-    if tokenizer:
-        raise ConfigError(f"{where} has a tokenizer; say max_length, too: how many tokens it reads")
+    if found.tokenizer:
+        raise ConfigError(
+            f"{found.where} has a tokenizer; say max_length, too: how many tokens it reads at once"
+        )
     cutting = [one for one in asked if one.provider.preset.refuses_long is None]
     if cutting:
         raise ConfigError(
-            f"{where} needs max_length, the tokens that the model reads at once: "
+            f"{found.where} needs max_length, the tokens that the model reads at once: "
             f"{cutting[0].deployment.name} may cut longer texts without a word"
         )
 
@@ -270,8 +284,9 @@ def _probe(where: str, asked: Sequence[_Asked]) -> "Probed":
 
 
 def _offer(
-    name: str, found: _Found, asked: Sequence[_Asked], settings: Settings, tokenizer: str
+    name: str, found: _Found, asked: Sequence[_Asked], rule: Overflow, *, cuts: bool
 ) -> Hosted:
+    """Say what may be asked of a model; ``cuts`` tells that long texts can be cut here."""
     own, probed = found.own, found.probed
     prompts = Prompts(own.query_prompt, own.document_prompt)
     told = all(one.provider.preset.kinds for one in asked)
@@ -280,14 +295,12 @@ def _offer(
             f"{found.where} has prompts, and {asked[0].deployment.name} is told itself what a text "
             "is for; leave query_prompt and document_prompt out"
         )
-    rule = own.overflow or settings.overflow
-    if probed is not None and probed.overflow is not None:
-        rule = probed.overflow
-    elif not tokenizer:
+    if probed is not None and probed.named is not None:
+        rule = own.overflow or probed.named.overflow
+    elif not cuts:
         rule = Overflow.ERROR  # nobody here can tell where a text would have to be cut
-    space = Space.declared(
-        _space(found, asked), found.width, normalised=found.normalised, overflow=rule
-    )
+    declared = _space(found, asked)
+    space = Space.declared(declared, found.width, normalised=found.normalised, overflow=rule)
     return Hosted(
         name=name,
         space=space,
@@ -302,8 +315,8 @@ def _space(found: _Found, asked: Sequence[_Asked]) -> str:
     """Give the declared name of a space."""
     if found.own.space:
         return found.own.space
-    if found.probed is not None and found.probed.space:
-        return found.probed.space
+    if found.probed is not None and found.probed.named is not None:
+        return found.probed.named.name
     first = next((one for one in asked if one.known is not None), asked[0])
     whose = first.provider.preset.name if first.known else first.provider.name
     return f"{whose}/{first.deployment.model}"

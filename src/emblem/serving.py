@@ -10,12 +10,12 @@ from pathlib import Path
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.backends.footprint import predicted_bytes
-from emblem.config import ModelSettings, Settings, environment, name_problem
+from emblem.config import ModelSettings, Settings, name_problem
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
 from emblem.hosting import Hosting, host, is_hosted, is_local
-from emblem.model import Model
-from emblem.models import layout, quantised, recommended, sizes
+from emblem.model import Model, Tokenization
+from emblem.models import cl100k_tokenizer, layout, quantised, recommended, sizes
 from emblem.models.identity import identify, name_of
 from emblem.models.library import Library
 from emblem.models.progress import Progress
@@ -26,6 +26,8 @@ from emblem.roster import Configured, roster
 from emblem.wrappers.residency import too_large
 
 log = logging.getLogger(__name__)
+
+CL100K = "cl100k"  # the tokenizer of OpenAI's models
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]  # path, size, times of change, inode
 
@@ -137,7 +139,7 @@ class _Planned:
         """Have one model here, or know all of it that is elsewhere."""
         name, own = wanted.name, wanted.own
         if not is_local(own):
-            hosting = host(name, own, None, self._settings, environment())
+            hosting = host(name, own, None, self._settings, self._tokenization)
             self.hosted.append(hosting)
             self.configured[name] = hosting.offer, own, int(time.time())
             return
@@ -153,7 +155,25 @@ class _Planned:
         self.deployed.append(one)
         self.configured[name] = one.model, own, int(folder.stat().st_mtime)
         if is_hosted(own):
-            self.hosted.append(host(name, own, one.model, self._settings, environment()))
+            self.hosted.append(host(name, own, one.model, self._settings, self._tokenization))
+
+    def _tokenization(self, reference: str, length: int) -> Tokenization | None:
+        """Give the tokenizer of a file, a folder or a model, for one that reads so many tokens.
+
+        None for OpenAI's, where its vocabulary is not at hand.
+        """
+        if reference == CL100K:
+            ranks = _vocabulary(self._library)
+            if ranks is None:
+                return None
+            made = cl100k_tokenizer.file(ranks, Path(self._settings.home) / "made")
+            return Tokenization(made, length, strip=False, special_tokens=False)
+        given = Path(reference)
+        file = given / "tokenizer.json" if given.is_dir() else given
+        if file.is_file():
+            return Tokenization(file, length)
+        model = understand(self._library.fetch(reference), reference, self._settings)
+        return replace(model.tokenization, max_length=length)
 
 
 def in_room(deployed: Sequence[Deployed], budget: int, settings: Settings) -> list[Deployed]:

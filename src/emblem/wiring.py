@@ -25,6 +25,7 @@ from emblem.api.edge import EMBEDDINGS
 from emblem.api.metrics import metrics_routes
 from emblem.api.proxies import BehindProxies
 from emblem.api.usage import OwnUsage
+from emblem.assembly import assemble
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.config import Settings
@@ -37,13 +38,15 @@ from emblem.engine.alone import embed_alone
 from emblem.engine.readers import stay_in_own_thread
 from emblem.errors import ConfigError, ModelError
 from emblem.hints import hint
+from emblem.hosting import Hosting
 from emblem.ledger.observing import UsageObserver
-from emblem.model import Graph, Model, Modules, Quantised
+from emblem.model import Graph, Model, Modules, Quantised, Tokenization
 from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
 from emblem.names import Names
 from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
+from emblem.offer import Offer, Prompts
 from emblem.ports import Backend, Embedder, Ledger, Observer
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
@@ -55,6 +58,7 @@ from emblem.wrappers.coalesced import Coalesced
 from emblem.wrappers.laned import Laned
 from emblem.wrappers.on_demand import Closed, OnDemand
 from emblem.wrappers.recent import Recent
+from emblem.wrappers.references import FileReferences
 from emblem.wrappers.residency import Residency
 
 CANARY = "A short text that every model must embed before it is said to be ready."
@@ -71,7 +75,7 @@ def open_engine(model: Model, settings: Settings, limits: QueueLimits | None = N
     Engines that are opened with the same limits share the bytes that may wait.
     """
     limits = limits or _limits(settings, settings.max_queue_bytes)
-    reader = _tokenizer(model)
+    reader = _tokenizer(model.tokenization, model.prompts, model.name)
     layers = tuple(dense.load(layer) for layer in model.dense)
     backend = _backend(model, reader, settings)
     try:
@@ -93,7 +97,7 @@ def embed_with(
 
     For an encoder that is built here. Gives (n, width) float32. Raises ModelError.
     """
-    reader = _tokenizer(model)
+    reader = _tokenizer(model.tokenization, model.prompts, model.name)
     layers = tuple(dense.load(layer) for layer in model.dense)
     made = model.quantised
     backend: Backend = registry.backend("openvino")(
@@ -124,8 +128,7 @@ async def open_upstream(
     return Checked(await connect(provider_at(base_url, key, timeout_s=timeout_s), model))
 
 
-def _tokenizer(model: Model) -> TextTokenizer:
-    own = model.tokenization
+def _tokenizer(own: Tokenization, prompts: Prompts, name: str) -> TextTokenizer:
     reader = TextTokenizer(
         tokenizer.load(own),
         max_length=own.max_length,
@@ -135,9 +138,9 @@ def _tokenizer(model: Model) -> TextTokenizer:
         keep_unknown=own.keep_unknown,
     )
     for kind in Kind:
-        prompt = model.prompts.of(kind)
+        prompt = prompts.of(kind)
         if own.max_length and reader.frame.length(reader.read([prompt])[0]) >= own.max_length:
-            raise ModelError(f"{model.name}: its {kind} prompt leaves no room for a text")
+            raise ModelError(f"{name}: its {kind} prompt leaves no room for a text")
     return reader
 
 
@@ -240,15 +243,22 @@ def _on_demand(
     return OnDemand(closed, _Opening(deployed, settings, limits), residency)
 
 
-def _remembering(embedder: Embedder, model: Model, recent: Recent) -> Embedder:
+def _remembering(embedder: Embedder, model: Offer, recent: Recent, *, sends: bool) -> Embedder:
     """Have a model's texts computed once, unless there is no room to remember any.
 
-    The lane of a request is chosen by what is left to compute of it.
+    The lane of a request is chosen by what is left to compute of it. ``sends`` tells that some of
+    it is computed elsewhere.
     """
     if not recent.max_bytes:
         return Laned(embedder)
-    once = Laned(Coalesced(embedder, shortening=model.shortening))
+    once = Laned(Coalesced(embedder, shortening=model.shortening, sends=sends))
     return Cached(once, recent, shortening=model.shortening, name=model.name)
+
+
+def _reader(hosting: Hosting) -> TextTokenizer | None:
+    """Open what upstreams' texts are counted and cut with, if it is known."""
+    own, prompts = hosting.tokenization, hosting.offer.prompts
+    return None if own is None else _tokenizer(own, prompts, hosting.offer.name)
 
 
 def _occupancy(residency: Residency, recent: Recent) -> Occupancy:
@@ -289,11 +299,18 @@ def create(
         process,
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
+    references = FileReferences(Path(settings.home) / "spaces")
+    assembled = {
+        name: assemble(one, loading.get(name), _reader(one), references, settings)
+        for name, one in plan.hostings.items()
+    }
+    bases: dict[str, Embedder] = {**loading}
+    bases |= {name: one.embedder for name, one in assembled.items()}
     embedders = {
-        one.model.name: observation.embedder(
-            _remembering(loading[one.model.name], one.model, recent)
+        name: observation.embedder(
+            _remembering(base, plan.models[name], recent, sends=name in assembled)
         )
-        for one in plan.deployed
+        for name, base in bases.items()
     }
 
     @asynccontextmanager
@@ -307,6 +324,9 @@ def create(
             for one in plan.deployed:
                 if one.at_start:
                     await loading[one.model.name].load()
+            for pool in assembled.values():
+                stack.push_async_callback(pool.end)
+                await pool.begin()
             on_ready(ledger)
             yield
 

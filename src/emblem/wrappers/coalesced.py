@@ -110,8 +110,9 @@ class Coalesced(Around):
     that began it, the others have theirs embedded by themselves.
 
     The embedder must give for fewer ``dimensions`` what it gives at full width, shortened;
-    ``shortening`` is false where it refuses them. Used on one event loop; ``clock`` is the
-    monotonic clock, in seconds.
+    ``shortening`` is false where it refuses them. What it may do at once begins outside of a task,
+    unless ``sends`` says that it sends requests elsewhere, whose timers need one. Used on one event
+    loop; ``clock`` is the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -120,10 +121,12 @@ class Coalesced(Around):
         clock: Callable[[], float] = time.monotonic,
         *,
         shortening: bool = True,
+        sends: bool = False,
     ) -> None:
         super().__init__(embedder)
         self._clock = clock
         self._shortening = shortening
+        self._sends = sends
         self._aside = Aside()
         self._in_work: dict[Question, dict[Name, _Flight]] = {}
 
@@ -171,7 +174,8 @@ class Coalesced(Around):
     ) -> _Flight:
         if len(texts) < len(request.inputs) or request.dimensions is not None:
             request = part(request, [*texts.values()])
-        flight = _Flight(question, [*texts], begun(self._outcome(request)))
+        begin = asyncio.create_task if self._sends else begun
+        flight = _Flight(question, [*texts], begin(self._outcome(request)))
         self._in_work.setdefault(question, {}).update(dict.fromkeys(texts, flight))
         return flight
 

@@ -1,0 +1,152 @@
+"""Models that are served elsewhere: what is known of them before anything is sent there."""
+
+from pathlib import Path
+
+import pytest
+
+from emblem.config import DeploymentSettings, ModelSettings, Settings, UpstreamSettings
+from emblem.errors import ConfigError
+from emblem.hosting import Hosting, host, is_hosted, is_local, provider
+from emblem.model import Tokenization
+from emblem.types import Overflow
+
+SMALL = "text-embedding-3-small"
+AT = UpstreamSettings(preset="openai-compatible", base_url="http://127.0.0.1:9/v1")
+
+
+def settings(**upstreams: UpstreamSettings) -> Settings:
+    return Settings(upstreams=upstreams)
+
+
+def tokenizers(name: str, length: int) -> Tokenization | None:
+    return Tokenization(Path(name), length) if name != "cl100k" else None
+
+
+def hosted(own: ModelSettings, name: str = SMALL, **upstreams: UpstreamSettings) -> Hosting:
+    return host(name, own, None, settings(**upstreams), tokenizers)
+
+
+def refusal(own: ModelSettings, name: str = SMALL, **upstreams: UpstreamSettings) -> str:
+    with pytest.raises(ConfigError) as caught:
+        hosted(own, name, **upstreams)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def two(*given: tuple[str, str]) -> ModelSettings:
+    return ModelSettings(deployments=tuple(DeploymentSettings(*one) for one in given))
+
+
+def test_a_providers_known_model_needs_nothing_but_its_name() -> None:
+    found = hosted(ModelSettings(upstream="openai"))
+    assert str(found.offer.space) == f"openai/{SMALL}/1536"
+    assert (found.offer.width, found.offer.max_length) == (1536, 8192)
+    assert found.offer.shortening
+    assert found.offer.space.normalised
+    assert found.offer.space.overflow is Overflow.ERROR  # nobody here can cut its texts
+    (one,) = found.deployments
+    assert (one.name, one.upstream, one.model) == ("openai", "openai", SMALL)
+    assert not found.local
+
+
+def test_what_is_said_of_a_model_goes_before_what_is_known_of_it() -> None:
+    own = ModelSettings(upstream="openai", width=512, space="ours/small", max_length=100)
+    found = hosted(own)
+    assert str(found.offer.space) == "ours/small/512"
+    assert found.offer.max_length == 100
+
+
+def test_a_model_whose_tokenizer_is_known_has_its_long_texts_windowed() -> None:
+    own = ModelSettings(
+        upstream="mine", source="org/m", width=8, max_length=64, tokenizer="/t", normalised=True
+    )
+    found = hosted(own, "m", mine=AT)
+    assert found.tokenization == Tokenization(Path("/t"), 64)
+    assert found.offer.space.overflow is Overflow.MEAN
+    assert str(found.offer.space) == "mine/org/m/8"
+    cutting = hosted(ModelSettings(**{**_fields(own), "overflow": Overflow.TRUNCATE}), "m", mine=AT)
+    assert cutting.offer.space.overflow is Overflow.TRUNCATE
+
+
+def _fields(own: ModelSettings) -> dict[str, object]:
+    return {name: getattr(own, name) for name in own.__struct_fields__}
+
+
+def test_prompts_make_a_model_that_embeds_queries_and_documents_differently() -> None:
+    own = ModelSettings(
+        upstream="mine", width=8, max_length=64, query_prompt="query: ", document_prompt="text: "
+    )
+    found = hosted(own, "m", mine=AT)
+    assert found.offer.kinds
+    assert found.offer.prompts.query == "query: "
+    cohere = ModelSettings(upstream="cohere", source="embed-v4.0")
+    assert hosted(cohere, "c").offer.kinds
+    told = refusal(ModelSettings(**{**_fields(cohere), "query_prompt": "q: "}), "c")
+    assert "cohere is told itself what a text is for" in told
+
+
+def test_deployments_that_are_known_to_be_two_models_are_refused() -> None:
+    own = two(("openai", ""), ("azure", "text-embedding-3-large"))
+    azure = UpstreamSettings(base_url="https://x.openai.azure.com/openai/v1")
+    said = refusal(own, azure=azure)
+    assert (
+        "deployments of text-embedding-3-small (openai) and text-embedding-3-large (azure)" in said
+    )
+    assert "cannot be compared" in said
+    same = hosted(two(("openai", ""), ("azure", SMALL)), azure=azure)
+    assert [one.name for one in same.deployments] == ["openai", "azure"]
+
+
+def test_two_deployments_of_one_upstream_are_called_after_their_models_too() -> None:
+    own = ModelSettings(
+        **{**_fields(two(("mine", "a"), ("mine", "b"))), "width": 8, "max_length": 64}
+    )
+    found = hosted(own, "m", mine=AT)
+    assert [one.name for one in found.deployments] == ["mine/a", "mine/b"]
+    twice = ModelSettings(
+        **{**_fields(two(("mine", ""), ("mine", ""))), "width": 8, "max_length": 64}
+    )
+    assert "has the deployment mine/m twice" in refusal(twice, "m", mine=AT)
+
+
+def test_an_upstream_that_may_cut_long_texts_needs_the_length_of_its_model() -> None:
+    said = refusal(ModelSettings(upstream="mine", width=8), "m", mine=AT)
+    assert "[models.m] needs max_length" in said
+    assert "mine may cut longer texts without a word" in said
+    said = refusal(ModelSettings(upstream="mine", width=8, tokenizer="/t"), "m", mine=AT)
+    assert "say max_length, too" in said
+
+
+def test_a_width_that_nobody_says_is_asked_for_and_its_absence_is_said() -> None:
+    said = refusal(ModelSettings(upstream="mine", max_length=64), "m", mine=AT)
+    assert said.startswith("[models.m] has no width = …, and it could not be found out: ")
+
+
+def test_an_upstream_without_a_table_or_a_preset_is_named_with_those_there_are() -> None:
+    said = refusal(ModelSettings(upstream="opena"), mine=AT)
+    assert "the upstream 'opena' has no table [upstreams.opena] (there are: mine)" in said
+    assert "did you mean openai" in said
+    wrong = UpstreamSettings(preset="voyager")
+    assert "[upstreams.v] there is no preset 'voyager'" in refusal(
+        ModelSettings(upstream="v"), v=wrong
+    )
+
+
+def test_a_provider_has_the_keys_of_its_variables_and_what_its_table_changes() -> None:
+    table = UpstreamSettings(
+        preset="openai", key_env=("MINE",), max_inputs=7, dimensions_field="", encodings=("float",)
+    )
+    found = provider("o", settings(o=table), {"MINE": "key-1, key-2", "OPENAI_API_KEY": "other"})
+    assert found.keys == ("key-1", "key-2")
+    assert (found.preset.max_inputs, found.preset.dimensions_field) == (7, None)
+    assert found.preset.encodings == ("float",)
+    assert provider("openai", settings(), {"OPENAI_API_KEY": "other"}).keys == ("other",)
+    assert "key-1" not in repr(found)
+
+
+def test_a_model_is_local_hosted_or_both() -> None:
+    both = ModelSettings(deployments=(DeploymentSettings(local=True), DeploymentSettings("mine")))
+    assert (is_local(ModelSettings()), is_hosted(ModelSettings())) == (True, False)
+    assert (is_local(both), is_hosted(both)) == (True, True)
+    elsewhere = ModelSettings(upstream="mine")
+    assert (is_local(elsewhere), is_hosted(elsewhere)) == (False, True)
