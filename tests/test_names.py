@@ -6,7 +6,8 @@ import pytest
 
 from emblem.errors import InvalidRequest, UnknownModel
 from emblem.names import Names, Options, Served, check_options, combine
-from emblem.offer import Prompts
+from emblem.offer import Hosted, Prompts
+from emblem.space import Space
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 from tiny_engine import model
 
@@ -23,6 +24,20 @@ def test_a_name_is_found_and_so_is_the_name_with_the_digest_of_its_space() -> No
     assert NAMES.resolve(f"tiny@{DIGEST}") is TINY
     assert NAMES.resolve(f"short@{DIGEST}") is SHORT
     assert NAMES.resolve(f"org/plain@{PLAIN.model.space.digest}") is PLAIN
+
+
+def test_a_model_elsewhere_is_pinned_by_its_declared_space() -> None:
+    def served(name: str) -> Served:
+        space = Space.declared(name, 8, normalised=True, overflow=Overflow.ERROR)
+        return Served("there", Hosted("there", space, 512), 0)
+
+    there, pin = served("openai/one"), served("openai/one").pin
+    names = Names([there], lambda _: "")
+    assert names.resolve(f"there@{pin}") is there
+    assert pin != served("openai/two").pin
+    for wrong in ("", "deadbeef"):
+        with pytest.raises(UnknownModel, match=f"`there@{pin}`"):
+            names.resolve(f"there@{wrong}")
 
 
 @pytest.mark.parametrize("digest", ["", "deadbeef", DIGEST[:4], DIGEST.upper(), f"{DIGEST}@x"])

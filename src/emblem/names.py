@@ -70,7 +70,8 @@ class Served:
         """
         rule = self.fixed.overflow or self.model.space.overflow
         cuts = rule is Overflow.TRUNCATE and self.model.max_length is not None
-        return f"{self.model.space.digest}{'+truncate' if cuts else ''}"
+        space = self.model.space
+        return f"{space.digest or space.declared_digest}{'+truncate' if cuts else ''}"
 
     @property
     def space_identity(self) -> str:

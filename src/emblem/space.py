@@ -55,6 +55,11 @@ class Space:
         return self.weights[:8] if self.known_recipe else f"{self.weights[:8]}-{self.recipe[:8]}"
 
     @property
+    def declared_digest(self) -> str:
+        """Eight digits that stand for the name and the width of a declared space."""
+        return hashlib.sha256(f"{self.name}/{self.width}".encode()).hexdigest()[:8]
+
+    @property
     def identity(self) -> str:
         """The whole identity. Two spaces are one if and only if these are equal.
 
