@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -76,12 +76,18 @@ def refused(
 
 
 class Scripted:
-    """The server. ``script`` may be replaced at any time; ``bodies`` and ``headers`` came in."""
+    """The server. ``script`` may be replaced at any time.
+
+    ``paths``, ``bodies`` and ``headers`` came in; ``left`` counts the clients that went away while
+    an answer was sent piece by piece.
+    """
 
     def __init__(self) -> None:
         self.script: Script = right
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.left = threading.Semaphore(0)
         scripted = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,6 +95,7 @@ class Scripted:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                scripted.paths.append(self.path)
                 scripted.bodies.append(body)
                 scripted.headers.append({k.lower(): v for k, v in self.headers.items()})
                 answer = scripted.script(body)
@@ -103,9 +110,11 @@ class Scripted:
                     self.send_response(answer.status)
                     self.end_headers()
                     self.close_connection = True
-                    with suppress(OSError):
+                    try:
                         for piece in answer.body:
                             self.wfile.write(piece)
+                    except OSError:
+                        scripted.left.release()
                     return
                 content = (
                     answer.body

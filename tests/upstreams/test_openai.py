@@ -63,12 +63,6 @@ class Time:
         self.now += seconds
 
 
-@pytest.fixture
-def scripted() -> Iterator[Scripted]:
-    with Scripted().serving() as serving:
-        yield serving
-
-
 def provider_of(
     base_url: str, key: str | None = KEY, max_inputs: int = 256, timeout_s: float = 60.0
 ) -> Provider:
