@@ -26,6 +26,7 @@ def item(name: str, alias_of: str | None = "tiny", **more: Any) -> dict[str, Any
         "languages": ["en"],
         "prompts": {},
         "alias_of": alias_of,
+        "task": "embedding",
     } | more
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
@@ -19,8 +20,9 @@ from emblem.api.cors import Cors
 from emblem.api.docs import PAGE, SWAGGER_UI
 from emblem.api.edge import Edge
 from emblem.api.embeddings import Embeddings
-from emblem.api.models import described, listing, within
+from emblem.api.models import described, elsewhere_item, listing, within
 from emblem.api.openapi import document
+from emblem.api.passed import Directory
 from emblem.api.problems import not_ready
 from emblem.api.running import running
 from emblem.api.usage import OwnUsage
@@ -29,6 +31,8 @@ from emblem.ports import Observer
 from emblem.service import Service
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+NOWHERE = Directory()  # nothing is passed on
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,21 @@ def create_app(
     more: Sequence[Route] = (),
     observers: Sequence[Observer] = (),
     sessions: Sessions | None = None,
+    directory: Directory = NOWHERE,
+    working: Callable[[BodyReader], Sequence[Route]] = lambda _: (),
 ) -> ASGIApp:
     """Build the ASGI application. With ``keys`` None nobody is asked for one.
 
     ``more`` are routes of other parts, such as the administration's; ``observers`` hear of each
-    request once it was answered; ``sessions`` open what the keys of their people open.
+    request once it was answered; ``sessions`` open what the keys of their people open. What is in
+    ``directory`` is listed beside what the service serves; ``working`` gives routes that read
+    bodies, within the bounds of all.
     """
     bounds = bounds or Bounds()
     bodies = BodyReader(bounds.max_body_bytes, bounds.body_timeout_s, 8 * bounds.max_body_bytes)
     # A bare router: whatever a route raises reaches the edge, the one place that answers errors.
-    routes = Router([*_operations(service), *more, *_models(service)], False, lifespan=lifespan)
+    own = [*_operations(service), *more, *working(bodies), *_models(service, directory)]
+    routes = Router(own, False, lifespan=lifespan)
     app: ASGIApp = Edge(
         routes,
         Embeddings(service, bodies),
@@ -116,7 +125,7 @@ def _caller(request: Request) -> Caller:
     return caller
 
 
-def _models(service: Service) -> list[Route | Mount]:
+def _models(service: Service, directory: Directory = NOWHERE) -> list[Route | Mount]:
     """Routes that say what is served and what runs, in all and under one model's path."""
     names = service.names
 
@@ -124,9 +133,12 @@ def _models(service: Service) -> list[Route | Mount]:
         return find(names, request.path_params[parameter], _caller(request))
 
     async def models(request: Request) -> Response:
-        return _json(listing(list(listed(names, _caller(request)))))
+        caller = _caller(request)
+        return _json(listing(list(listed(names, caller)), directory.listed(caller)))
 
     async def model(request: Request) -> Response:
+        if (one := directory.named(request.path_params["id"], _caller(request))) is not None:
+            return _json(msgspec.json.encode(elsewhere_item(one)))
         return _json(described(found(request, "id"), request.path_params["id"]))
 
     async def own_models(request: Request) -> Response:

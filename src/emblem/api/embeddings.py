@@ -64,7 +64,7 @@ class Embeddings:
         except Exception:
             await answer.withdraw()
             raise
-        await respond(send, 200, answered, _headers(answer))
+        await respond(send, 200, answered, answer_headers(answer))
 
     def _read(
         self, scope: Scope, content: bytes, caller: Caller, seen: Observed
@@ -137,7 +137,8 @@ def _quoted(name: str) -> bytes:
     return quote(name, safe=_PLAIN).encode()
 
 
-def _headers(answer: Answer) -> Headers:
+def answer_headers(answer: Answer) -> Headers:
+    """Give the headers that say how vectors were made."""
     headers: Headers = (
         (b"x-embedding-space", _quoted(answer.space)),
         (b"x-served-by", _quoted(answer.served_by)),

@@ -1,7 +1,10 @@
 """GET /v1/models: what is served, as OpenAI lists it and with what Emblem knows besides."""
 
+from collections.abc import Iterable
+
 import msgspec
 
+from emblem.api.passed import Elsewhere
 from emblem.errors import UnknownModel
 from emblem.names import Served
 
@@ -26,6 +29,17 @@ class ModelItem(msgspec.Struct, frozen=True):
     languages: tuple[str, ...]
     prompts: dict[str, str]
     alias_of: str | None
+    task: str = "embedding"
+    object: str = "model"
+    owned_by: str = "emblem"
+
+
+class ElsewhereItem(msgspec.Struct, frozen=True):
+    """One name that may be sent as ``model`` for another ``task``: "chat" or "rerank"."""
+
+    id: str
+    created: int
+    task: str
     object: str = "model"
     owned_by: str = "emblem"
 
@@ -58,9 +72,15 @@ def item(served: Served) -> ModelItem:
     )
 
 
-def listing(served: list[Served]) -> bytes:
-    """Give the body of the list."""
-    return msgspec.json.encode(ModelList([item(one) for one in served]))
+def listing(served: list[Served], elsewhere: Iterable[Elsewhere] = ()) -> bytes:
+    """Give the body of the list: what gives vectors comes first."""
+    every = [*map(item, served), *map(elsewhere_item, elsewhere)]
+    return msgspec.json.encode({"data": every, "object": "list"})
+
+
+def elsewhere_item(one: Elsewhere) -> ElsewhereItem:
+    """Describe a name of a model elsewhere that gives no vectors."""
+    return ElsewhereItem(one.name, one.created, one.task.value)
 
 
 def described(served: Served, asked: str) -> bytes:
