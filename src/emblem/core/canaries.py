@@ -245,7 +245,8 @@ def compare(
         one.vectors[compared].astype(np.float64) for one in (reference, found)
     )  # (n, width)
     lengths = np.linalg.norm(right, axis=1), np.linalg.norm(given, axis=1)
-    cosines = np.einsum("nd,nd->n", right, given) / (lengths[0] * lengths[1])
+    with np.errstate(invalid="ignore", divide="ignore"):  # what has no direction is like nothing
+        cosines = np.einsum("nd,nd->n", right, given) / (lengths[0] * lengths[1])
     worst = int(np.argmin(cosines))
     if not cosines[worst] >= least:
         return Verdict(float(cosines[worst]), _unlike(texts, compared, cosines, least))
@@ -263,7 +264,7 @@ def _unlike(
     """Say which vectors are others, and what that may come from."""
     worst = int(np.argmin(cosines))
     wrong = [
-        texts[place] for place, cosine in zip(compared, cosines, strict=True) if cosine < least
+        texts[place] for place, cosine in zip(compared, cosines, strict=True) if not cosine >= least
     ]
     said = (
         f"its vector of {texts[compared[worst]]} has cosine {cosines[worst]:.4f} to the reference, "
