@@ -12,10 +12,10 @@ compile() {
 }
 
 compile "$@" ../pyproject.toml --output-file core.txt
-compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis --extra otel \
+compile "$@" ../pyproject.toml --extra parquet --extra lance --extra plots --extra postgres --extra redis --extra otel --extra oidc \
     dev.in build.in \
     --constraint core.txt --output-file dev.txt
-compile "$@" ../pyproject.toml --extra postgres --extra redis --extra otel \
+compile "$@" ../pyproject.toml --extra postgres --extra redis --extra otel --extra oidc \
     --constraint dev.txt --output-file container.txt
 compile build.in --constraint dev.txt --output-file build.txt
 compile "$@" clients.in --output-file clients.txt
