@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy.typing as npt
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from emblem import __version__, registry
@@ -20,11 +21,14 @@ from emblem.api.access import AccessLog
 from emblem.api.admin.routes import admin_routes
 from emblem.api.admin.state import Inside, Recording
 from emblem.api.app import Bounds, create_app, usage_routes
+from emblem.api.body import BodyReader
 from emblem.api.console.opening import console
 from emblem.api.edge import EMBEDDINGS
 from emblem.api.metrics import metrics_routes
+from emblem.api.passed import Directory
 from emblem.api.proxies import BehindProxies
 from emblem.api.usage import OwnUsage
+from emblem.api.working import RECORDED, passing_routes, tei_routes
 from emblem.assembly import assemble
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
@@ -43,10 +47,12 @@ from emblem.ledger.observing import UsageObserver
 from emblem.model import Graph, Model, Modules, Quantised, Tokenization
 from emblem.models import dense, layout, quantised, static_table, tokenizer
 from emblem.models.safetensors import Weights
+from emblem.models.tokens import Tokens
 from emblem.names import Names
 from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
 from emblem.offer import Offer, Prompts
+from emblem.passages import open_directory
 from emblem.ports import Backend, Embedder, Ledger, Observer
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
@@ -299,6 +305,7 @@ def create(
         process,
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
+    directory = open_directory(settings, plan.served)
     references = FileReferences(Path(settings.home) / "spaces")
     assembled = {
         name: assemble(one, loading.get(name), _reader(one), references, settings)
@@ -320,6 +327,8 @@ def create(
             await stack.enter_async_context(accounting.open())
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
+            for one_elsewhere in directory:
+                stack.push_async_callback(one_elsewhere.passage.aclose)
             stack.callback(residency.close)
             for one in plan.deployed:
                 if one.at_start:
@@ -356,7 +365,7 @@ def create(
     )
     observers: list[Observer] = [AccessLog(), *observation.observers]
     if accounting.keys is not None:
-        observers.append(UsageObserver(accounting, EMBEDDINGS))
+        observers.append(UsageObserver(accounting, (*EMBEDDINGS, *RECORDED)))
     door = console(settings, accounting.keys, process.shared)
     more = [
         *metrics_routes(observation.exposition),
@@ -364,9 +373,40 @@ def create(
         *admin_routes(ledger, service, _inside(accounting)),
         *(door.routes() if settings.console else ()),
     ]
-    app = create_app(service, accounting.keys, bounds, lifespan, more, observers, door.sessions)
+    app = create_app(
+        service,
+        accounting.keys,
+        bounds,
+        lifespan,
+        more,
+        observers,
+        door.sessions,
+        directory,
+        partial(_working, plan, service, accounting, directory),
+    )
     app = observation.app(app)
     return BehindProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app
+
+
+def _working(
+    plan: Plan,
+    service: Service,
+    accounting: Accounting,
+    directory: Directory,
+    bodies: BodyReader,
+) -> list[Route]:
+    """Give the routes beside that for embeddings that do work."""
+    charging, settings = accounting.charging, plan.settings
+    here = {one.model.name: one.model.tokenization for one in plan.deployed}
+    tei = tei_routes(
+        service,
+        charging,
+        Tokens(here),
+        bodies,
+        default=settings.default_model,
+        max_requests=settings.max_requests,
+    )
+    return [*passing_routes(directory, charging, bodies), *tei]
 
 
 def _state(occupancy: Occupancy, accounting: Accounting) -> State:

@@ -103,13 +103,14 @@ class Tei:
             )
         await respond(send, 200, encode_tokens(found))
 
-    async def info(self, scope: Scope, _: Receive, send: Send) -> None:
+    async def info(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Describe a model."""
-        _, served = self._named(scope, _who(scope)[0])
+        caller, _ = _who(scope)
+        _, served = self._named(scope, caller)
         body = info(served.name, served.model, self.service.limits, self.max_requests)
         await respond(send, 200, body)
 
-    async def absent(self, scope: Scope, _: Receive, __: Send) -> None:
+    async def absent(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Say that something of TEI is not here."""
         path = scope["path"]
         raise Problem(

@@ -21,7 +21,7 @@ from emblem.model import Model, PoolingMode
 from emblem.models.tokens import Token
 from emblem.offer import Offer
 from emblem.service import Limits
-from emblem.types import Kind
+from emblem.types import Kind, Vectors
 
 EMPTY = "empty"  # the code of a request without any text
 TOO_LONG = 413
@@ -155,10 +155,12 @@ def kind_of_prompt(name: str | None, model: Offer) -> Kind | None:
     )
 
 
-def normalised(vectors: Components) -> Components:
+def normalised(vectors: Components) -> Vectors:
     """Give vectors of norm 1. ``vectors`` is (n, d) float32, and none of them is zero."""
     wide = vectors.astype(np.float64)
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: Vectors = (wide / norms).astype(np.float32)
+    return unit
 
 
 def encode(vectors: Components) -> Iterator[bytes]:

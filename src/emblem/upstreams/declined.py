@@ -1,0 +1,78 @@
+"""What it means that an upstream does not do what was passed on to it. Pure."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from emblem.core.redact import on_one_line, redacted
+from emblem.errors import DeploymentFailed, EmblemError, Overloaded, RefusedElsewhere
+
+MAX_SAID = 1000  # characters of its own words
+
+_WHOSE = re.compile(r"\b(?:org|proj|user)-[A-Za-z0-9]{6,}")
+_QUOTA = "insufficient_quota"
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Said(msgspec.Struct):
+    """What an upstream says of a request that it refuses, in OpenAI's words."""
+
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _Wrapped(msgspec.Struct):
+    error: Said
+
+
+class _Plain(msgspec.Struct):
+    """What others answer: Cohere and Jina, FastAPI, TEI."""
+
+    message: str = ""
+    detail: str = ""
+    error: str = ""
+
+
+def said(content: bytes) -> Said:
+    """Read the body of a refusal, in whichever form; one without words is empty."""
+    with suppress(*_UNREADABLE):
+        return msgspec.json.decode(content, type=_Wrapped).error
+    with suppress(*_UNREADABLE):
+        plain = msgspec.json.decode(content, type=_Plain)
+        return Said(plain.message or plain.detail or plain.error)
+    return Said()
+
+
+def declined(
+    name: str, status: int, content: bytes, secrets: Sequence[str], asked_s: float | None
+) -> EmblemError:
+    """Say what a status other than 200 means. ``asked_s`` is how long the upstream asks to wait.
+
+    Its words are passed on where they are about the request, and never where they are about the key.
+    """
+    words = said(content)
+    if status in (401, 403):
+        return DeploymentFailed(f"{name} refuses this server's API key ({status}).")
+    if status == 429 and _QUOTA in (words.code, words.type):
+        return DeploymentFailed(f"This server's account with {name} is used up ({status}).")
+    if status in (429, 503, 529):
+        return Overloaded(f"{name} takes no more requests now ({status}).", asked_s or 1.0)
+    if status in (400, 413, 422):
+        return _refused(name, words, secrets)
+    if status == 404:
+        return DeploymentFailed(f"{name} does not have the model or the address ({status}).")
+    return DeploymentFailed(f"{name} answers {status}.")
+
+
+def _refused(name: str, words: Said, secrets: Sequence[str]) -> RefusedElsewhere:
+    shown = on_one_line(redacted(_WHOSE.sub("…", words.message), secrets))[:MAX_SAID]
+    return RefusedElsewhere(
+        f"{name} refused the request: {shown or 'it does not say why'}",
+        param=words.param,
+        kind=words.type,
+        code=None if words.code is None else str(words.code),
+    )

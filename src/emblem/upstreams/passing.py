@@ -1,0 +1,249 @@
+"""Passes requests on to a model elsewhere that gives no vectors, as they are, and its answers back.
+
+The only place of that which knows the HTTP client. A request goes out with a key of the provider's
+and nothing of who asked; of an answer only what it says comes back, without that key.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx2
+import msgspec
+
+from emblem.core.events import Events, TooLong
+from emblem.core.redact import HIDDEN
+from emblem.errors import DeadlineExceeded, DeploymentFailed, InvalidResult, Overloaded
+from emblem.upstreams import retry
+from emblem.upstreams.declined import declined
+from emblem.upstreams.keys import REFUSED_S, Keys
+from emblem.upstreams.provider import Provider
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER_BYTES = 64 << 20
+MAX_EVENT_BYTES = 4 << 20
+MAX_REFUSAL_BYTES = 1 << 16
+
+# What is shorter may be a word, such as the "ollama" that is given where no key is needed: taken out
+# of an answer it would take the word with it.
+MIN_SECRET = 20
+
+CHAT, RERANK = "/chat/completions", "/rerank"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds an answer is waited for: its beginning, between two parts, its end."""
+
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+
+def beside(provider: Provider, model: str, path: str) -> str:
+    """Give the address of another API of a provider: it stands beside that for vectors."""
+    url, question, query = provider.url(model).partition("?")
+    return f"{url.rpartition('/')[0]}{path}{question}{query}"
+
+
+def at_root(provider: Provider, path: str) -> str:
+    """Give an address at the root of a provider whose base URL ends in /v1."""
+    return provider.base_url.rstrip("/").removesuffix("/v1") + path
+
+
+class HttpPassage:
+    """Passes requests on to one address of a provider; a ``Passage``. Used on one event loop.
+
+    Whoever creates it closes it. Raises ConfigError where the keys cannot be read.
+    """
+
+    def __init__(self, provider: Provider, url: str, model: str, patience: Patience) -> None:
+        self.served_by = provider.name
+        self.model = model
+        self._provider = provider
+        self._url = url
+        self._patience = patience
+        self._keys = Keys(provider.name, provider.keys, provider.key_file)
+        self._client = httpx2.AsyncClient(
+            verify=not url.startswith("http:"),  # without TLS there is nothing to verify
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=provider.max_connections),
+            timeout=httpx2.Timeout(None, connect=provider.connect_timeout_s),
+        )
+
+    @asynccontextmanager
+    async def send(self, content: bytes) -> AsyncIterator["Passing"]:
+        """Send JSON, and give the answer inside; see ``ports.Passage``."""
+        try:
+            async with asyncio.timeout(self._patience.total_s):
+                answer = await self._answer(content)
+                try:
+                    yield Passing(self.served_by, answer, self._secrets(), self._patience.idle_s)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            raise self._late() from None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _answer(self, content: bytes) -> httpx2.Response:
+        """Ask with one key after another, until one is not refused."""
+        tried: set[str | None] = set()
+        while True:
+            key = self._keys.next()
+            if key in tried or (key is None and self._keys.all):
+                raise self._no_key_left()
+            tried.add(key)
+            answer = await self._begun(content, key)
+            if answer.status_code == httpx2.codes.OK:
+                return answer
+            try:
+                await self._refuse(answer, key)
+            finally:
+                await answer.aclose()
+
+    async def _begun(self, content: bytes, key: str | None) -> httpx2.Response:
+        """Give an answer of which the head has come."""
+        request = self._client.build_request(
+            "POST", self._url, content=content, headers=self._headers(key)
+        )
+        try:
+            async with asyncio.timeout(self._patience.first_byte_s):
+                return await self._client.send(request, stream=True)
+        except TimeoutError:
+            raise self._late() from None
+        except httpx2.RequestError as error:
+            log.warning("%s cannot be reached: %s", self.served_by, str(error) or type(error))
+            if isinstance(error, httpx2.TimeoutException):
+                raise self._late() from None
+            raise DeploymentFailed(f"{self.served_by} cannot be reached.") from None
+
+    def _headers(self, key: str | None) -> dict[str, str]:
+        """Give what is sent with a request: nothing of it is from whoever asked."""
+        headers = {
+            **self._provider.headers,
+            "content-type": "application/json",
+            "accept-encoding": "identity",  # what is packed comes later than it could
+        }
+        if key:
+            name = self._provider.preset.key_header
+            headers[name] = f"Bearer {key}" if name == "authorization" else key
+        return headers
+
+    async def _refuse(self, answer: httpx2.Response, key: str | None) -> None:
+        """Raise what a refusal means; return where another key may be tried."""
+        asked_s = retry.asked_delay(answer.headers, datetime.now(UTC))
+        status, name = answer.status_code, self.served_by
+        content = await _refusal(answer, self._patience.idle_s)
+        error = declined(name, status, content, self._secret_texts(), asked_s)
+        log.warning("%s answers %d: %s", name, status, error)
+        if key is None or status not in (401, 403, 429):
+            raise error
+        if status == httpx2.codes.TOO_MANY_REQUESTS:
+            self._keys.rest(key, asked_s or 1.0)
+        else:
+            self._keys.rest(key, REFUSED_S, refused=True)
+        if self._keys.next() is None:
+            raise error
+
+    def _no_key_left(self) -> Exception:
+        resting_s = self._keys.resting_s()
+        if resting_s is None:
+            return DeploymentFailed(f"{self.served_by} refuses this server's API key.")
+        return Overloaded(f"{self.served_by} takes no more requests now.", resting_s)
+
+    def _secret_texts(self) -> tuple[str, ...]:
+        return tuple(one for one in self._keys.all if one)
+
+    def _secrets(self) -> tuple[bytes, ...]:
+        return tuple(one.encode() for one in self._keys.all if len(one) >= MIN_SECRET)
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self.served_by} did not answer in time.")
+
+
+class Passing:
+    """An answer of status 200 of which the rest is still to come; a ``Passed``."""
+
+    def __init__(
+        self, name: str, answer: httpx2.Response, secrets: tuple[bytes, ...], idle_s: float
+    ) -> None:
+        self._name = name
+        self._answer = answer
+        self._secrets = secrets
+        self._idle_s = idle_s
+
+    @property
+    def streams(self) -> bool:
+        """Tell whether it comes as events."""
+        media = self._answer.headers.get("content-type", "").partition(";")[0]
+        return bool(media.strip().lower() == "text/event-stream")
+
+    async def whole(self) -> bytes:
+        """Give all of it, once it is known to be JSON."""
+        content = bytearray()
+        async for part in self._parts():
+            content += part
+            if len(content) > MAX_ANSWER_BYTES:
+                raise InvalidResult(self._name, "an answer that does not end")
+        try:
+            msgspec.json.decode(content, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise InvalidResult(self._name, "an answer that is not JSON") from None
+        return self._shown(bytes(content))
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Give each event as it comes."""
+        events = Events(MAX_EVENT_BYTES)
+        async for part in self._parts():
+            try:
+                found = events.feed(part)
+            except TooLong:
+                raise InvalidResult(self._name, "an event that does not end") from None
+            for one in found:
+                yield self._shown(one)
+        if events.rest.strip():
+            yield self._shown(events.rest + b"\n\n")
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """Give what comes, as it comes."""
+        parts = self._answer.aiter_bytes()
+        try:
+            while True:
+                async with asyncio.timeout(self._idle_s) as timer:
+                    part = await anext(parts, None)
+                if part is None:
+                    return
+                yield part
+        except TimeoutError:
+            if not timer.expired():
+                raise  # the time for all of it is over
+            raise DeadlineExceeded(f"{self._name} stopped in the middle of an answer.") from None
+        except (httpx2.RequestError, httpx2.StreamError) as error:
+            log.warning("%s: connection lost: %s", self._name, str(error) or type(error))
+            raise DeploymentFailed(f"{self._name} broke off in the middle of an answer.") from None
+
+    def _shown(self, content: bytes) -> bytes:
+        for secret in self._secrets:
+            content = content.replace(secret, HIDDEN.encode())
+        return content
+
+
+async def _refusal(answer: httpx2.Response, wait_s: float) -> bytes:
+    """Give the beginning of an error's body, whatever becomes of the rest."""
+    content = bytearray()
+    try:
+        async with asyncio.timeout(wait_s):
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > MAX_REFUSAL_BYTES:
+                    break
+    except (TimeoutError, httpx2.RequestError, httpx2.StreamError) as error:
+        log.debug("the body of an error broke off: %s", type(error).__name__)
+    return bytes(content[:MAX_REFUSAL_BYTES])
