@@ -27,8 +27,9 @@ from emblem.errors import (
 from emblem.inputs import Inputs, Reader
 from emblem.inputs import Limits as Limits  # for those who make a service, too
 from emblem.names import Names, Options, Served, check_options, combine
-from emblem.ports import Counting, Embedder, Examining
+from emblem.ports import Counting, Deploying, Embedder, Examining
 from emblem.types import (
+    DeploymentState,
     EmbedRequest,
     EmbedResult,
     Lane,
@@ -160,6 +161,15 @@ class Service:
             if (problem := embedder.problem()) is not None
         ]
         return [*own, *self._elsewhere()]
+
+    def deployments(self) -> Mapping[str, tuple[DeploymentState, ...]]:
+        """Say how the deployments are of each model that has any elsewhere, by its name."""
+        told = {
+            name: one.deployments()
+            for name, one in self._embedders.items()
+            if isinstance(one, Deploying)
+        }
+        return {name: deployments for name, deployments in told.items() if deployments}
 
     async def embed(self, call: Call, caller: Caller, seen: Observed) -> Answer:
         """Embed every input of a call for a caller, and note in ``seen`` how that went.

@@ -29,6 +29,7 @@ from emblem.api.usage import OwnUsage
 from emblem.names import Served
 from emblem.ports import Observer
 from emblem.service import Service
+from emblem.types import Health
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -43,6 +44,13 @@ class Bounds:
     max_body_bytes: int = 16 << 20
     body_timeout_s: float = 60.0
     cors_origins: tuple[str, ...] = ()
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The server answers. ``degraded`` are deployments that do not, though others of theirs do."""
+
+    status: str = "ready"
+    degraded: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 def create_app(
@@ -93,7 +101,13 @@ def _operations(service: Service) -> list[Route | Mount]:
     async def ready(_: Request) -> Response:
         if problems := service.problems():
             raise not_ready(problems)
-        return _json(b'{"status":"ready"}')
+        degraded = [
+            f"{model}: {one.name} is {one.health}"
+            for model, deployments in service.deployments().items()
+            for one in deployments
+            if one.health is not Health.SERVING
+        ]
+        return _json(msgspec.json.encode(Ready(degraded=degraded or msgspec.UNSET)))
 
     async def openapi(_: Request) -> Response:
         return _json(document())

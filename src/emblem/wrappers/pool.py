@@ -195,8 +195,8 @@ class Pool:
             place.done()
         now = self._clock()
         place.answered(ticket, now)
-        for suspect, its_ticket, error in course.suspects:
-            suspect.failed(its_ticket, now, error)  # so it was not the text
+        for suspect, its_ticket, violation in course.suspects:
+            suspect.failed(its_ticket, now, violation)  # so it was not the text
         return result
 
     def _blame(

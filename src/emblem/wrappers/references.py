@@ -103,10 +103,12 @@ def _place(path: Path, content: bytes) -> None:
 
 def _written(space: Space, reference: Reference) -> bytes:
     vectors = np.ascontiguousarray(reference.vectors, dtype="<f4")
+    count, width = vectors.shape
     head = _Head(
         space.identity,
         reference.texts,
-        *vectors.shape,
+        count,
+        width,
         reference.refused,
         reference.by,
         reference.made,

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +19,7 @@ from emblem.api.running import RunningItem, RunningList, running_item, running_l
 from emblem.names import Served
 from emblem.ports import Ledger
 from emblem.service import Service
-from emblem.types import Occupancy, Residence
+from emblem.types import DeploymentState, Health, Occupancy, Residence
 
 DATABASE_TIME_S = 5.0
 RATE_OVER_S = 10.0  # of how long the rate of tokens tells
@@ -47,11 +47,33 @@ class Inside:
     recording: Callable[[], Recording] = Recording
 
 
+class DeploymentItem(msgspec.Struct, frozen=True):
+    """One place that serves a model, here or elsewhere; see ``types.DeploymentState``."""
+
+    name: str
+    kind: str
+    health: str
+    problem: str | None
+    weight: float
+    requests: int
+    max_requests: int
+    answered: int
+    failures: int
+    invalid: int
+    worst_cosine: float | None
+    proven_seconds_ago: float | None
+    retry_seconds: float | None
+
+
 class AdminModelItem(ModelItem, frozen=True):
-    """One name that is served, and whether its model is in memory and what it has to do."""
+    """One name that is served, and whether its model is in memory and what it has to do.
+
+    A model that is in this process alone has no ``deployments``.
+    """
 
     identity: str = ""
     running: RunningItem | None = None
+    deployments: tuple[DeploymentItem, ...] = ()
     object: str = "admin.model"
 
 
@@ -96,7 +118,10 @@ class RecordingItem(msgspec.Struct, frozen=True):
 
 
 class HealthItem(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server is: ``status`` is "ok", or "degraded" where any part has a problem."""
+    """How the server is: ``status`` is "ok", or "degraded" where any part has a problem.
+
+    ``deployments`` are those that do not serve, also where others of their model do.
+    """
 
     object: str = "admin.health"
     status: str
@@ -106,6 +131,7 @@ class HealthItem(msgspec.Struct, frozen=True, kw_only=True):
     limits: PartItem
     usage: RecordingItem
     models: list[str]
+    deployments: list[str] = []
 
 
 class State:
@@ -138,7 +164,11 @@ class State:
         """Give every name that is served."""
         asked.query()
         residences = {one.name: one for one in self._service.running().models}
-        data = [_model(one, residences.get(one.model.name)) for one in self._service.names]
+        deployments = self._service.deployments()
+        data = [
+            _model(one, residences.get(one.model.name), deployments.get(one.model.name, ()))
+            for one in self._service.names
+        ]
         return answer(AdminModelList(data=data))
 
     async def live(self, asked: Asked) -> Response:
@@ -166,16 +196,23 @@ class State:
         limits = PartItem(self._inside.limits_problem())
         recording = self._inside.recording()
         models = self._service.problems()
-        well = not (database.problem or limits.problem or models or recording.lost)
+        deployments = [
+            f"{model}: {one.name} {one.health}: {one.problem}"
+            for model, states in self._service.deployments().items()
+            for one in states
+            if one.health is not Health.SERVING
+        ]
+        wrong = (database.problem, limits.problem, models, deployments, recording.lost)
         return answer(
             HealthItem(
-                status="ok" if well else "degraded",
+                status="degraded" if any(wrong) else "ok",
                 version=__version__,
                 uptime_s=round(self._now() - self._inside.started, 3),
                 database=database,
                 limits=limits,
                 usage=RecordingItem(recording.waiting, recording.lost),
                 models=models,
+                deployments=deployments,
             )
         )
 
@@ -206,12 +243,41 @@ class State:
         return round((tokens - before[1]) / (now - before[0]), 1)
 
 
-def _model(served: Served, residence: Residence | None) -> AdminModelItem:
+def _model(
+    served: Served, residence: Residence | None, deployments: Sequence[DeploymentState]
+) -> AdminModelItem:
     item = model_item(served)
     known = {one.name: getattr(item, one.name) for one in msgspec.structs.fields(ModelItem)}
     known["object"] = "admin.model"
     running = None if residence is None else running_item(residence)
-    return AdminModelItem(**known, identity=served.space_identity, running=running)
+    return AdminModelItem(
+        **known,
+        identity=served.space_identity,
+        running=running,
+        deployments=tuple(map(_deployment, deployments)),
+    )
+
+
+def _deployment(one: DeploymentState) -> DeploymentItem:
+    return DeploymentItem(
+        name=one.name,
+        kind=one.kind,
+        health=one.health,
+        problem=one.problem,
+        weight=one.weight,
+        requests=one.requests,
+        max_requests=one.max_requests,
+        answered=one.answered,
+        failures=one.failures,
+        invalid=one.invalid,
+        worst_cosine=_rounded(one.worst_cosine, 6),
+        proven_seconds_ago=_rounded(one.proven_s, 3),
+        retry_seconds=_rounded(one.retry_s, 3),
+    )
+
+
+def _rounded(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(number, digits)
 
 
 def _hit_rate(occupancy: Occupancy) -> float | None:

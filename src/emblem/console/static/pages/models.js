@@ -59,7 +59,7 @@ function alias(one) {
   return [one.id, one.alias_of, count(one.dimensions), one.overflow, mono(one.space)];
 }
 
-/** Where each model is computed: today always by an engine of this process. */
+/** Where each model is computed: in this process, elsewhere, or both. */
 function deployments(models) {
   const columns = [
     "Model",
@@ -69,17 +69,63 @@ function deployments(models) {
     { text: "Memory", number: true },
     { text: "Requests now", number: true },
     "Last used",
+    "Proof",
   ];
-  const rows = models.map(({ id, running }) => [
-    id,
-    "in this process",
-    health(running),
-    speed(running),
-    running ? bytes(running.predicted_bytes) : "–",
-    running ? count(running.requests) : "–",
-    running ? ago(running.used_seconds_ago) : "–",
-  ]);
+  const rows = models.flatMap((one) =>
+    one.deployments.length ? one.deployments.map((it) => deployment(one, it)) : [alone(one)],
+  );
   return table("Deployments", columns, rows);
+}
+
+/** A model that this process alone computes. */
+function alone({ id, running }) {
+  const now = running ? count(running.requests) : "–";
+  return [id, "in this process", health(running), ...engine(running), now, used(running), "–"];
+}
+
+/** One of several places, or one that is elsewhere. */
+function deployment({ id, running }, one) {
+  const here = one.kind === "local" ? running : null;
+  const where = here ? "in this process" : one.kind && one.kind !== one.name ? `${one.name} (${one.kind})` : one.name;
+  const now = `${count(one.requests)} of ${count(one.max_requests)}`;
+  return [id, where, condition(one), ...engine(here), now, used(here), proof(one)];
+}
+
+function engine(running) {
+  return running ? [speed(running), bytes(running.predicted_bytes)] : ["–", "–"];
+}
+
+function used(running) {
+  return running ? ago(running.used_seconds_ago) : "–";
+}
+
+/** How near its vectors were to those of the space, and when that was last found out. */
+function proof({ worst_cosine, proven_seconds_ago }) {
+  const near = worst_cosine === null ? "no cosine" : `cosine ${worst_cosine.toFixed(6)}`;
+  return proven_seconds_ago === null ? (worst_cosine === null ? "none yet" : near) : `${near}, passed ${ago(proven_seconds_ago)}`;
+}
+
+const CONDITIONS = {
+  serving: ["well", "good"],
+  unproven: ["not proven", "bad"],
+  quarantined: ["in quarantine", "bad"],
+  open: ["left alone", "bad"],
+  probed: ["being tried again", ""],
+  resting: ["asked for a pause", ""],
+  closed: ["has a problem", "bad"],
+};
+
+function condition({ health: name, problem: said, retry_seconds }) {
+  const [text, kind] = CONDITIONS[name] ?? [name, ""];
+  if (name === "serving") return badge(text, kind);
+  const again = retry_seconds === null ? "" : `; asked again in ${Math.ceil(retry_seconds)} s`;
+  return h("span", {}, badge(text, kind), ` ${said ?? ""}${again}`);
+}
+
+/** What a deployment has done since the server started. */
+function record(one) {
+  const invalid = one.invalid ? `, ${count(one.invalid)} of them with vectors that could not be right` : "";
+  return `${count(one.answered)} requests answered, ${count(one.failures)} failed${invalid}`;
 }
 
 function memory(live) {
@@ -113,6 +159,7 @@ function details(model, aliases) {
     ["Tokens so far", work ? count(work.tokens) : "–"],
     ["Rows so far", work ? count(work.rows) : "–"],
     ["Problem", work?.problem ?? "none"],
+    ...model.deployments.map((one) => [`Deployment ${one.name}`, record(one)]),
   ];
   return h(
     "article",
