@@ -305,7 +305,7 @@ def test_a_connection_that_is_lost_each_time_is_given_up(
     scripted: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
     time = Time()
-    with pytest.raises(DeploymentFailed, match=r"127\.0\.0\.1:\d+: connection lost: peer closed"):
+    with pytest.raises(DeploymentFailed, match=r"127\.0\.0\.1:\d+: connection lost: it was closed"):
         embedding(scripted, lambda body: Answer(200, None), time=time)
     assert 100 <= sum(time.waited) <= 120
     assert len(scripted.bodies) <= 20

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from emblem.errors import InvalidRequest
-from emblem.model import Prompts
+from emblem.offer import Prompts
 from emblem.space import Space
 from emblem.types import EmbedRequest, Overflow
 from emblem.upstreams.dialects import Input, Wanted

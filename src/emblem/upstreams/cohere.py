@@ -3,6 +3,7 @@
 An answer has no indices: its vectors are in the order of the texts, by its documentation.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ def decode(body: bytes, texts: int, width: int | None) -> Embeddings:
         reply = answers.decoded(_reply, Reply, body)
     except answers.UNREADABLE as error:
         raise Malformed(f"no embeddings in Cohere's form ({error})") from None
-    given: list[str] | list[list[float | None]] = (
+    given: Sequence[str | list[float | None]] = (
         reply.embeddings.base64 or reply.embeddings.numbers or []
     )
     if len(given) != texts:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from emblem.model import Prompts
+from emblem.offer import Prompts
 from emblem.space import Space
 from emblem.types import Overflow
 from emblem.upstreams.asking import Hosted

@@ -67,7 +67,10 @@ class Passing(Exception):
 class Posting(Protocol):
     """What a hosted model needs of a server."""
 
-    closed: bool
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        ...
 
     def until(self, deadline: float) -> float:
         """Give the time after which nothing more is tried."""
@@ -152,7 +155,6 @@ class Server:
         if left <= 0:
             raise DeadlineExceeded(f"{provider.name} did not answer in time")
         sent = Sent(
-            self._url,
             posted.content,
             self._with(key),
             most_bytes(posted.texts, posted.width),
