@@ -424,9 +424,17 @@ class UsageBook(Protocol):
         ...
 
     def summed(
-        self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True
+        self,
+        window: Window,
+        by: Sequence[By] = (),
+        *,
+        percentiles: bool = True,
+        at_most: int | None = None,
     ) -> tuple[list[Sum], Sum]:
-        """Do as ``sums``, and give the sum of all beside them: each use once, of the same moment."""
+        """Do as ``sums``, and give the sum of all beside them: each use once, of the same moment.
+
+        Raises InvalidRequest where more than ``at_most`` records and sums would be read for that.
+        """
         ...
 
     def records(self, window: Window, page: Page) -> list[Use]:
