@@ -121,6 +121,10 @@ def test_a_window_takes_who_what_and_when(used: Office) -> None:
         ({"percentiles": "yes"}, "percentiles"),
         ({"team": "nobody"}, "team"),
         ({"model": "\0"}, "model"),
+        ({"since": "401d"}, "since"),
+        ({"since": "0s"}, "until"),
+        ({"by": "key,hour", "since": "32d"}, "since"),
+        ({"by": "hour,minute", "since": "3d"}, "since"),
     ],
 )
 def test_a_question_that_cannot_be_meant_is_400(
@@ -128,6 +132,35 @@ def test_a_question_that_cannot_be_meant_is_400(
 ) -> None:
     reply = used.get("/admin/usage", **query)
     assert (reply.status, reply.error["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "400d"},
+        {"since": "400d", "until": "2099-01-01"},
+        {"since": "2020-01-01", "until": "2021-01-31", "by": "day,key"},
+        {"since": "31d", "by": "hour"},
+        {"since": "2d", "by": "minute"},
+    ],
+)
+def test_what_is_long_and_not_too_long_is_added_up(used: Office, query: dict[str, str]) -> None:
+    assert used.get("/admin/usage", **query).status == 200
+
+
+def test_more_than_a_server_adds_up_in_a_moment_is_400(
+    used: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.api.admin.usage.MAX_READ", 2)
+    reply = used.get("/admin/usage", since="1d")
+    assert used.get("/admin/usage", since="2d").status == reply.status == 400
+    assert "More than 2 sums and records" in reply.error["message"]
+
+
+def test_no_more_records_are_paged_through_than_of_a_year_and_a_month(used: Office) -> None:
+    reply = used.get("/admin/usage/records", since="401d")
+    assert (reply.status, reply.error["param"]) == (400, "since")
+    assert "400 days" in reply.error["message"]
 
 
 def test_csv_has_the_same_numbers_and_no_formula(used: Office) -> None:

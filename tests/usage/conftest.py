@@ -33,7 +33,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield opened
         if not opened.is_sqlite:
             with opened.write() as connection:
-                connection.execute(text("TRUNCATE uses, uses_hourly, hours"))
+                connection.execute(text("TRUNCATE uses, uses_hourly, uses_daily, hours, days"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from math import ceil, inf
 
 import pytest
+from sqlalchemy import text
 
 from emblem.accounts import By, Page, Spent, Sum, Use, Window
 from emblem.core.percentiles import RELATIVE_ERROR
@@ -211,6 +212,87 @@ def test_sums_stay_the_same_through_roll_ups_and_pruning(book: SqlUsageBook, cou
     assert book.prune(NOW - 2 * DAY) == 0
 
 
+def test_a_day_that_is_over_is_answered_from_its_own_sums(
+    book: SqlUsageBook, database: Database, count: Count
+) -> None:
+    chance = random.Random(12)
+    every = [
+        use(
+            str(number),
+            NOW - chance.random() * 6 * DAY,
+            key=chance.choice("abc"),
+            status=chance.choice((200, 200, 503)),
+            ms=chance.random() * 100,
+        )
+        for number in range(300)
+    ]
+    book.add(every)
+    starts = [NOW - chance.random() * 7 * DAY for _ in range(8)]
+    windows = [
+        Window(),
+        Window(key="b"),
+        Window(since=NOW - NOW % DAY - 3 * DAY, until=NOW - NOW % DAY),
+        *(Window(since=start, until=start + chance.random() * 4 * DAY) for start in starts),
+    ]
+    questions = [
+        (window, by)
+        for window in windows
+        for by in [(), (By.DAY,), (By.KEY, By.STATUS), (By.HOUR,)]
+    ]
+    before = [book.sums(*one) for one in questions]
+    book.roll_up(NOW)
+    assert count("days") == 6  # and today is not over
+    assert 6 <= count("uses_daily") <= 6 * 3 * 2
+    assert [book.sums(*one) for one in questions] == before
+    with database.write() as connection:  # they are what is read
+        connection.execute(text("UPDATE uses_daily SET tokens = tokens + 1000"))
+    wrong = [
+        now != then for now, then in zip([book.sums(*q) for q in questions], before, strict=True)
+    ]
+    assert wrong[:3] == [True] * 3
+    assert not any(wrong[3::4])
+
+
+def test_who_comes_late_to_a_day_is_counted_at_once_and_added_up_again(
+    book: SqlUsageBook, count: Count
+) -> None:
+    yesterday = NOW - DAY
+    book.add([use("1", yesterday), use("2", yesterday - HOUR)])
+    book.roll_up(NOW)
+    assert (count("days"), count("uses_daily")) == (1, 1)
+    for number in range(3, 6):
+        book.add([use(str(number), yesterday + HOUR)])
+        assert book.sums(Window())[0].requests == number
+        book.roll_up(NOW)
+        assert book.sums(Window())[0].requests == number
+        assert (count("days"), count("uses_daily")) == (1, 1)
+    book.prune(NOW)
+    assert book.sums(Window(), (By.DAY,))[0].requests == 5
+
+
+def test_a_day_waits_until_all_its_hours_are_added_up(book: SqlUsageBook, count: Count) -> None:
+    book.add([use("1", NOW - DAY), use("2", NOW - DAY - HOUR)])
+    told = iter([False, True, True])
+    book.roll_up(NOW, lambda: next(told))
+    assert (count("uses_hourly"), count("days")) == (1, 0)
+    book.roll_up(NOW)
+    assert (count("uses_hourly"), count("days")) == (2, 1)
+
+
+def test_more_than_may_be_read_is_refused_and_sums_count_once(book: SqlUsageBook) -> None:
+    book.add([use(str(number), NOW - DAY + number) for number in range(50)])
+    with pytest.raises(InvalidRequest, match="more than 49 sums and records"):
+        book.summed(Window(), at_most=49)
+    assert book.summed(Window(), at_most=50)[1].requests == 50
+    with pytest.raises(InvalidRequest):
+        book.summed(Window(), (By.USER,), at_most=49)
+    book.roll_up(NOW)
+    assert book.summed(Window(), at_most=1)[1].requests == 50
+    assert book.summed(Window(), (By.HOUR,), at_most=1)[1].requests == 50
+    with pytest.raises(InvalidRequest):
+        book.summed(Window(), (By.USER,), at_most=49)
+
+
 def test_part_of_an_hour_comes_from_its_records(book: SqlUsageBook) -> None:
     start = (NOW - 3 * HOUR) // HOUR * HOUR
     book.add([use(str(minute), start + 60 * minute) for minute in range(120)])
@@ -330,7 +412,7 @@ def test_several_may_write_roll_up_prune_and_read_at_once(
 ) -> None:
     """Whatever the order, nothing is missing, nothing is there twice, and nobody fails."""
     failures: list[BaseException] = []
-    start = (NOW - 6 * HOUR) // HOUR * HOUR
+    start = (NOW - 30 * HOUR) // HOUR * HOUR  # of a day that is over
     done = threading.Event()
 
     def guarded(work: object, *given: object) -> None:

@@ -68,6 +68,7 @@ def _paths() -> JSON:
         "/{model}/v1/models/{id}": {"get": _read("getModelInPath", "ModelItem", [model, one])},
         "/v1/usage": {"get": _read("getOwnUsage", "OwnUsageItem", [], "What the key has used")},
         "/ps": {"get": _running()},
+        "/metrics": {"get": _scraped()},
         "/health": {"get": _probe("health", "The process lives.", ())},
         "/ready": {"get": _probe("ready", "Every model that is loaded answers.", (503,))},
         **description.paths(_STATUSES),
@@ -110,6 +111,20 @@ def _running() -> JSON:
     described = _read("listRunning", "RunningList", [], "Which models are in memory")
     described["responses"] |= _errors((403,))
     return described
+
+
+def _scraped() -> JSON:
+    text = {"schema": {"type": "string"}}
+    formats = ("text/plain", "application/openmetrics-text")
+    answer = {
+        "description": "In Prometheus' format, or in OpenMetrics where the Accept header asks for it.",
+        "content": dict.fromkeys(formats, text),
+    }
+    return {
+        "operationId": "getMetrics",
+        "summary": "All metrics, for Prometheus",
+        "responses": {"200": answer, **_errors((401, 403, 405, 500, 503))},
+    }
 
 
 def _probe(operation: str, description: str, statuses: tuple[int, ...]) -> JSON:

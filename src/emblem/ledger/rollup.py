@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
 from emblem.core.percentiles import packed
+from emblem.ledger.asked import hour_of
+from emblem.ledger.daily import roll_up_days
 from emblem.ledger.database import Database
 from emblem.ledger.schema import hours, uses, uses_hourly
-from emblem.ledger.summing import FIRST_ERROR, hour_of
+from emblem.ledger.summing import FIRST_ERROR
 
 GRACE_S = 60.0  # records come a little later than their time
 MOST = 200  # hours in one go
@@ -25,7 +27,10 @@ _COUNTED = ("requests", "inputs", "tokens", "hits", "cost")
 
 
 def roll_up(database: Database, now: float, stop: Callable[[], bool]) -> int:
-    """Make the sums of hours that are over and have changed, and give how many were made."""
+    """Make the sums of hours that are over and have changed, and give how many were made.
+
+    Then those of days.
+    """
     changed = (
         select(hours.c.hour)
         .where(
@@ -38,7 +43,9 @@ def roll_up(database: Database, now: float, stop: Callable[[], bool]) -> int:
     )
     with database.read() as connection:
         found = connection.execute(changed).scalars().all()
-    return sum(_make(database, hour) for hour in found if not stop())
+    made = sum(_make(database, hour) for hour in found if not stop())
+    roll_up_days(database, hour_of(now - GRACE_S), stop)
+    return made
 
 
 def prune(database: Database, before: float, stop: Callable[[], bool]) -> int:

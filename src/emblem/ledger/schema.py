@@ -4,6 +4,8 @@ Times are seconds since the epoch, money is billionths. ``migrations/versions`` 
 here: whoever changes something below adds a step there.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -22,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0004"  # of these tables: the newest revision in migrations/versions
+VERSION = "0005"  # of these tables: the newest revision in migrations/versions
 
 metadata = MetaData(
     naming_convention={
@@ -178,20 +180,49 @@ hours = Table(
     Column("pruned", Boolean, nullable=False),
 )
 
-# The uses of an hour added up; `histogram` has the milliseconds of those that were answered well.
+
+def _sums() -> tuple[Column[Any], ...]:
+    """Whose uses are added up, and what they add up to.
+
+    ``histogram`` has the milliseconds of those that were answered well.
+    """
+    return (
+        Column("key_id", String, primary_key=True),
+        Column("team_id", String, primary_key=True),
+        Column("model", String, primary_key=True),
+        Column("status", SmallInteger, primary_key=True, autoincrement=False),
+        Column("requests", BigInteger, nullable=False),
+        Column("inputs", BigInteger, nullable=False),
+        Column("tokens", BigInteger, nullable=False),
+        Column("hits", BigInteger, nullable=False),
+        Column("cost", BigInteger, nullable=False),
+        Column("histogram", LargeBinary, nullable=False),
+    )
+
+
+# The uses of an hour added up.
 uses_hourly = Table(
     "uses_hourly",
     metadata,
     Column("hour", Integer, primary_key=True, autoincrement=False),
-    Column("key_id", String, primary_key=True),
-    Column("team_id", String, primary_key=True),
-    Column("model", String, primary_key=True),
-    Column("status", SmallInteger, primary_key=True, autoincrement=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("inputs", BigInteger, nullable=False),
-    Column("tokens", BigInteger, nullable=False),
-    Column("hits", BigInteger, nullable=False),
-    Column("cost", BigInteger, nullable=False),
-    Column("histogram", LargeBinary, nullable=False),
+    *_sums(),
     Index(None, "key_id", "hour"),
+)
+
+# Each day whose hours were added up once more: how many changes these had then. As long as they
+# have no more, its sums in `uses_daily` are right.
+days = Table(
+    "days",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("rolled", BigInteger, nullable=False),
+)
+
+# The uses of a day added up.
+uses_daily = Table(
+    "uses_daily",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    *_sums(),
+    Index(None, "key_id", "day"),
 )

@@ -1,34 +1,29 @@
-"""Uses added up: from hourly sums where there are right ones, from the records for all the rest.
+"""Uses added up: from daily and hourly sums where there are right ones, else from the records.
 
-Every use is counted from one of the two. Both are read in one transaction that sees one state.
+Every use is counted from one of the three. All are read in one transaction that sees one state.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     Table,
-    and_,
     case,
     func,
     literal_column,
-    or_,
     select,
 )
 
-from emblem.accounts import By, Window
+from emblem.accounts import By
 from emblem.core.percentiles import added
 from emblem.errors import InvalidRequest
+from emblem.ledger.asked import COLUMNS, Question, pruned_until, records, sums, tables
 from emblem.ledger.database import Database
-from emblem.ledger.schema import hours, uses, uses_hourly
+from emblem.ledger.schema import uses, uses_daily
 from emblem.ledger.totals import (
-    HOUR_S,
     HOURS_OF_A_DAY,
     MINUTE_S,
     Summed,
@@ -39,59 +34,15 @@ from emblem.ledger.totals import (
 AT_ONCE = 2000  # hourly sums whose histograms are held at once, of about a hundred bytes each
 FIRST_ERROR = 400  # the first status that says that something went wrong
 
-_LAST_HOUR = 2**31 - 1
 _NO_BUCKET = -1
-_COLUMNS = {
-    By.KEY: "key_id",
-    By.TEAM: "team_id",
-    By.MODEL: "model",
-    By.STATUS: "status",
-    By.DAY: "hour",
-    By.HOUR: "hour",
-    By.MINUTE: "at",
-    By.SPACE: "space",
-    By.SERVED_BY: "served_by",
-    By.USER: "user",
-    By.TAG: "tags",
-}
 _COUNTED = ("inputs", "tokens", "hits", "cost")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of the uses: which, by what they are grouped, and whether for how long."""
-
-    window: Window
-    by: tuple[By, ...] = ()
-    percentiles: bool = True
-
-    @property
-    def only_records(self) -> str:
-        """The first thing that is asked for and that hourly sums do not have; "" where they do."""
-        return next((one.value for one in self.by if _COLUMNS[one] not in uses_hourly.c), "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Hours:
-    """The hours of a window. Those from ``first`` on and before ``last`` are wholly within it.
-
-    ``begun`` is behind the last one that begins within it.
-    """
-
-    first: int
-    last: int
-    begun: int
-
-
-def hour_of(at: float) -> int:
-    """Give the number of a time's hour since the epoch."""
-    return int(at) // HOUR_S
 
 
 def summed(database: Database, question: Question) -> Summed:
     """Add up uses, for each group and in all.
 
-    Raises InvalidRequest for what records told that are pruned.
+    Raises InvalidRequest for what records told that are pruned, and where more would have to be
+    read than may be.
     """
     totals = Totals(question.by)
     with database.read() as connection:
@@ -99,35 +50,42 @@ def summed(database: Database, question: Question) -> Summed:
             connection.execution_options(isolation_level="REPEATABLE READ")
         if question.only_records:
             _refuse_pruned(connection, question)
-        else:
-            _add_hourly(connection, totals, question)
+        _refuse_too_many(connection, question)
+        for table in tables(question):
+            _add_sums(connection, totals, question, table)
         _add_records(connection, totals, question)
     return totals.summed()
 
 
-def within(window: Window) -> list[ColumnElement[bool]]:
-    """Say which records are in a window."""
-    span = _hours(window)
-    return [
-        uses.c.hour.between(hour_of(window.since), span.begun - 1),
-        uses.c.at >= window.since,
-        uses.c.at < window.until,
-        *_of(uses, window),
-    ]
+def _refuse_too_many(connection: Connection, question: Question) -> None:
+    """Raise InvalidRequest where too much would have to be read."""
+    most = question.at_most
+    if most is None:
+        return
+    one: ColumnElement[int] = literal_column("1")
+    queries = [sums(question, table, one) for table in tables(question)]
+    for query in (*queries, records(question, one)):
+        some = query.limit(most + 1).subquery()
+        most -= connection.execute(select(func.count()).select_from(some)).scalar_one()
+        if most < 0:
+            raise InvalidRequest(
+                f"more than {question.at_most} sums and records would have to be added up; ask for "
+                "a shorter time, or for one key, team or model"
+            )
 
 
-def _add_hourly(connection: Connection, totals: Totals, question: Question) -> None:
-    """Add what the hourly sums have."""
-    by, width = _groups(uses_hourly, question.by), len(question.by)
+def _add_sums(connection: Connection, totals: Totals, question: Question, table: Table) -> None:
+    """Add what a table of sums has."""
+    by, width = _groups(table, question.by), len(question.by)
     names = [one.name for one in by]
-    requests = uses_hourly.c.requests
-    errors = case((uses_hourly.c.status >= FIRST_ERROR, requests), else_=0)
-    counts = [func.sum(one) for one in (requests, errors, *_counted(uses_hourly))]
-    for row in connection.execute(_hourly(question.window, *by, *counts).group_by(*names)):
+    requests = table.c.requests
+    errors = case((table.c.status >= FIRST_ERROR, requests), else_=0)
+    counts = [func.sum(one) for one in (requests, errors, *_counted(table))]
+    for row in connection.execute(sums(question, table, *by, *counts).group_by(*names)):
         totals.count(row[:width], row[width:])
     if question.percentiles:
-        query = _hourly(question.window, *by, uses_hourly.c.histogram)
-        rows = connection.execute(query.where(uses_hourly.c.status < FIRST_ERROR))
+        query = sums(question, table, *by, table.c.histogram)
+        rows = connection.execute(query.where(table.c.status < FIRST_ERROR))
         for some in rows.partitions(AT_ONCE):
             _add_times(totals, some)
 
@@ -150,51 +108,11 @@ def _add_records(connection: Connection, totals: Totals, question: Question) -> 
         bucket = case((is_error, bucket), else_=uses.c.bucket)
     errors = func.sum(case((is_error, 1), else_=0))
     counts = [func.count(), errors, *map(func.sum, _counted(uses))]
-    query = select(*by, bucket.label("in_bucket"), *counts).where(*within(question.window))
-    if not question.only_records:
-        query = query.where(uses.c.hour.in_(_not_summed(question.window)))
+    query = records(question, *by, bucket.label("in_bucket"), *counts)
     for row in connection.execute(query.group_by(*(one.name for one in by), "in_bucket")):
         totals.count(row[:width], row[width + 1 :])
         if row.in_bucket != _NO_BUCKET:
             totals.time(row[:width], {row.in_bucket: row[width + 1]})
-
-
-def _hourly(window: Window, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Read right sums of the hours that are within a window."""
-    span = _hours(window)
-    return (
-        select(*columns)
-        .select_from(uses_hourly.join(hours, hours.c.hour == uses_hourly.c.hour))
-        .where(
-            hours.c.rolled == hours.c.changes,
-            hours.c.hour >= span.first,
-            # What was pruned cannot be divided: it counts where it begins.
-            or_(hours.c.hour < span.last, and_(hours.c.pruned, hours.c.hour < span.begun)),
-            *_of(uses_hourly, window),
-        )
-    )
-
-
-def _not_summed(window: Window) -> Select[Any]:
-    """Name the hours for which ``_hourly`` does not answer: changed ones, and those at the ends."""
-    span = _hours(window)
-    return select(hours.c.hour).where(
-        hours.c.hour.between(span.first - 1, span.begun),
-        hours.c.pruned.is_(False),
-        or_(
-            hours.c.rolled != hours.c.changes,
-            hours.c.hour < span.first,
-            hours.c.hour >= span.last,
-        ),
-    )
-
-
-def pruned_until(connection: Connection, window: Window) -> int | None:
-    """Give the hour behind the last one of a window whose records are gone."""
-    within = hours.c.hour.between(hour_of(window.since), _hours(window).begun - 1)
-    gone = select(func.max(hours.c.hour)).where(hours.c.pruned, within)
-    last: int | None = connection.execute(gone).scalar()
-    return None if last is None else last + 1
 
 
 def _refuse_pruned(connection: Connection, question: Question) -> None:
@@ -207,21 +125,6 @@ def _refuse_pruned(connection: Connection, question: Question) -> None:
         )
 
 
-def _hours(window: Window) -> _Hours:
-    until = min(window.until, float(_LAST_HOUR * HOUR_S))
-    return _Hours(
-        first=min(_LAST_HOUR, ceil(window.since / HOUR_S)),
-        last=hour_of(until),
-        begun=ceil(until / HOUR_S),
-    )
-
-
-def _of(table: Table, window: Window) -> list[ColumnElement[bool]]:
-    """Say whose uses are asked for."""
-    asked = {"key_id": window.key, "team_id": window.team, "model": window.model}
-    return [table.c[name] == value for name, value in asked.items() if value is not None]
-
-
 def _counted(table: Table) -> list[ColumnElement[int]]:
     return [table.c[name] for name in _COUNTED]
 
@@ -230,8 +133,9 @@ def _groups(table: Table, by: tuple[By, ...]) -> list[Any]:
     """Give the columns to group by, under names of their own: two may come from one column."""
     found = []
     for number, one in enumerate(by):
-        column: ColumnElement[Any] = table.c[_COLUMNS[one]]
-        if one is By.DAY:
+        of_days = one is By.DAY and table is uses_daily
+        column: ColumnElement[Any] = table.c["day" if of_days else COLUMNS[one]]
+        if one is By.DAY and not of_days:
             column = column // HOURS_OF_A_DAY
         elif one is By.MINUTE:
             column = column // MINUTE_S

@@ -6,14 +6,15 @@ from math import isfinite
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, desc, select, tuple_
+from sqlalchemy.dialects import sqlite
 
 from emblem.accounts import By, Page, Period, Spent, Sum, Use, Window
 from emblem.core.limits import window, window_start_ms
 from emblem.core.percentiles import bucket
-from emblem.ledger import rollup, summing
+from emblem.ledger import asked, rollup, summing
+from emblem.ledger.asked import Question
 from emblem.ledger.database import Database, insert_into
 from emblem.ledger.schema import hours, uses
-from emblem.ledger.summing import Question
 from emblem.ledger.totals import HOUR_S
 
 MAX_TEXT = 256  # characters kept of what a request says of itself
@@ -21,6 +22,12 @@ MAX_TAGS = 5
 MAX_STATUS = 999
 MAX_COUNT = 2**53  # so that no sum of a few is beyond what SQLite adds up
 
+_COLUMNS = [column.name for column in uses.columns]  # in the order of ``_row``
+_IN_SQLITE = str(
+    sqlite.insert(uses)
+    .on_conflict_do_nothing()
+    .compile(dialect=sqlite.dialect(), column_keys=_COLUMNS)
+)
 _CLIENT_LEFT = 499  # whose request was charged, and may be answered for somebody else
 
 
@@ -34,7 +41,7 @@ class SqlUsageBook:
         """Write records, each once, and give how many came too late."""
         by_hour: dict[int, list[Use]] = {}
         for use in uses:
-            by_hour.setdefault(summing.hour_of(use.at), []).append(use)
+            by_hour.setdefault(asked.hour_of(use.at), []).append(use)
         with self._database.write() as connection:
             # In order, so that no two writers wait for one another.
             late = {one for one in sorted(by_hour) if not _opened(connection, one)}
@@ -50,19 +57,24 @@ class SqlUsageBook:
         return self.summed(window, by, percentiles=percentiles)[0]
 
     def summed(
-        self, window: Window, by: Sequence[By] = (), *, percentiles: bool = True
+        self,
+        window: Window,
+        by: Sequence[By] = (),
+        *,
+        percentiles: bool = True,
+        at_most: int | None = None,
     ) -> tuple[list[Sum], Sum]:
         """Add up the uses of a window for each group, and all of them."""
-        return summing.summed(self._database, Question(window, tuple(by), percentiles))
+        return summing.summed(self._database, Question(window, tuple(by), percentiles, at_most))
 
     def records(self, window: Window, page: Page) -> list[Use]:
         """Give a page of records in the order of their time, then of their ids."""
         position = tuple_(uses.c.hour, uses.c.at, uses.c.id)
         order: list[Any] = [uses.c.hour, uses.c.at, uses.c.id]
-        query = select(uses).where(*summing.within(window), _kept())
+        query = select(uses).where(*asked.within(window), _kept())
         if page.after is not None:
             at, name = page.after
-            mark = (summing.hour_of(at), at, name)
+            mark = (asked.hour_of(at), at, name)
             query = query.where(position < mark if page.newest_first else position > mark)
         if page.newest_first:
             order = [desc(column) for column in order]
@@ -73,7 +85,7 @@ class SqlUsageBook:
     def pruned_until(self, window: Window) -> float | None:
         """Say up to when records of a window are pruned."""
         with self._database.read() as connection:
-            hour = summing.pruned_until(connection, window)
+            hour = asked.pruned_until(connection, window)
         return None if hour is None else float(hour * HOUR_S)
 
     def spent(self, now: float) -> list[Spent]:
@@ -114,33 +126,28 @@ def _opened(connection: Connection, hour: int) -> bool:
     return done.rowcount > 0
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert_into(connection, uses).on_conflict_do_nothing(), rows)
+def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        # As the driver takes them: to go over each value once more takes longer than to write it,
+        # and this thread and the event loop have to share their time.
+        connection.exec_driver_sql(_IN_SQLITE, rows)
+    else:
+        statement = insert_into(connection, uses).on_conflict_do_nothing()
+        connection.execute(statement, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
 
-def _row(use: Use, hour: int) -> dict[str, Any]:
+def _row(use: Use, hour: int) -> tuple[Any, ...]:
     """Give a record as the table has it: whatever a request said, it must be possible to write."""
     ms = use.ms if isfinite(use.ms) else 0.0
-    return {
-        "id": _text(use.id),
-        "at": use.at,
-        "hour": hour,
-        "key_id": _text(use.key),
-        "team_id": _text(use.team or ""),
-        "model": _text(use.model),
-        "space": _text(use.space),
-        "served_by": _text(use.served_by),
-        "inputs": _count(use.inputs),
-        "tokens": _count(use.tokens),
-        "hits": _count(use.hits),
-        "status": max(0, min(use.status, MAX_STATUS)),
-        "ms": ms,
-        "bucket": bucket(ms),
-        "cost": _count(use.cost),
-        "user": _text(use.user),
-        "tags": json.dumps([_text(tag) for tag in use.tags[:MAX_TAGS]]),
-    }
+    tags = json.dumps([_text(tag) for tag in use.tags[:MAX_TAGS]]) if use.tags else "[]"
+    return (
+        _text(use.id), use.at, hour, _text(use.key), _text(use.team or ""), _text(use.model),
+        _text(use.space), _text(use.served_by), _count(use.inputs), _count(use.tokens),
+        _count(use.hits), max(0, min(use.status, MAX_STATUS)), ms, bucket(ms), _count(use.cost),
+        _text(use.user), tags,
+    )  # fmt: skip
 
 
 def _kept() -> ColumnElement[bool]:
@@ -150,12 +157,14 @@ def _kept() -> ColumnElement[bool]:
 
 def _text(text: str) -> str:
     """Cut a text, and replace what a database cannot hold: NUL and halves of characters."""
+    if len(text) <= MAX_TEXT and text.isascii() and "\0" not in text:
+        return text
     cut = text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 def _count(number: int) -> int:
-    return max(0, min(number, MAX_COUNT))
+    return number if 0 <= number <= MAX_COUNT else max(0, min(number, MAX_COUNT))
 
 
 def _use(row: Row[Any]) -> Use:

@@ -152,14 +152,14 @@ def _teams(describe: _Describing) -> JSON:
 
 def _usage(describe: _Describing) -> JSON:
     window = [
-        *_SPAN,
+        *_BOUNDED,
         _text("key", "Of the key with this id."),
         _text("team", "Of this team, by its id or name."),
         _text("model", "Of this model."),
     ]
     sums = [
         *window,
-        _list("by", By, "What to group by: at most three, with commas between."),
+        _list("by", By, f"What to group by: at most three, with commas between. {_FINE}."),
         _flag("percentiles", "Whether percentiles of the milliseconds are wanted (true)."),
         _choice("format", usage.Format, "json, or csv for the groups alone."),
     ]
@@ -247,6 +247,8 @@ def _moment(name: str, description: str) -> JSON:
     return _parameter(name, f"{description} {says}", {"type": "string", "minLength": 1})
 
 
+_DAYS = usage.MAX_DAYS_OTHERWISE
+_FINE = ", ".join(f"By {one} {days} days at most" for one, days in usage.MAX_DAYS.items())
 _PAGED = (
     _parameter(
         "limit",
@@ -260,6 +262,10 @@ _PAGED = (
 _SPAN = (
     _moment("since", "From when on."),
     _moment("until", "Until when, which does not count."),
+)
+_BOUNDED = (
+    _moment("since", f"From when on: {_DAYS} days before until at most."),
+    _SPAN[1],
 )
 _ONCE = _parameter(
     "Idempotency-Key",

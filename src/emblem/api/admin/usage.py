@@ -22,7 +22,11 @@ from emblem.ports import Ledger
 
 MAX_GROUPED_BY = 3
 MAX_GROUPS = 10_000
-DAYS_7_S = 7 * 86_400.0
+MAX_READ = 500_000  # sums and records that are added up for one answer: some seconds' work
+DAY_S = 86_400.0
+# Days that may be asked for at once, by the finest thing that they are grouped by.
+MAX_DAYS = {By.MINUTE: 2, By.HOUR: 31}
+MAX_DAYS_OTHERWISE = 400  # a year and a month
 WINDOW = ("since", "until", "key", "team", "model")
 
 _CURSORS: Cursors[Place] = Cursors(Place)
@@ -140,8 +144,8 @@ class Usage:
         return answer(await self._desk.ask(partial(self._records, query, most, place)))
 
     def _sums(self, query: Query, by: tuple[By, ...], percentiles: bool) -> UsageSums:
-        window, book = self._window(query), self._ledger.usage
-        found, total = book.summed(window, by, percentiles=percentiles)
+        window, book = self._window(query, by), self._ledger.usage
+        found, total = book.summed(window, by, percentiles=percentiles, at_most=MAX_READ)
         if len(found) > MAX_GROUPS:
             raise invalid(
                 f"There are {len(found)} groups, and {MAX_GROUPS} are shown at most. Ask for a "
@@ -170,12 +174,12 @@ class Usage:
             pruned_until=self._ledger.usage.pruned_until(window),
         )
 
-    def _window(self, query: Query) -> Window:
+    def _window(self, query: Query, by: tuple[By, ...] = ()) -> Window:
         now = self._desk.clock()
         since, until = query.moment("since", now), query.moment("until", now)
         team = query.text("team")
         window = Window(
-            since=max(0.0, now - DAYS_7_S) if since is None else since,
+            since=max(0.0, now - 7 * DAY_S) if since is None else since,
             until=now if until is None else until,
             key=query.text("key") or None,
             team=the_team(team, {one.id: one for one in self._ledger.teams.every()})
@@ -185,6 +189,7 @@ class Usage:
         )
         if window.until <= window.since:
             raise invalid("until must be later than since.", "until")
+        _check_span(min(window.until, now) - window.since, by)
         return window
 
     def _names(self, by: tuple[By, ...], found: list[Sum]) -> dict[By, Mapping[str, str]]:
@@ -195,6 +200,20 @@ class Usage:
         if By.TEAM in by:
             names[By.TEAM] = {team.id: team.name for team in self._ledger.teams.every()}
         return names
+
+
+def _check_span(seconds: float, by: tuple[By, ...]) -> None:
+    """Refuse a longer time than is added up for one answer. What is to come does not count."""
+    days, of = min(
+        ((MAX_DAYS[one], f" by {one}") for one in by if one in MAX_DAYS),
+        default=(MAX_DAYS_OTHERWISE, ""),
+    )
+    if seconds > days * DAY_S:
+        raise invalid(
+            f"since is more than {days} days before until, and usage{of} is given of so many at "
+            "most. Ask for several times, or export it: emblem usage --export.",
+            "since",
+        )
 
 
 def _sum(one: Sum, by: tuple[By, ...], names: Mapping[By, Mapping[str, str]]) -> SumItem:
