@@ -18,7 +18,7 @@ AWAY = DeploymentState(
     "azure",
     "openai",
     Health.QUARANTINED,
-    "is quarantined: its secret is out",
+    "its secret is out",
     max_requests=8,
     weight=3.0,
     answered=5,

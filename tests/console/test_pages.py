@@ -44,6 +44,31 @@ def test_aliases_and_what_is_wrong_are_on_the_models_page(page: "Page", watch: W
     assert rows(page, "What may be asked for")[0][1] == "not in memory"
 
 
+def test_the_models_page_shows_every_deployment_and_what_is_wrong_with_it(
+    page: "Page", watch: Watch
+) -> None:
+    found = watch.server.get("/admin/models").json()
+    (model,) = found["data"]
+    known = {"weight": 1.0, "requests": 2, "max_requests": 64, "answered": 1000, "invalid": 0}
+    well = {**known, "name": "local", "kind": "local", "health": "serving", "problem": None}
+    well |= {"worst_cosine": 0.9999996, "proven_seconds_ago": 61.0, "retry_seconds": None}
+    away = {**well, "name": "azure", "kind": "openai", "health": "quarantined", "invalid": 3}
+    away |= {"problem": "its <b>cosine</b> is 0.93", "worst_cosine": 0.93}
+    new = {**away, "name": "vllm", "kind": "vllm", "health": "open", "problem": "failed too often"}
+    new |= {"worst_cosine": None, "proven_seconds_ago": None, "retry_seconds": 4.2}
+    model["deployments"] = [{"failures": 4, **one} for one in (well, away, new)]
+    page.route("**/admin/models", lambda route: route.fulfill(json=found))
+    watch.open("models")
+    here, there, other = rows(page, "Deployments")
+    assert (here[:3], here[5]) == ([MODEL, "in this process", "well"], "2 of 64")
+    assert here[-1] == "cosine 1.000000, passed 1 minute ago"
+    assert there[:3] == [MODEL, "azure (openai)", "in quarantine its <b>cosine</b> is 0.93"]
+    assert other[:3] == [MODEL, "vllm", "left alone failed too often; asked again in 5 s"]
+    assert (other[3:5], other[-1]) == (["–", "–"], "none yet")
+    facts = page.locator("dl.facts").inner_text()
+    assert "1,000 requests answered, 4 failed, 3 of them with vectors" in facts
+
+
 def test_a_server_without_models_says_how_to_have_some(page: "Page", watch: Watch) -> None:
     nothing = {"object": "list", "data": []}
     for address in ("admin/models", "v1/models"):

@@ -117,21 +117,19 @@ class Proven(Around):
 
     def problem(self) -> str | None:
         """Say why it is not proven, or what it says of itself."""
+        if (why := self._doubt()) is None:
+            return super().problem()
         if self._verdict is None:
-            why = self._put_off or "no proof was made yet"
             return f"is not proven to give vectors of {self._space}: {why}"
-        if self._verdict.problem is not None:
-            return f"is quarantined, for it does not give vectors of {self._space}: {self._verdict.problem}"
-        return super().problem()
+        return f"is quarantined, for it does not give vectors of {self._space}: {why}"
 
     def deployments(self) -> tuple[DeploymentState, ...]:
         """Say how it is, itself."""
-        verdict, problem = self._verdict, self.problem()
+        verdict, doubt = self._verdict, self._doubt()
+        problem = super().problem() if doubt is None else doubt
         health = Health.SERVING if problem is None else Health.CLOSED
-        if verdict is None:
-            health = Health.UNPROVEN
-        elif verdict.problem is not None:
-            health = Health.QUARANTINED
+        if doubt is not None:
+            health = Health.UNPROVEN if verdict is None else Health.QUARANTINED
         passed = None if self._proven_at == -inf else self._clock() - self._proven_at
         worst = verdict.worst if verdict else None
         state = DeploymentState(
@@ -168,8 +166,14 @@ class Proven(Around):
             self._rounds = None
         await super().aclose()
 
+    def _doubt(self) -> str | None:
+        """Say why it is not to be trusted now; None where it is proven."""
+        if self._verdict is None:
+            return self._put_off or "no proof was made yet"
+        return self._verdict.problem
+
     def _refuse(self) -> None:
-        if self._verdict is None or self._verdict.problem is not None:
+        if self._doubt() is not None:
             raise DeploymentFailed(f"{self._name} {self.problem()}")
 
     async def _go_on(self) -> None:
