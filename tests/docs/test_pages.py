@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from markdown_it import MarkdownIt
 
-from docs import catalog_table
+from docs import catalog_table, presets_table
 from docs.pages import ALL, LAYERS, PAGES, ROOT, between, rows
 from docs.settings_table import table
 from emblem import errors
@@ -25,6 +25,7 @@ from emblem.config import AliasSettings, ModelSettings
 API = ROOT / "docs" / "api.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 MODELS = ROOT / "docs" / "models.md"
+UPSTREAMS = ROOT / "docs" / "upstreams.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 MINUTE = Limit("key_1", team=False, unit=Unit.TOKENS, period=Period.MINUTE, most=1)
@@ -118,6 +119,12 @@ def test_the_table_of_errors_is_what_errors_become() -> None:
 def test_the_table_of_the_catalogue_is_the_catalogue() -> None:
     assert between(MODELS, "catalogue") == catalog_table.table(), (
         "python tests/docs/catalog_table.py writes it anew"
+    )
+
+
+def test_the_table_of_providers_is_the_presets() -> None:
+    assert between(UPSTREAMS, "presets") == presets_table.table(), (
+        "python tests/docs/presets_table.py writes it anew"
     )
 
 
