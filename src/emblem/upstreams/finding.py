@@ -133,6 +133,8 @@ async def _agrees(
         return False
     if found.model is not None and again.model != found.model:
         raise Malformed(answers.other_model(again.model, found.model))
-    one, other = (float(np.linalg.norm(each.vectors)) for each in (found, again))
+    one, other = (
+        float(np.linalg.norm(each.vectors.astype(np.float64))) for each in (found, again)
+    )  # which hold any number that four bytes can be
     alike = abs(one - other) <= UNIT * max(one, other)
     return alike and cosine(found.vectors, again.vectors) >= SAME
