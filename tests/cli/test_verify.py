@@ -203,7 +203,7 @@ def test_rows_without_a_text_or_a_vector_are_left_out_and_counted(
     code, report, _ = verify(str(path), "--column", "text")
     assert code == 0
     assert (report["compared"], report["left_out"]) == (6, 5)
-    assert "row 7 has no vector of numbers" in report["problems"]
+    assert "row 6 has no vector of numbers" in report["problems"]
 
 
 @pytest.mark.parametrize(

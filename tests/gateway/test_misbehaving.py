@@ -1,5 +1,6 @@
 """The server that misbehaves does to the letter what it says, and nothing else."""
 
+import gzip
 import http.client
 import json
 import socket
@@ -48,7 +49,9 @@ def asked(upstream: Running, body: object, path: str = "/v1/embeddings", **heade
         given = {"Authorization": f"Bearer {KEY}", **headers}
         connection.request("POST", path, json.dumps(body).encode(), given)
         answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        content = answer.read()
+        packed = answer.headers.get("content-encoding") == "gzip"
+        return answer.status, answer.headers, gzip.decompress(content) if packed else content
 
 
 def strict(content: bytes) -> np.ndarray:
@@ -95,6 +98,8 @@ def test_a_fault_can_be_noticed_by_whoever_it_says(
             upstream, {"model": "m", "input": TEXTS, "encoding_format": encoding}
         )
         seen = Notice.FAILURE if status != 200 else strict(content)
+    except gzip.BadGzipFile:
+        seen = Notice.VISIBLE
     except (OSError, http.client.HTTPException):
         seen = Notice.FAILURE
     except (ValueError, AssertionError, KeyError, TypeError):

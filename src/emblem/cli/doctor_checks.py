@@ -110,8 +110,8 @@ async def _base64(patient: Patient) -> Check:
     if patient.base64 is None:
         return Check("base64", None, "is not asked for; numbers are")
     said = {
-        True: "honoured, with the same numbers",
-        False: "not honoured, or other numbers; numbers are asked for instead",
+        True: "asked for, and the numbers are the same",
+        False: "not given, or of other numbers; numbers are asked for instead",
     }
     return Check("base64", True if patient.base64 else None, said[patient.base64])
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from emblem.config import Settings
     from emblem.upstreams.provider import Provider
 
-RETRY_S = 10.0  # how long what passes is tried again
 UNKNOWN_LENGTH = 256  # tokens up to which texts are compared where a model's length is not known
 
 # What a first answer that fails says, and which question that answers.
@@ -132,11 +131,13 @@ async def _there(
 ) -> tuple[list[Check], Patient]:
     from emblem.upstreams.opening import connect
     from emblem.upstreams.presets import BASE64
+    from emblem.upstreams.server import Server
     from emblem.wrappers.checked import Checked
 
     preset, known = provider.preset, provider.preset.known(visit.theirs)
     bounded = replace(provider, timeout_s=min(provider.timeout_s, timeout_s))
-    upstream = await connect(bounded, visit.theirs, retry_s=RETRY_S)
+    # Nothing is tried again: what fails now and then is to be seen.
+    upstream = await connect(bounded, visit.theirs, server=Server(bounded, visit.theirs))
     stack.push_async_callback(upstream.aclose)
     found = upstream.found
     name = found.model if found and found.model else "nothing"

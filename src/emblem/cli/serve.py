@@ -41,6 +41,7 @@ def serve(loaded: Loaded) -> int:
     check_serving(settings, loaded.origins)
     certificate(settings)
     logging.config.dictConfig(log_config(settings))
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to write of it
     with _port(settings) as address:
         if settings.metrics_port:
             check_port(settings.metrics_host, settings.metrics_port)

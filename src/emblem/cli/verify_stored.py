@@ -125,7 +125,7 @@ def _of_chunk(chunk: Chunk, positions: list[int], column: str | None) -> Iterato
         else records.to_pylist()
     )
     for position, value in zip(positions, values, strict=True):
-        row = f"row {chunk.first_row + position + 1}"
+        row = f"row {chunk.first_row + position}"  # from 0, as elsewhere
         problem = chunk.problems.get(position, "")
         vector = NO_VECTOR if column is None else value.get(column)
         yield Drawn(row, chunk.texts[position], vector, problem)

@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emblem.cli import streams
 from emblem.cli.banner import banner
-from emblem.cli.board import Board
+from emblem.cli.board import MOVES_S, Board
 from emblem.cli.listening import stop_listening
 from emblem.config import Loaded
 from emblem.errors import EmblemError
@@ -48,6 +50,7 @@ def _take_signals(loop: asyncio.AbstractEventLoop) -> None:
 
 def load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) -> Any:
     """Build the application, in the worker's process."""
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to write of it
     hold_signals()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent
@@ -73,6 +76,7 @@ def load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) -
             ports = planned.settings.port, planned.settings.metrics_port
             loop.add_signal_handler(signal.SIGUSR1, stop_listening, *ports)
         board.answers(place)
+        _move(loop, board, place)
         if first:
             say = partial(_say_ready, board, started)
             threading.Thread(target=say, name="emblem-ready", daemon=True).start()
@@ -97,20 +101,36 @@ def once_serving(
         then()
 
 
+def _move(loop: asyncio.AbstractEventLoop, board: Board, place: int) -> None:
+    """Show the parent, as long as the event loop turns, that it does."""
+    board.moves(place)
+    loop.call_later(MOVES_S, _move, loop, board, place)
+
+
 def _greet(planned: Plan, loaded: Loaded, ledger: Ledger) -> None:
     """Say what a newcomer needs, with the key of the first run where that goes to a terminal."""
     terminal = next((one for one in (sys.stdout, sys.stderr) if one.isatty()), None)
     secret = first_key(ledger, planned.settings) if terminal else None
     keys = [key for key in ledger.keys.every() if key.revoked is None]
     text = banner(planned, loaded, keys, secret)
-    typer.echo(text, file=terminal if secret else sys.stdout)
+    _say(text, (secret and terminal) or sys.stdout)
 
 
 def _say_ready(board: Board, started: float) -> None:
     """Say that the server answers, once all of its processes do."""
     while not board.complete:
         time.sleep(0.01)
-    typer.echo(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.")
+    _say(f"Ready in {time.monotonic() - started:.1f} s. Stop with Ctrl-C.", sys.stdout)
+
+
+def _say(text: str, output: TextIO) -> None:
+    """Write a text. Where that cannot be, for a full disk or a reader that has left, others can ask."""
+    try:
+        typer.echo(text, file=output)
+    except (OSError, EmblemError) as error:
+        log.warning("not written for anybody to read: %s", error)
+        with suppress(OSError, EmblemError):
+            streams.flush()  # which gives up what is left, where that cannot be written either
 
 
 def _give_up(error: EmblemError, board: Board) -> NoReturn:
@@ -171,6 +191,8 @@ def _follow(parent: int, served: threading.Event, shutdown_timeout_s: float) -> 
                 os._exit(0)
         else:
             time.sleep(1)
+    if not served.is_set():
+        os._exit(0)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(shutdown_timeout_s)
     os.kill(os.getpid(), signal.SIGKILL)

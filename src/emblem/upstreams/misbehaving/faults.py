@@ -146,7 +146,7 @@ FAULTS: Mapping[Fault, About] = MappingProxyType(
         Fault.BAD_CHUNK: About("chunks of a length that is no number", _F),
         Fault.CHUNK_CUT: About("chunks without the last one, then the end", _F),
         Fault.UNASKED: About("a second answer, of another space, that nobody asked for", _H),
-        Fault.GZIP_BOMB: About("64 MB of spaces in 64 kB of gzip", _V),
+        Fault.GZIP_BOMB: About("16 MB of spaces in 17 kB of gzip", _V),
         Fault.BAD_GZIP: About("bytes that are called gzip and are none", _V),
         Fault.HUGE_HEADERS: About("2 MB of headers", _F),
         Fault.NOT_HTTP: About("a greeting of a mail server", _F),

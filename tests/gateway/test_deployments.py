@@ -1,0 +1,137 @@
+"""Deployments that misbehave, in this process: never a wrong vector, a hang, a leak or a key."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from emblem.errors import InvalidRequest
+from emblem.types import EmbedResult
+from emblem.upstreams.misbehaving import Fault, Misbehaving, Notice, always
+from emblem.upstreams.misbehaving.faults import FAULTS
+from gateway.storms import (
+    KEY,
+    MANNERS,
+    SEEN,
+    Heard,
+    Outcome,
+    _Narrow,
+    ask,
+    assert_right,
+    nothing_left,
+    pooled,
+    storm,
+    until,
+)
+
+BATCHES = [["a cat"], ["a dog", "a house of some size"], ["one", "two", "three", "four"]]
+
+STORMS = given(
+    scripts=st.lists(
+        st.lists(st.sampled_from(SEEN), min_size=1, max_size=6), min_size=1, max_size=3
+    ),
+    batches=st.lists(
+        st.lists(st.text("abc ", min_size=1, max_size=12), min_size=1, max_size=5),
+        min_size=1,
+        max_size=5,
+    ),
+)
+BOUNDED = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "derandomize": True,
+    "phases": [Phase.generate],  # a storm takes a second: making one smaller would take minutes
+}
+
+
+def weather(scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]]) -> list[Outcome]:
+    """Have a storm, and look at all that comes of it, the log included."""
+    heard, root = Heard(), logging.getLogger()
+    root.addHandler(heard)
+    try:
+        outcomes = asyncio.run(storm(scripts, batches))
+    finally:
+        root.removeHandler(heard)
+    assert_right(outcomes, (fault for script in scripts for fault in script))
+    assert KEY not in "\n".join(heard.lines)
+    return outcomes
+
+
+@settings(max_examples=12, **BOUNDED)
+@STORMS
+def test_a_storm_of_faults_never_gives_a_wrong_vector(
+    scripts: list[list[Fault]], batches: list[list[str]]
+) -> None:
+    weather(scripts, batches)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, **BOUNDED)
+@STORMS
+def test_a_long_storm_of_faults_never_gives_a_wrong_vector(
+    scripts: list[list[Fault]], batches: list[list[str]]
+) -> None:
+    weather(scripts, batches)
+
+
+async def _each(faults: Sequence[Fault]) -> list[list[Outcome]]:
+    """Have a server for each fault, all at the same time."""
+
+    async def one(fault: Fault) -> list[Outcome]:
+        async with Misbehaving(always(fault), MANNERS, _Narrow()) as server:
+            pool = pooled([server])
+            try:
+                return [await ask(pool, batch) for batch in BATCHES[1:]]
+            finally:
+                await pool.aclose()
+
+    return list(await asyncio.gather(*map(one, faults)))
+
+
+def test_every_fault_alone_ends_as_it_must() -> None:
+    faults = [one for one in SEEN if one is not Fault.UNASKED]
+    for fault, outcomes in zip(faults, asyncio.run(_each(faults)), strict=True):
+        assert_right(outcomes, [fault])
+        kinds = {type(one.result) for one in outcomes}
+        if fault is Fault.REFUSED:
+            assert kinds == {InvalidRequest}
+        elif FAULTS[fault].notice is Notice.HARMLESS:
+            assert kinds == {EmbedResult}, fault
+        elif FAULTS[fault].notice is Notice.FAILURE:
+            assert EmbedResult not in kinds, fault
+
+
+def test_an_answer_that_nobody_asked_for_is_nobody_s() -> None:
+    outcomes = weather([[Fault.UNASKED]], BATCHES)
+    assert any(isinstance(one.result, EmbedResult) for one in outcomes)
+
+
+def test_one_deployment_that_is_well_answers_for_all_that_are_not() -> None:
+    broken = [one for one in SEEN if FAULTS[one].notice in (Notice.VISIBLE, Notice.FAILURE)]
+    quick = [one for one in broken if one not in (Fault.REFUSED, Fault.TRICKLE, Fault.HANG_BODY)]
+    outcomes = weather([quick[::3], [Fault.OK]], BATCHES)
+    assert all(isinstance(one.result, EmbedResult) for one in outcomes)
+
+
+def test_a_client_that_leaves_takes_its_request_along() -> None:
+    async def run() -> None:
+        async with Misbehaving(always(Fault.HANG), MANNERS, _Narrow()) as server:
+            pool = pooled([server])
+            before = asyncio.all_tasks()
+            asking = [asyncio.create_task(ask(pool, ["x"])) for _ in range(4)]
+            await until(lambda: server.seen().requests > 0)
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            await nothing_left([server], before)
+            await pool.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_key_is_not_sent_to_another_host_and_is_not_repeated() -> None:
+    outcomes = weather([[Fault.REDIRECT, Fault.KEY_ECHO, Fault.HEADER_ECHO]], BATCHES)
+    assert not any(isinstance(one.result, EmbedResult) for one in outcomes)
