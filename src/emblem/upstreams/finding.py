@@ -92,7 +92,7 @@ async def find_out(server: Posting, spoken: Spoken, until: float, width: int | N
 def cosine(one: Vectors, other: Vectors) -> float:
     """Give the cosine of two vectors, each (1, width) float32; 0 where it has none."""
     a, b = (each[0].astype(np.float64) for each in (one, other))
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))  # numpy warns of infinity times 0
     return float(a @ b) / norms if norms > 0 and np.isfinite(norms) else 0.0
 
 
