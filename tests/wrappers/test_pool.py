@@ -521,7 +521,7 @@ class Counts(Place):
 def test_what_one_place_counts_is_what_any_of_them_costs() -> None:
     async def go() -> None:
         elsewhere, here = Place(), Counts(FAILED)
-        both = pool(here, elsewhere)
+        both = pool(here, elsewhere, member=_engine)
         request = EmbedRequest(("abc", "de"))
         read, tokens = await both.count(request)
         assert tokens.tolist() == [3, 2]
@@ -534,10 +534,28 @@ def test_what_one_place_counts_is_what_any_of_them_costs() -> None:
     run(go)
 
 
+def test_what_is_guessed_elsewhere_is_not_what_a_text_costs() -> None:
+    async def go() -> None:
+        guessing, here = Counts(), Counts()
+        elsewhere = pool(guessing)
+        read, tokens = await elsewhere.count(EmbedRequest(("a b cd",)))
+        assert tokens.tolist() == [6]
+        result = await elsewhere.embed(read)
+        assert result.tokens.tolist() == [5], "two more than it has words"
+        assert guessing.read == [("read a b cd",)]
+        both = Pool(SPACE, [Member("far", guessing), Member("here", here, rests=False)])
+        read, _ = await both.count(EmbedRequest(("abcdefg",)))
+        results = [await both.embed(read) for _ in range(20)]
+        assert {result.served_by for result in results} == {"far", "here"}
+        assert {result.tokens[0] for result in results} == {7}, "it has one word"
+
+    run(go)
+
+
 def test_what_a_place_read_is_that_places_also_where_texts_are_shared() -> None:
     async def go() -> None:
         here = Counts()
-        shared = Coalesced(pool(here))
+        shared = Coalesced(pool(here, member=_engine))
         read, _ = await shared.count(EmbedRequest(("abc", "de", "abc")))
         result = await shared.embed(read)
         assert here.read == [("read abc", "read de")] or here.read == [("read de", "read abc")]
@@ -559,6 +577,10 @@ def test_whoever_can_say_more_than_vectors_is_asked_for_it() -> None:
             await none.count(REQUEST)
 
     run(go)
+
+
+def _engine(name: str, embedder: Embedder) -> Member:
+    return Member(name, embedder, rests=False)
 
 
 ERRORS = [FAILED, INVALID, OF_ONE_TEXT, Overloaded("busy", 2.0), DeadlineExceeded("late"), None]

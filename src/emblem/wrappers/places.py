@@ -22,7 +22,8 @@ class Member:
 
     It gets ``weight`` parts of the requests, and ``max_concurrency`` at once at most. Where
     ``rests`` is true a request that it finds too many holds for all others, until it said to come
-    back. An engine in this process, whose lanes are full apart from one another, does not rest.
+    back. An engine in this process, whose lanes are full apart from one another, does not rest; and
+    what it counts of a text is exact.
     """
 
     name: str
@@ -35,11 +36,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What one deployment read of an input, and how many tokens it counted."""
+    """What one deployment read of an input, and how many tokens it counted.
+
+    ``tokens`` is None where they are a guess, as they may be of a deployment that is elsewhere.
+    """
 
     by: "Place"
     read: object
-    tokens: int
+    tokens: int | None
 
 
 class Place:
@@ -132,7 +136,7 @@ class Place:
     def signed(self, read: EmbedRequest, tokens: Tokens) -> EmbedRequest:
         """Give a request that this deployment has read, so that no other takes that for its own."""
         given = read.readings or (None,) * len(read.inputs)
-        counts = tokens.tolist()
+        counts = (None,) * len(tokens) if self.member.rests else tokens.tolist()
         signed = [Reading(self, *one) for one in zip(given, counts, strict=True)]
         return replace(read, readings=tuple(signed))
 
@@ -172,6 +176,10 @@ class Place:
 
 
 def tokens_of(request: EmbedRequest) -> list[int] | None:
-    """Give the tokens of each input, where they were counted before it was embedded."""
-    counted = [one.tokens for one in request.readings if isinstance(one, Reading)]
+    """Give the tokens of each input, where an engine counted them before it was embedded."""
+    counted = [
+        one.tokens
+        for one in request.readings
+        if isinstance(one, Reading) and one.tokens is not None
+    ]
     return counted if counted and len(counted) == len(request.inputs) else None

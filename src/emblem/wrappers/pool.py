@@ -129,12 +129,13 @@ class Pool:
         return None
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
-        """Have a deployment count that can; see ``ports.Counting``.
+        """Have a deployment count that can, an engine first; see ``ports.Counting``.
 
-        What it counts is what the request costs, whichever deployment embeds it.
+        What an engine counts is what the request costs, whichever deployment embeds it. Others may
+        guess, and then it costs what is counted by whoever embeds it.
         """
         failure = DeploymentFailed(f"{self._model} cannot tell how many tokens a text has.")
-        for place in self._able():
+        for place in sorted(self._able(), key=lambda place: place.member.rests):
             if isinstance(place.embedder, Counting):
                 try:
                     read, tokens = await place.embedder.count(place.own(request))
