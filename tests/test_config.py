@@ -89,7 +89,8 @@ def test_every_setting_has_the_same_name_in_all_three_sources(folder: Path) -> N
 
 def test_what_is_described_is_every_field_but_the_tables() -> None:
     names = [setting.name for setting in describe()]
-    assert [*names, "upstreams", "models", "aliases", "prices"] == list(Settings.__struct_fields__)
+    tables = ["upstreams", "models", "aliases", "chat", "rerank", "prices"]
+    assert [*names, *tables] == list(Settings.__struct_fields__)
     assert all(setting.help and setting.expects for setting in describe())
 
 

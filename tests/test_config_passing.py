@@ -1,0 +1,61 @@
+"""Settings of models elsewhere that give no vectors: [chat.NAME] and [rerank.NAME]."""
+
+from pathlib import Path
+
+import pytest
+
+from emblem.config import ChatSettings, RerankSettings, load
+from emblem.config.settings import Settings
+from emblem.errors import ConfigError
+from emblem.passages import open_directory
+
+
+def read(folder: Path, toml: str) -> Settings:
+    (folder / "emblem.toml").write_text(toml)
+    return load(flags={}, environ={"HOME": str(folder)}, directory=folder).settings
+
+
+def test_models_for_chat_and_rankings_are_read(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        """
+        [chat.gpt]
+        upstream = "openai"
+        model = "gpt-9-mini"
+        idle_timeout_s = 5
+        ask_for_usage = false
+
+        [rerank."jina/reranker"]
+        upstream = "jina"
+        dialect = "tei"
+        """,
+    )
+    chat = ChatSettings("openai", "gpt-9-mini", idle_timeout_s=5.0, ask_for_usage=False)
+    assert settings.chat == {"gpt": chat}
+    assert settings.rerank == {"jina/reranker": RerankSettings("jina", dialect="tei")}
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[chat.a]", "[chat.a] needs 'upstream'"),
+        ('[chat.a]\nupstream = "x"\nmodle = "y"', "no key 'modle'; did you mean model?"),
+        ('[chat.a]\nupstream = "x"\ntimeout_s = 0', "timeout_s is 0"),
+        ('[rerank.a]\nupstream = "x"\ndialect = "y"', "it must be cohere or tei"),
+        ('[chat."a b"]\nupstream = "x"', "no space or @"),
+        ('[chat.a]\nupstream = "x"\n[rerank.a]\nupstream = "x"', "in both [chat] and [rerank]"),
+        ('[models.a]\n[chat.a]\nupstream = "x"', "'a' is in both [models] and [chat]"),
+        ('chat = "a"', "chat must be tables, each written [chat.NAME]"),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_names_it(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, toml)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_upstream_that_there_is_not_is_said_when_it_is_opened(tmp_path: Path) -> None:
+    settings = read(tmp_path, '[chat.a]\nupstream = "opnai"')
+    with pytest.raises(ConfigError, match="opnai"):
+        open_directory(settings, ())
