@@ -3,11 +3,22 @@
 import os
 import selectors
 import socket
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from emblem.cli.board import MOST_DEATHS, WITHIN_S, Board, worth_replacing
+from emblem.cli import worker
+from emblem.cli.board import (
+    HUNG_S,
+    MOST_DEATHS,
+    SILENT_S,
+    WITHIN_S,
+    Board,
+    watched_since,
+    worth_replacing,
+)
 from emblem.cli.listening import stop_listening
 
 NOW = 1000.0
@@ -46,6 +57,51 @@ def test_who_is_to_leave_knows_it_and_no_other_does() -> None:
     assert board.is_leaving()
     board.leaving.value = os.getppid()
     assert not board.is_leaving()
+
+
+def test_a_process_that_has_not_moved_for_a_while_does_not_answer() -> None:
+    board = Board(2)
+    for place in range(2):
+        board.answers(place)
+    board.moved[1] -= SILENT_S + 1
+    assert board.missing(but=0) == [f"process 2 of 2 has not moved for {SILENT_S + 1:.0f} s"]
+    assert board.missing(but=1) == []
+    board.moves(1)
+    assert board.missing(but=0) == []
+
+
+def test_only_who_has_a_place_shows_that_its_process_lives() -> None:
+    board = Board(1)
+    board.moves(0)
+    assert board.moved[0] == 0
+    board.answers(0)
+    assert board.moved[0] > 0
+
+
+def test_a_process_hangs_that_has_not_moved_for_long_while_it_was_watched() -> None:
+    board = Board(3)
+    board.answering[0] = board.answering[1] = os.getpid()  # in the third place nobody answers
+    board.moved[0], board.moved[1] = NOW, NOW - 1
+    assert board.hung(0, NOW + HUNG_S) == [1]
+    assert board.hung(0, NOW + HUNG_S + 1) == [0, 1]
+    assert board.hung(NOW + 2, NOW + HUNG_S + 1) == []
+
+
+def test_what_happened_while_the_watch_itself_was_held_does_not_count() -> None:
+    assert watched_since(5, NOW, NOW + 1) == 5
+    assert watched_since(5, NOW, NOW + HUNG_S) == NOW + HUNG_S
+
+
+def test_a_process_without_a_parent_that_does_not_answer_yet_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def end(code: int) -> NoReturn:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(worker.os, "_exit", end)
+    with pytest.raises(SystemExit) as ended:
+        worker._follow(0, threading.Event(), 600)
+    assert ended.value.code == 0
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system does not list open files")

@@ -129,6 +129,17 @@ def command(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("emblem")), *arguments]
 
 
+def changed(home: Path, **constants: float) -> list[str]:
+    """Give a program that is the installed one but for some constants, such as board__HUNG_S."""
+    lines = ["import sys", "from emblem.cli import board, processes, worker"]
+    for name, value in constants.items():
+        lines.append(f"{name.replace('__', '.')} = {value}")
+    lines += ["from emblem.cli.main import run", "run(sys.argv[1:])"]
+    script = home / "changed.py"
+    script.write_text("\n".join(lines))
+    return [sys.executable, str(script)]
+
+
 def run(
     home: Path, *arguments: str, env: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":

@@ -5,7 +5,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from serve.processes import (
     STATIC,
     Started,
     at_terminal,
+    changed,
     children,
     is_alive,
     refused,
@@ -169,6 +170,47 @@ def test_a_process_that_dies_is_replaced_and_meanwhile_the_server_is_not_ready(
     assert "process 1 of 2 has died and is replaced" in two.said() or (
         "process 2 of 2 has died and is replaced" in two.said()
     )
+
+
+def test_a_process_that_hangs_makes_the_server_unready_and_is_replaced(home: Path) -> None:
+    soon = changed(
+        home, worker__MOVES_S=0.05, board__SILENT_S=1.0, board__HUNG_S=4.0, processes__HUNG_S=4.0
+    )
+    with started(home, STATIC, *TWO, env=ENV, program=soon) as server:
+        server.until("Ready in")
+        before = sorted(children(server.process.pid))
+        os.kill(before[0], signal.SIGSTOP)
+
+        def said() -> str:
+            with suppress(requests.RequestException):  # it may have been taken by who hangs
+                return requests.get(f"{server.root}/ready", timeout=1).text
+            return ""
+
+        wait_for(lambda: "process 1 of 2 has not moved for" in said())
+        server.until("process 1 of 2 has not moved for 4 s and is killed")
+        server.until("process 1 of 2 has died and is replaced")
+        wait_for(lambda: ready(server))
+        after = children(server.process.pid)
+        assert before[0] not in after
+        assert before[1] in after
+        assert server.stop() == 0
+
+
+def test_a_process_that_dies_while_another_is_renewed_is_replaced_meanwhile(home: Path) -> None:
+    with started(home, STATIC, *TWO, env=ENV) as server:
+        server.until("Ready in")
+        before = sorted(children(server.process.pid))
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(children(server.process.pid)) > 2)
+        (new,) = set(children(server.process.pid)) - set(before)
+        os.kill(new, signal.SIGSTOP)  # so that it does not answer yet
+        os.kill(before[1], signal.SIGKILL)
+        server.until("process 2 of 2 has died and is replaced")
+        os.kill(new, signal.SIGCONT)
+        server.until("every process has been renewed")
+        wait_for(lambda: ready(server))
+        assert len(children(server.process.pid)) == 2
+        assert server.stop() == 0
 
 
 def test_one_process_is_renewed_without_turning_anybody_away(home: Path) -> None:

@@ -15,7 +15,7 @@ import requests
 
 from emblem.models import catalog
 from emblem.models.safetensors import Weights
-from serve.processes import STATIC, refused, started, wait_for
+from serve.processes import STATIC, command, refused, started, wait_for
 from server import free_port, linked_home
 from tiny_models import TINY_MODELS, write, write_safetensors
 
@@ -227,6 +227,34 @@ def test_a_lock_that_cannot_be_made_keeps_nobody_from_serving(home: Path, tmp_pa
     env = {**ENV, "TMPDIR": str(tmp_path)}
     with started(home, STATIC, env=env, port=port) as server:
         server.until("Ready in")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no disk that is full")
+def test_a_disk_that_is_full_keeps_nobody_from_serving(home: Path) -> None:
+    program = ["sh", "-c", 'exec "$@" >/dev/full 2>&1', "sh", *command()]
+    with started(home, STATIC, env=ENV, program=program) as server:
+        wait_for(lambda: answers(server.root))
+        assert [server.ask(STATIC, KEY).status_code for _ in range(3)] == [200] * 3
+        assert server.stop() == 0
+
+
+def test_a_reader_that_has_left_keeps_nobody_from_serving(home: Path) -> None:
+    nobody = home / "nobody"
+    os.mkfifo(nobody)
+    # A reader that is there until the program has its output, and then no more.
+    leaves = f'head -c 0 "{nobody}" & exec "$@" >"{nobody}" 2>&1'
+    program = ["sh", "-c", leaves, "sh", *command()]
+    with started(home, STATIC, env=ENV, program=program) as server:
+        wait_for(lambda: answers(server.root))
+        assert server.ask(STATIC, KEY).status_code == 200
+        assert server.stop() == 0
+
+
+def answers(root: str) -> bool:
+    try:
+        return requests.get(f"{root}/ready", timeout=30).ok
+    except requests.ConnectionError:
+        return False
 
 
 def test_a_worker_that_is_spawned_serves_as_a_forked_one_does(home: Path) -> None:

@@ -73,6 +73,20 @@ def test_what_runs_longer_than_the_deadline_is_cut_off(home: Path) -> None:
         assert "Traceback" not in server.said()
 
 
+def test_interrupting_twice_cuts_off_what_runs(home: Path) -> None:
+    with started(home, MINILM, "--shutdown-timeout-s", "600", env=ENV) as server:
+        server.until("Ready in")
+        asking = Asking(server, MANY)
+        worker = server.worker()
+        server.process.send_signal(signal.SIGINT)
+        server.until("what runs is finished first, for up to 600 s; Ctrl-C once more cuts it off")
+        server.process.send_signal(signal.SIGINT)
+        assert server.end() == 0
+        assert isinstance(asking.end(), requests.ConnectionError)
+        assert not is_alive(worker)
+        assert "Traceback" not in server.said()
+
+
 def test_interrupting_at_the_terminal_ends_every_process_with_0(home: Path) -> None:
     with started(home, STATIC, env=ENV) as server:
         server.until("Ready in")

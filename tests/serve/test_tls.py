@@ -1,6 +1,8 @@
 """https: with which keys, from which version on, and renewed while the server runs."""
 
+import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -148,8 +150,6 @@ def test_a_key_is_kept_to_its_networks_by_what_a_trusted_proxy_says(
 
 
 def test_a_certificate_is_renewed_while_the_server_runs(home: Path, tmp_path: Path) -> None:
-    import signal
-
     first, second = certificate(tmp_path, "first"), certificate(tmp_path, "second")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"  # links, as Kubernetes has them
     cert.symlink_to(first[0])
@@ -178,6 +178,19 @@ def test_a_certificate_is_renewed_while_the_server_runs(home: Path, tmp_path: Pa
         assert is_trusted(second[0])
         assert not is_trusted(first[0])
         assert server.stop() == 0
+
+
+def test_a_key_that_is_gone_when_a_process_dies_is_named_as_the_server_ends(
+    home: Path, tmp_path: Path
+) -> None:
+    cert, key = certificate(tmp_path, "emblem")
+    with started(home, STATIC, *flags(cert, key), env=ENV) as server:
+        server.until("Ready in")
+        key.unlink()
+        os.kill(server.worker(), signal.SIGKILL)
+        assert server.end() == 1
+        assert f"tls_key {key} cannot be read: No such file or directory" in server.said()
+        assert "Traceback" not in server.said()
 
 
 @pytest.mark.parametrize(

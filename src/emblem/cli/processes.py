@@ -220,7 +220,7 @@ class Processes(MPServer):
             os.kill(old.inner.pid, signal.SIGUSR1)
         self._wait(_passed(LEAVE_S), start)
         old.terminate()
-        too_long = _passed(self.workers_kill_timeout)
+        too_long = _passed(self.workers_kill_timeout or 0)
         self._wait(lambda: not old.is_alive() or too_long(), start)
         if self.interrupt_signal:
             return  # it ends along with the others
