@@ -128,11 +128,11 @@ def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
     """Lay vectors out as (n, width) float32. Raises Malformed where one has another width."""
     width = len(rows[0]) if width is None and rows else width
     for index, one in enumerate(rows):
-        if len(one) != width or not width:
+        if one.shape != (width,) or not width:
             raise Malformed(
-                f"{len(one)} numbers in vector {index} where {width or 'some'} were due"
+                f"{one.size} numbers in vector {index} where {width or 'some'} were due"
             )
-    return np.stack(rows)
+    return np.concatenate(rows).reshape(len(rows), width)
 
 
 def cost(said: float | None) -> int:

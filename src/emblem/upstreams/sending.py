@@ -5,6 +5,8 @@ time that httpx2 takes, or less. Redirects are not followed, cookies not kept.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +101,9 @@ class Client:
             async with asyncio.timeout(sent.timeout_s):
                 try:
                     return await self._send(session, sent)
-                except aiohttp.ServerDisconnectedError:
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                     # Mostly a connection that was kept, and that the server gave up just now: an
                     # embedding may be asked for twice.
                     return await self._send(session, sent)
@@ -161,6 +165,8 @@ def _why(error: Exception) -> str:
     given = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(given, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {given.verify_message}"
-    if isinstance(given, OSError) and given.strerror:
+    if isinstance(given, socket.gaierror):
         return given.strerror
-    return type(error).__name__
+    if isinstance(given, OSError) and given.errno:
+        return os.strerror(given.errno)  # what asyncio says has the address in it
+    return type(given).__name__
