@@ -205,7 +205,7 @@ def emblem(folder: Path, behind: int, *, cache: bool) -> Iterator[System]:
     own = {"EMBLEM_HOME": str(folder), "EMBLEM_CONFIG": str(folder / "emblem.toml")}
     key = subprocess.run(
         [sys.executable, "-m", "emblem", "keys", "create", "bench", "--rpm", "100000000",
-         "--tpm", "10000000000", "--tokens-per-day", "1000000000000", "--json"],
+         "--tpm", "10000000000", "--tpd", "1000000000000", "--json"],
         env={**os.environ, **own}, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     command = [sys.executable, "-m", "emblem", "serve", "--port", str(port)]

@@ -8,6 +8,7 @@ answer can be checked, and costs the upstream hardly anything: a reader of JSON 
 
 import base64
 import sys
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -29,8 +30,9 @@ def table() -> np.ndarray:
 
 
 def place(text: str) -> int:
-    """Give which vector a text has."""
-    return int(text.split(" ", 1)[0]) % VECTORS
+    """Give which vector a text has: that of its first word, or of all of it where that is no number."""
+    first = text.split(" ", 1)[0]
+    return (int(first) if first.isdigit() else crc32(text.encode())) % VECTORS
 
 
 class Asked(msgspec.Struct):

@@ -134,7 +134,8 @@ class Pool:
         What an engine counts is what the request costs, whichever deployment embeds it. Others may
         guess, and then it costs what is counted by whoever embeds it.
         """
-        failure = DeploymentFailed(f"{self._model} cannot tell how many tokens a text has.")
+        why = self.problem() or "cannot tell how many tokens a text has"
+        failure = DeploymentFailed(f"`{self._model}` {why}")
         for place in sorted(self._able(), key=lambda place: place.member.rests):
             if isinstance(place.embedder, Counting):
                 try:
