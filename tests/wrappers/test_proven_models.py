@@ -1,7 +1,6 @@
 """Real models are proven: a copy elsewhere serves, and what only looks like one does not."""
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -109,20 +108,20 @@ def test_a_copy_of_eight_bits_is_none(
     (home / "files").symlink_to(model_home / "files", target_is_directory=True)
     environ = {name: one for name, one in os.environ.items() if not name.startswith("EMBLEM_")}
     made = subprocess.run(
-        [sys.executable, "-m", "emblem", "quantize", MODEL, "--offline", "--json"],
-        env={**environ, "EMBLEM_HOME": str(home)},
+        [sys.executable, "-m", "emblem", "quantize", MODEL],
+        env={**environ, "EMBLEM_HOME": str(home), "EMBLEM_OFFLINE": "true"},
         capture_output=True,
         timeout=600,
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    name = json.loads(made.stdout)["name"]
+    (eight_bits,) = (path.parent for path in home.rglob("quantization.json"))
 
     async def go() -> None:
         references = FileReferences(tmp_path / "spaces")
         async with (
             local(minilm_folder) as whole,
-            local(home / "models" / name.replace("/", "--"), name) as eighth,
+            local(eight_bits, f"{MODEL}:int8") as eighth,
         ):
             here = Proven(whole, references, "here")
             rounded = Proven(eighth, references, "rounded", whole.space)
