@@ -138,6 +138,6 @@ def test_what_is_tried_again_is_said(scripted: Scripted, tmp_path: Path) -> None
     )
     first, second = done.stderr.splitlines()
     assert first.endswith("answers 503: loading; trying again (2)")
-    assert "connection lost: peer closed" in second
+    assert "connection lost: it was closed" in second
     assert second.endswith("; trying again (3)")
     assert len(done.stdout.splitlines()) == 1
