@@ -143,7 +143,7 @@ class HttpPassage:
         content = await _refusal(answer, self._patience.idle_s)
         error = declined(name, status, content, self._secret_texts(), asked_s)
         log.warning("%s answers %d: %s", name, status, error)
-        if key is None or status not in (401, 403, 429):
+        if status not in (401, 403, 429) or key is None or len(self._keys.all) == 1:
             raise error
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             self._keys.rest(key, asked_s or 1.0)
