@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import secrets
 import socket
 import statistics
@@ -49,16 +50,17 @@ class System:
     key: str = ""
 
     def resident_mb(self) -> float:
-        """Give what all its processes reside in together."""
+        """Give what all its processes reside in together, what they share counted once."""
         total = 0
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
-                after = status.read_text().rpartition(")")[2].split()
-                if int(after[3]) == self.process.pid:
-                    total += int(after[21]) * os.sysconf("SC_PAGE_SIZE")
-            except OSError:
+                if int(status.read_text().rpartition(")")[2].split()[3]) != self.process.pid:
+                    continue
+                rolled = status.with_name("smaps_rollup").read_text()
+                total += int(re.findall(r"^Pss: +(\d+) kB", rolled, re.MULTILINE)[0])
+            except OSError:  # one that is gone meanwhile
                 continue
-        return total / 1e6
+        return total / 1000
 
     def signal(self, number: int) -> None:
         """Send a signal to all its processes."""
