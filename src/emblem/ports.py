@@ -172,6 +172,22 @@ class Passage(Protocol):
         ...
 
 
+class Beyond(Protocol):
+    """What is remembered of texts beyond a process's memory, by the keys of their entries.
+
+    An entry is that of ``core.reuse``. Used on one event loop. Nothing here raises on purpose: what
+    is not at hand in time is not known.
+    """
+
+    async def find(self, keys: Sequence[bytes], width: int) -> list[bytes | None]:
+        """Give the entry of each key, of so many numbers; None where none is known."""
+        ...
+
+    def put(self, keys: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Have the entries kept, in place of those that the keys had. Never waits."""
+        ...
+
+
 class Stream(Protocol):
     """One line of execution on a device. Used by one thread only."""
 

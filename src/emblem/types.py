@@ -236,6 +236,24 @@ class CacheState:
 
 
 @dataclass(frozen=True, slots=True)
+class TierState:
+    """What became of texts that were looked for beyond memory: on disk, or in Redis.
+
+    ``hits`` and ``misses`` count texts; ``corrupt`` those of the misses whose entry was not as it
+    was written, ``dropped`` the ones that were not written. ``failures`` counts questions without
+    an answer; ``away`` tells that at present none is asked, or only now and then.
+    """
+
+    name: str
+    hits: int
+    misses: int
+    corrupt: int
+    failures: int
+    dropped: int
+    away: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Occupancy:
     """Every served model, and the memory of the process that serves them.
 

@@ -1,7 +1,9 @@
 """A model that is served elsewhere gives for long texts what the same model gives here."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emblem import registry
+from emblem.core.pieces import Caps
 from emblem.core.tokenize import TextTokenizer
-from emblem.core.windows import Manner
-from emblem.engine import Engine
+from emblem.core.windows import Manner, near_bounds
+from emblem.engine import Engine, QueueLimits
 from emblem.errors import ConfigError, EmblemError, InvalidInput, InvalidRequest, InvalidResult
+from emblem.model import Model
+from emblem.models import layout
+from emblem.models.safetensors import Weights
+from emblem.models.tokenizer import load
 from emblem.offer import Prompts
 from emblem.ports import Counting, Examining
-from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Vectors
 from emblem.wrappers.checked import Checked
+from emblem.wrappers.pieced import Pieced
 from emblem.wrappers.windowed import Windowed
 from tiny_engine import MAX_LENGTH, tiny_engine, tokenizer, words
 from wrappers.honest import Honest, run, same
@@ -261,40 +270,108 @@ def test_closing_closes_what_is_inside() -> None:
 
 SAMPLES = {
     "en": "An emblem is an abstract or representational pictorial image that represents a concept. ",
-    "de": "Die Donaudampfschifffahrtsgesellschaft befördert seit Jahrhunderten Güter und Reisende. ",
-    "ru": "Герб — это отличительный знак, передаваемый по наследству; на нём изображаются предметы. ",
     "zh": "徽章是一种抽象或具象的图案，用来代表一个概念、一个人或一个组织。",
     "ja": "紋章は、個人や家系、組織を識別するための図案である。",
-    "code": "for(let i=0;i<items.length;++i){results.push(transform_value(items[i].embedding_vector));}\n",
-    "digits": "48612907345109283746501928374650192837465",
+    "code": "for (let i = 0; i < n; ++i) { results.push(transform(items[i].vector)); }\n",
+    "de": "Im Jahr 1815 beschloss der Wiener Kongress die Neuordnung Europas; Fürsten verhandelten. ",
+    "ru": "Герб — это отличительный знак, передаваемый по наследству; на нём изображаются предметы. ",
 }
 
 
-@pytest.mark.parametrize("language", SAMPLES)
-@pytest.mark.parametrize("overflow", [Overflow.MEAN, Overflow.TRUNCATE])
-def test_the_hosted_copy_of_a_model_gives_the_vectors_of_the_local_one(
-    language: str, overflow: Overflow, minilm_folder: Path
-) -> None:
-    from emblem.config import Settings
-    from emblem.models import layout, tokenizer
-    from emblem.wiring import open_engine
-
+@pytest.fixture(scope="module")
+def minilm(minilm_folder: Path) -> Iterator[Engine]:
     model = layout.read(minilm_folder, "all-MiniLM-L6-v2")
-    read = TextTokenizer(tokenizer.load(model.tokenization), max_length=256, strip=True)
-    long = SAMPLES[language] * 200
-    texts = tuple(long[:n] for n in (1, 40, 900, 1300, 2500, 4000, 9000))
+    weights = Weights(model.weights, eight_bits=False)
+    backend = registry.backend("openvino")(model.encoder, weights, threads=2, streams=1, group=0)
+    engine = Engine(model, reads_as(model), backend, QueueLimits(1e9, 1e9, 1 << 40))
+    yield engine
+    asyncio.run(engine.aclose())
+
+
+def reads_as(model: Model) -> TextTokenizer:
+    own = model.tokenization
+    return TextTokenizer(load(own), max_length=own.max_length, strip=own.strip)
+
+
+def texts_of(language: str, read: TextTokenizer, *tokens: int) -> tuple[str, ...]:
+    """Give texts of about so many tokens."""
+    long = SAMPLES[language] * 120
+    stops = read.located(long).stops
+    return tuple(long[: int(stops[n - 1])] for n in tokens)
+
+
+FAST, ALL = (1, 30, 300, 600), (257, 1000, 3000)
+
+
+def slow(*given: object) -> object:
+    return pytest.param(*given, marks=pytest.mark.slow)
+
+
+def cosines(one: Vectors, other: Vectors) -> Vectors:
+    return np.einsum("nd,nd->n", one, other)
+
+
+@pytest.mark.parametrize("language", ["de", *(slow(one) for one in SAMPLES)])
+def test_every_window_is_read_elsewhere_as_the_tokens_that_it_has_here(
+    language: str, minilm: Engine, minilm_folder: Path
+) -> None:
+    read = reads_as(layout.read(minilm_folder, "all-MiniLM-L6-v2"))
+    (text,) = texts_of(language, read, 600)
 
     async def go() -> None:
-        engine = open_engine(model, Settings(threads=2))
-        try:
-            windowed = Checked(Windowed(Elsewhere(engine), Manner(256), read))
-            request = EmbedRequest(texts, overflow=overflow)
-            here, there = await engine.embed(request), await windowed.embed(request)
-            assert here.overflowed
-            assert same(replace(there, vectors=here.vectors), here)
-            cosines = np.einsum("nd,nd->n", here.vectors, there.vectors)
-            assert cosines.min() >= 0.999, cosines
-        finally:
-            await engine.aclose()
+        found = read.located(text)
+        ids = read.read([text])[0].ids
+        bounds = near_bounds(found, -(-len(ids) // 254), 254)
+        windows = tuple(tuple(ids[a:b].tolist()) for a, b in pairwise(bounds))
+        vectors = (await minilm.embed(EmbedRequest(windows))).vectors
+        expected = np.diff(bounds) @ vectors
+        expected /= np.linalg.norm(expected)
+        there = await Windowed(Elsewhere(minilm), Manner(256), read).embed(EmbedRequest((text,)))
+        assert cosines(there.vectors, expected[None]).min() >= 0.99999
+
+    asyncio.run(go())
+
+
+# Words of many tokens: the engine cuts inside of one, and no text is read as the second half of it.
+CLOSE = dict.fromkeys(SAMPLES, 0.999) | {"de": 0.99, "ru": 0.99}
+
+
+@pytest.mark.parametrize(
+    ("language", "rule", "tokens"),
+    [
+        ("en", Overflow.MEAN, FAST),
+        ("zh", Overflow.MEAN, FAST),
+        ("de", Overflow.TRUNCATE, FAST),
+        *(slow(one, Overflow.MEAN, ALL) for one in SAMPLES),
+        *(slow(one, Overflow.TRUNCATE, ALL) for one in SAMPLES),
+    ],
+)
+def test_the_hosted_copy_of_a_model_gives_the_vectors_of_the_local_one(
+    language: str, rule: Overflow, tokens: tuple[int, ...], minilm: Engine, minilm_folder: Path
+) -> None:
+    read = reads_as(layout.read(minilm_folder, "all-MiniLM-L6-v2"))
+
+    async def go() -> None:
+        windowed = Checked(Windowed(Elsewhere(minilm), Manner(256), read))
+        request = EmbedRequest(texts_of(language, read, *tokens), overflow=rule)
+        here, there = await minilm.embed(request), await windowed.embed(request)
+        assert len(here.overflowed) >= 2
+        assert same(replace(there, vectors=here.vectors), here)
+        found = cosines(here.vectors, there.vectors)
+        least = 0.999 if rule is Overflow.TRUNCATE else CLOSE[language]
+        assert found.min() >= least, found
+
+    asyncio.run(go())
+
+
+def test_windows_that_are_more_than_a_deployment_takes_at_once_go_in_pieces() -> None:
+    async def go() -> None:
+        async with tiny_engine() as engine:
+            inner = Elsewhere(engine)
+            windowed = Windowed(Pieced(inner, Caps(max_inputs=2)), MANNER, reader())
+            request = EmbedRequest((words(*range(45)), "w1"))
+            result = await windowed.embed(request)
+            assert [len(one.inputs) for one in inner.asked] == [2, 2, 2]
+            assert np.abs(result.vectors - (await engine.embed(request)).vectors).max() < 1e-6
 
     asyncio.run(go())

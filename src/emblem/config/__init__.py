@@ -4,7 +4,12 @@
 together. Nothing else in Emblem reads the environment.
 """
 
-from emblem.config.address import database_address, redis_address, secrets_of
+from emblem.config.address import (
+    cache_redis_address,
+    database_address,
+    redis_address,
+    secrets_of,
+)
 from emblem.config.checks import name_problem
 from emblem.config.console import Opening, openings
 from emblem.config.deploying import check_serving
@@ -39,6 +44,7 @@ __all__ = [
     "Shape",
     "Telemetry",
     "UpstreamSettings",
+    "cache_redis_address",
     "check_serving",
     "database_address",
     "deployments",

@@ -19,9 +19,24 @@ def redis_address(settings: Settings) -> str:
     return _address(settings.redis, settings.redis_file, "redis")
 
 
+def cache_redis_address(settings: Settings) -> str:
+    """Give the address of the Redis that shares vectors; "" where none is. Raises ConfigError."""
+    if settings.cache_redis != "limits":
+        return settings.cache_redis
+    if not (address := redis_address(settings)):
+        raise ConfigError(
+            'cache_redis = "limits" means the Redis that counts limits, and there is none: set redis '
+            "or redis_file, or give cache_redis an address of its own"
+        )
+    return address
+
+
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Give what no line of the log may hold, as far as the settings themselves have it."""
-    return tuple(one for one in (settings.api_key, settings.database, settings.redis) if one)
+    cache = settings.cache_redis if ":" in settings.cache_redis else ""  # or a word of every day
+    return tuple(
+        one for one in (settings.api_key, settings.database, settings.redis, cache) if one
+    )
 
 
 def _address(given: str, file: str, setting: str) -> str:

@@ -17,7 +17,7 @@ from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 TABLES = ("upstreams", "models", "aliases", "chat", "rerank", "prices")
 
 # Never shown, and without a flag: every program of a machine can read a command line.
-SECRETS = ("api_key", "database", "redis")
+SECRETS = ("api_key", "database", "redis", "cache_redis")
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -141,6 +141,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cache_bytes: Annotated[
         int, Meta(ge=0, description="memory for vectors of texts that may come again; 0 keeps none")
     ] = 256 << 20
+    cache_disk_bytes: Annotated[
+        int,
+        Meta(ge=0, description="disk for such vectors, in the home folder; 0 keeps none there"),
+    ] = 0
+    cache_redis: Annotated[
+        str,
+        _help('address of a Redis that shares them among servers; "limits" is that of redis'),
+    ] = ""
+    cache_redis_ttl_s: Annotated[
+        int, Meta(ge=1, le=31_536_000, description="seconds that they stay in Redis")
+    ] = 86_400
+    cache_redis_bytes: Annotated[Positive, _help("bytes that they may take there")] = 1 << 30
+    cache_timeout_s: Annotated[
+        Seconds, _help("seconds that a request waits for disk or Redis before it does without")
+    ] = 0.25
 
     max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048
     max_input_tokens: Annotated[Positive, _help("tokens in one input")] = 8192

@@ -22,7 +22,7 @@ from emblem.core.reuse import (
     wanted,
 )
 from emblem.errors import InvalidRequest, InvalidResult
-from emblem.ports import Embedder
+from emblem.ports import Beyond, Embedder
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens
 from emblem.wrappers.around import Around, Aside
 from emblem.wrappers.recent import Recent
@@ -42,7 +42,8 @@ class Cached(Around):
     It must wrap nothing that is not Checked, and the embedder must give for fewer ``dimensions``
     what it gives at full width, shortened; ``shortening`` is false where it refuses them. ``name``
     is what the embedder's results say they are served by, if that is not the name of its space.
-    Used on one event loop; ``clock`` is the monotonic clock, in seconds.
+    ``beyond`` is asked for what ``recent`` does not know, and told what was computed; whoever made
+    it closes it. Used on one event loop; ``clock`` is the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Cached(Around):
         *,
         shortening: bool = True,
         name: str = "",
+        beyond: Beyond | None = None,
     ) -> None:
         super().__init__(embedder)
+        self._beyond = beyond
         self._name = name or embedder.space.name
         self._recent = recent
         self._clock = clock
@@ -74,6 +77,8 @@ class Cached(Around):
             return await self._plainly(request)
         found: list[Entry | None] = self._recent.find(keys) if request.reuse else [None] * len(keys)
         missing = [place for place, entry in enumerate(found) if entry is None]
+        if missing and self._beyond is not None and request.reuse:
+            missing = await self._fetch(self._beyond, keys, found, request)
         if len(missing) == len(keys):
             return await self._all(keys, request)
         hits = len(keys) - len(missing)
@@ -98,7 +103,10 @@ class Cached(Around):
         keys = self._keys(request) if request.reuse else None
         if keys is None:
             return await super().count(request)
-        found = known(self._recent.look(keys), request, self.space)
+        parts = self._recent.look(keys)
+        if self._beyond is not None and None in parts:
+            await self._fetch(self._beyond, keys, parts, request)
+        found = known(parts, request, self.space)
         if found is None or not found.tokens or _too_many(found, request):
             return await super().count(request)
         tokens = np.zeros(len(request.inputs), np.int32)
@@ -113,9 +121,10 @@ class Cached(Around):
             except InvalidRequest:
                 return await super().count(request)  # which names them by their own places
             readings: list[object] = [None] * len(tokens)
-            for place, one in zip(found.missing, read.readings, strict=True):
-                readings[place] = one
-            request = replace(request, readings=tuple(readings))
+            if read.readings:  # one that counts without reading has none
+                for place, one in zip(found.missing, read.readings, strict=True):
+                    readings[place] = one
+                request = replace(request, readings=tuple(readings))
         self._counted = request, keys
         return request, tokens
 
@@ -124,6 +133,19 @@ class Cached(Around):
         self._closing = True
         await super().aclose()
         self._aside.close()
+
+    async def _fetch(
+        self, beyond: Beyond, keys: list[bytes], found: list[Entry | None], request: EmbedRequest
+    ) -> list[int]:
+        """Fill in what is known farther away, and give the places of what is not."""
+        missing = [place for place, entry in enumerate(found) if entry is None]
+        given = await beyond.find([keys[place] for place in missing], self.space.width)
+        for place, entry in zip(missing, given, strict=True):
+            found[place] = entry
+        if request.keep:
+            near = {keys[place]: entry for place in missing if (entry := found[place]) is not None}
+            self._recent.put([*near], [*near.values()])
+        return [place for place in missing if found[place] is None]
 
     async def _all(self, keys: list[bytes], request: EmbedRequest) -> EmbedResult:
         """Answer a request of which nothing is known."""
@@ -143,6 +165,8 @@ class Cached(Around):
         parts = await self._aside.do(made, self._numbers(len(keys)))
         if request.keep:
             self._recent.put(keys, parts)
+            if self._beyond is not None:
+                self._beyond.put(keys, parts)
         return parts
 
     async def _plainly(self, request: EmbedRequest) -> EmbedResult:

@@ -1,0 +1,1 @@
+"""What is remembered of texts beyond a process's memory: on its disk, and in Redis."""
