@@ -6,8 +6,9 @@ import pytest
 
 from emblem.config import DeploymentSettings, ModelSettings, Settings, UpstreamSettings
 from emblem.errors import ConfigError
-from emblem.hosting import Hosting, host, is_hosted, is_local, provider
+from emblem.hosting import Hosting, host, is_hosted, is_local
 from emblem.model import Tokenization
+from emblem.providers import provider
 from emblem.types import Overflow
 
 SMALL = "text-embedding-3-small"

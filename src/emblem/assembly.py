@@ -7,9 +7,10 @@ from emblem.config import Settings, environment
 from emblem.core.pieces import Caps
 from emblem.core.tokenize import TextTokenizer
 from emblem.core.windows import Manner
-from emblem.hosting import LOCAL, Deployment, Hosting, provider
+from emblem.hosting import LOCAL, Deployment, Hosting
 from emblem.offer import Prompts
 from emblem.ports import Embedder, References
+from emblem.providers import provider
 from emblem.types import Kind
 from emblem.upstreams.opening import open_upstream
 from emblem.upstreams.provider import Provider

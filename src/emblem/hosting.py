@@ -6,30 +6,29 @@ here; whether those of one model really share a space is proven when they are op
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from emblem.config import (
     DeploymentSettings,
     ModelSettings,
     Settings,
-    UpstreamSettings,
     deployments,
     environment,
-    upstream_keys,
 )
 from emblem.errors import ConfigError, EmblemError
 from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
+from emblem.providers import provider
 from emblem.space import Space
 from emblem.types import Overflow
-from emblem.upstreams.presets import Known, Preset, preset
+from emblem.upstreams.presets import Known
 from emblem.upstreams.provider import Provider
 
 if TYPE_CHECKING:
     from emblem.upstreams.finding import Probed
+    from emblem.upstreams.listing import Listed
 
 LOCAL = "local"
 
@@ -77,33 +76,6 @@ def is_local(own: ModelSettings) -> bool:
     return not given or any(one.local for one in given)
 
 
-def provider(name: str, settings: Settings, environ: Mapping[str, str]) -> Provider:
-    """Give an upstream with its preset and its keys. Raises ConfigError.
-
-    One without a table of its own is the preset of that name.
-    """
-    own = settings.upstreams.get(name) or UpstreamSettings()
-    try:
-        known = _preset(name, own)
-    except ConfigError as error:
-        listed = ", ".join(settings.upstreams) or "none"
-        raise ConfigError(
-            f"the upstream {name!r} has no table [upstreams.{name}] (there are: {listed}), and {error}"
-            if name not in settings.upstreams
-            else f"[upstreams.{name}] {error}"
-        ) from None
-    return Provider(
-        name=name,
-        preset=known,
-        base_url=own.base_url,
-        keys=upstream_keys(own, known.key_variable, environ),
-        key_file=Path(own.key_file) if own.key_file else None,
-        connect_timeout_s=own.connect_timeout_s,
-        read_timeout_s=own.read_timeout_s,
-        timeout_s=own.timeout_s,
-    )
-
-
 Tokenizers = Callable[[str, int], Tokenization | None]
 
 
@@ -130,8 +102,8 @@ def host(
         return Hosting(local, places, local.tokenization)
     first = _first_known(asked)
     found = _Found(where, own, first)
-    if found.lacks_width or any(one.provider.preset.dialect == "emblem" for one in asked):
-        found.probed = _probe(where, asked)
+    if found.width is None or any(one.speaks_emblem for one in asked):
+        found.probed, found.listed = _look(where, asked)
     _refuse_silent_cuts(found, asked)
     reading = None
     if found.tokenizer and found.length is not None:
@@ -151,31 +123,32 @@ class _Asked:
     def known(self) -> Known | None:
         return self.provider.preset.known(self.deployment.model)
 
+    @property
+    def speaks_emblem(self) -> bool:
+        return self.provider.preset.dialect == "emblem"
+
 
 @dataclass(slots=True)
 class _Found:
-    """What is known of a model that is elsewhere, from wherever that is."""
+    """What is known of a model that is elsewhere, from wherever that is: the first that says it."""
 
     where: str
     own: ModelSettings
     known: Known | None
     probed: "Probed | None" = None
+    listed: "Listed | None" = None
 
     @property
-    def lacks_width(self) -> bool:
-        return self.own.width is None and self.known is None
-
-    @property
-    def width(self) -> int:
-        if self.own.width is not None:
-            return self.own.width
-        if self.known is not None:
-            return self.known.width
-        return self.probed.width if self.probed else 0  # it is probed for exactly this
+    def width(self) -> int | None:
+        said = (self.own, "width"), (self.known, "width"), (self.probed, "width")
+        width: int | None = _first(*said)
+        return width
 
     @property
     def length(self) -> int | None:
-        return self.own.max_length or (self.known.length if self.known else None)
+        said = (self.own, "max_length"), (self.known, "length"), (self.listed, "max_model_len")
+        length: int | None = _first(*said)
+        return length
 
     @property
     def tokenizer(self) -> str:
@@ -183,32 +156,20 @@ class _Found:
 
     @property
     def normalised(self) -> bool:
-        if self.own.normalised is not None:
-            return self.own.normalised
-        if self.probed is not None:
-            return self.probed.normalised
-        return self.known.normalised if self.known else False
+        said = (self.own, "normalised"), (self.probed, "normalised"), (self.known, "normalised")
+        return bool(_first(*said))
 
     @property
     def shortening(self) -> bool:
-        if self.own.shortening is not None:
-            return self.own.shortening
-        return self.known.shortening if self.known else False
+        if self.own.shortening is None and self.listed is not None:
+            return self.listed.allowed_dimensions.min < self.listed.allowed_dimensions.max
+        return bool(_first((self.own, "shortening"), (self.known, "shortening")))
 
 
-def _preset(name: str, own: UpstreamSettings) -> Preset:
-    """Give the preset of an upstream, with what its table says instead."""
-    row = preset(own.preset or name)
-    field = row.dimensions_field if own.dimensions_field is None else own.dimensions_field
-    return replace(
-        row,
-        encodings=own.encodings or row.encodings,
-        max_inputs=own.max_inputs or row.max_inputs,
-        max_request_tokens=own.max_request_tokens or row.max_request_tokens,
-        max_request_bytes=own.max_request_bytes or row.max_request_bytes,
-        dimensions_field=field or None,
-        query=f"api-version={own.api_version}" if own.api_version else row.query,
-    )
+def _first(*said: tuple[object | None, str]) -> Any:
+    """Give the first of some attributes that says anything."""
+    each = (getattr(whose, name) for whose, name in said if whose is not None)
+    return next((one for one in each if one is not None), None)
 
 
 def _named(name: str, given: Sequence[DeploymentSettings]) -> tuple[Deployment, ...]:
@@ -268,19 +229,26 @@ def _refuse_silent_cuts(found: _Found, asked: Sequence[_Asked]) -> None:
         )
 
 
-def _probe(where: str, asked: Sequence[_Asked]) -> "Probed":
-    """Ask the deployments in their order until one answers."""
-    from emblem.upstreams.opening import probe
-
+def _look(where: str, asked: Sequence[_Asked]) -> "tuple[Probed, Listed | None]":
+    """Ask the deployments in their order until one answers; an Emblem for what it lists, too."""
     problems = []
     for one in asked:
         try:
-            return asyncio.run(probe(one.provider, one.deployment.model))
+            return asyncio.run(_look_at(one))
         except EmblemError as error:
             problems.append(str(error))
     raise ConfigError(
         f"{where} has no width = …, and it could not be found out: {'; '.join(problems)}"
     )
+
+
+async def _look_at(one: _Asked) -> "tuple[Probed, Listed | None]":
+    from emblem.upstreams.listing import listed
+    from emblem.upstreams.opening import probe
+
+    model = one.deployment.model
+    seen = await listed(one.provider, model) if one.speaks_emblem else None
+    return await probe(one.provider, model), seen
 
 
 def _offer(
@@ -290,6 +258,8 @@ def _offer(
     own, probed = found.own, found.probed
     prompts = Prompts(own.query_prompt, own.document_prompt)
     told = all(one.provider.preset.kinds for one in asked)
+    if found.listed is not None:
+        told = told and bool(found.listed.prompts)
     if prompts and told:
         raise ConfigError(
             f"{found.where} has prompts, and {asked[0].deployment.name} is told itself what a text "
@@ -300,13 +270,15 @@ def _offer(
     elif not cuts:
         rule = Overflow.ERROR  # nobody here can tell where a text would have to be cut
     declared = _space(found, asked)
-    space = Space.declared(declared, found.width, normalised=found.normalised, overflow=rule)
+    width = found.width or 0  # whoever does not say it was asked for it
+    space = Space.declared(declared, width, normalised=found.normalised, overflow=rule)
     return Hosted(
         name=name,
         space=space,
         max_length=found.length,
         kinds=told or bool(prompts),
         prompts=prompts,
+        languages=found.listed.languages if found.listed else (),
         shortening=found.shortening,
     )
 

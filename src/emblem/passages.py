@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from emblem.api.passed import Directory, Elsewhere, Task
 from emblem.config import Settings, environment
 from emblem.errors import ConfigError
-from emblem.hosting import provider
+from emblem.providers import provider
 from emblem.names import Served
 
 

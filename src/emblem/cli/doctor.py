@@ -91,7 +91,7 @@ def _visits(names: Sequence[str], settings: Settings) -> list[Visit]:
     """List the deployments of models by name, or of all that are served. Raises InvalidRequest."""
     from emblem.cli.doctor_rounds import Visit
     from emblem.config import ModelSettings, deployments, environment
-    from emblem.hosting import provider
+    from emblem.providers import provider
 
     served = [*settings.models, *(one for one in settings.serve if one not in settings.models)]
     served = served or [settings.default_model]

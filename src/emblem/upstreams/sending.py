@@ -83,9 +83,10 @@ class Client:
     Whoever creates it closes it. Used on one event loop, the one that runs at the first request.
     """
 
-    def __init__(self, url: str, bounds: Bounds) -> None:
+    def __init__(self, url: str, bounds: Bounds, method: str = "POST") -> None:
         self._address = url
         self._bounds = bounds
+        self._method = method
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, sent: Sent) -> Answer:
@@ -121,11 +122,19 @@ class Client:
             raise
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(_why(error)) from None
+        except RuntimeError:
+            if not session.closed:
+                raise
+            raise Lost("it was closed here") from None
 
     async def _send(self, session: "aiohttp.ClientSession", sent: Sent) -> Answer:
         content = bytearray()
-        async with session.post(
-            self._url, data=sent.content, headers=sent.headers, allow_redirects=False
+        async with session.request(
+            self._method,
+            self._url,
+            data=sent.content or None,
+            headers=sent.headers,
+            allow_redirects=False,
         ) as answer:
             async for part in answer.content.iter_any():
                 content += part
@@ -166,7 +175,7 @@ def _why(error: Exception) -> str:
     if isinstance(given, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {given.verify_message}"
     if isinstance(given, socket.gaierror):
-        return given.strerror
+        return str(given.strerror)
     if isinstance(given, OSError) and given.errno:
         return os.strerror(given.errno)  # what asyncio says has the address in it
     return type(given).__name__
