@@ -9,6 +9,7 @@ BIN     := .venv/bin
 CLIENTS := .venv-clients
 TORCH   := .venv-torch
 NODE    := tests/compat/node
+PROVIDER := tests/console/provider
 LOCKS   := requirements
 BENCH   := .venv-bench
 BENCH_BUILT := .cache/bench
@@ -60,7 +61,7 @@ check-lock: .venv/.core ## ask the package index for a wheel of every locked pac
 	$(BIN)/python scripts/check_lock.py $(ARGS)
 
 clean: ## remove environments, client packages and caches; models and keys are not here
-	rm -rf .venv .venv-clients .venv-torch .venv-lock $(BENCH)-* $(NODE)/node_modules build dist
+	rm -rf .venv .venv-clients .venv-torch .venv-lock $(BENCH)-* $(NODE)/node_modules $(PROVIDER)/node_modules build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,12 +121,12 @@ $(BENCH)-%/.done: benchmarks/requirements/%.txt
 	@.venv-lock/bin/python $(PIP) install -q uv==$(UV_VERSION)
 	@touch $@
 
-# Without npm the tests of the JavaScript clients are skipped, and fail where CI=true.
+# Without npm the tests of JavaScript clients, and of signing in through a provider, are skipped, and fail where CI=true.
 .PHONY: node-packages
 node-packages:
-	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(NODE)/node_modules/.done; fi
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(NODE)/node_modules/.done $(PROVIDER)/node_modules/.done; fi
 
-$(NODE)/node_modules/.done: $(NODE)/package.json $(NODE)/package-lock.json
-	@echo "Installing the locked JavaScript clients into $(NODE)/node_modules (once)"
-	@cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error
+$(NODE)/node_modules/.done $(PROVIDER)/node_modules/.done: %/node_modules/.done: %/package.json %/package-lock.json
+	@echo "Installing the locked JavaScript packages into $*/node_modules (once)"
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -80,14 +80,15 @@ def running_server(
     *,
     env: Mapping[str, str] | None = None,
     args: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[RunningServer]:
-    """Start a server on a free port, wait until it is ready, and stop it with SIGTERM.
+    """Start a server on a free port, or on one that was free, wait until it is ready, and stop it with SIGTERM.
 
     ``EMBLEM_*`` of the surrounding environment is left out, so that a test sees only what it sets.
     A random key is set unless ``env`` sets ``EMBLEM_API_KEY`` ("" for none). Leaving asserts that the server ended with 0.
     """
     key = (env or {}).get("EMBLEM_API_KEY", f"sk-{secrets.token_urlsafe(32)}")
-    port = free_port()
+    port = port or free_port()
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("EMBLEM_")}
     settings = {"EMBLEM_HOME": str(home), **(env or {}), "EMBLEM_API_KEY": key}
     environment = surroundings | {k: v for k, v in settings.items() if v}

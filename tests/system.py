@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CLIENTS_PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 NODE_MODULES = ROOT / "tests" / "compat" / "node" / "node_modules"
+PROVIDER_MODULES = ROOT / "tests" / "console" / "provider" / "node_modules"
 
 # Each tool, and the Debian package that has it.
 TOOLS = {
@@ -53,6 +54,13 @@ def require_node_modules() -> None:
     require("node", "npm")
     if not (NODE_MODULES / ".done").exists():
         _absent("the JavaScript clients are not installed; make test installs them")
+
+
+def require_provider() -> None:
+    """Skip the running test unless node is there, and a provider of OpenID Connect with it."""
+    require("node", "npm")
+    if not (PROVIDER_MODULES / ".done").exists():
+        _absent("the provider of OpenID Connect is not installed; make test installs it")
 
 
 def require_isolation() -> None:

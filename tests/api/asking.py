@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it went out. ``headers`` are by their name in lower case."""
+    """An answer as it went out. ``headers`` are by their name in lower case; cookies are a line each."""
 
     status: int
     headers: Mapping[str, str]
@@ -99,9 +99,13 @@ async def reply_to(
     start, *parts = sent
     assert start["type"] == "http.response.start"
     given = [(name.decode(), value.decode()) for name, value in start["headers"]]
-    assert len(dict(given)) == len(given), "a header was sent twice"
+    cookies = [value for name, value in given if name == "set-cookie"]
+    once = [(name, value) for name, value in given if name != "set-cookie"]
+    assert len(dict(once)) == len(once), "a header was sent twice"
+    if cookies:
+        once.append(("set-cookie", "\n".join(cookies)))
     body = b"".join(part.get("body", b"") for part in parts)
-    return Reply(start["status"], dict(given), body)
+    return Reply(start["status"], dict(once), body)
 
 
 def ask(

@@ -12,10 +12,12 @@ from admin.office import Office
 from api.asking import Reply, ask
 from emblem.accounts import Role
 from emblem.api.app import create_app
-from emblem.api.console.people import Proxy
-from emblem.api.console.routes import Door, Entrance
+from emblem.api.console.people import People, Proxy
+from emblem.api.console.provider import Provider
+from emblem.api.console.routes import Door
 from emblem.api.console.sessions import Sessions
 from emblem.api.console.shelves import Shelf
+from emblem.api.console.signing_in import SigningIn
 from emblem.config import Opening
 
 PROXY = "10.9.8.7"
@@ -29,7 +31,7 @@ GROUPS = (
 
 @dataclass
 class Clock:
-    """Tells the monotonic time that it is set to, in seconds."""
+    """Tells the time that it is set to, in seconds."""
 
     at: float = 1000.0
 
@@ -79,15 +81,27 @@ class Visitor:
 class House:
     """An application with a console, and its clock."""
 
-    def __init__(self, folder: Path, *, keys: bool = True, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keys: bool = True,
+        shelf: Shelf | None = None,
+        provider: Provider | None = None,
+    ) -> None:
         self.office = Office(folder)
         self.secret = self.office.secret
         self.clock = Clock()
+        self.today = Clock(1_800_000_000.0)  # in seconds of the epoch
         self.office.ring.refresh()
         proxy = Proxy("X-Forwarded-User", "X-Forwarded-Groups", (PROXY,))
         ring = self.office.ring if keys else None
-        sessions = None if ring is None else Sessions(ring, proxy, self.clock, shelf)
-        door = Door(ring, sessions, Entrance(proxy, GROUPS))
+        people = People(proxy, GROUPS, self.office.ring.team_called)
+        sessions = None if ring is None else Sessions(ring, people, self.clock, shelf)
+        signing_in = None
+        if provider is not None and sessions is not None:
+            signing_in = SigningIn(provider, people, sessions, b"s" * 32, self.today)
+        door = Door(ring, sessions, people, signing_in)
         more = [*self.office.routes, *door.routes()]
         self.app = create_app(self.office.service, ring, more=more, sessions=sessions)
 

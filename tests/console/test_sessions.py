@@ -228,11 +228,11 @@ def test_the_oldest_session_gives_way_where_there_are_too_many(
 ) -> None:
     monkeypatch.setattr("emblem.api.console.sessions.MAX_SESSIONS", 3)
     sessions = Sessions(house.office.ring, now=house.clock, shelf=shelf)
-    key = house.office.admin
-    first, _ = sessions.begin(key)
+    mine = house.office.admin, digest(house.secret)
+    first, _ = sessions.begin(*mine)
     for _ in range(3):
         house.clock.at += 1
-        second, _ = sessions.begin(key)
+        second, _ = sessions.begin(*mine)
     found = [
         sessions.find([(b"cookie", f"emblem_session={value}".encode())], "", "")
         for value in (first, second)

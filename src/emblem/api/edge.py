@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # These need no key: probes and the description of the API itself. No model's path may match.
 OPEN = re.compile(
     r"/(health|ready|openapi\.json|docs(/assets/[^/]+)?"
-    r"|console(/session|/assets/(pages/)?[a-z0-9.-]+\.(js|css|svg))?)"
+    r"|console(/session|/oidc/(start|callback)|/assets/(pages/)?[a-z0-9.-]+\.(js|css|svg))?)"
 )
 
 EMBEDDINGS = (SUFFIX, "/{model}" + SUFFIX)  # the routes of requests for vectors

@@ -15,6 +15,7 @@ from emblem.config.console import Opening, openings
 from emblem.config.deploying import check_serving
 from emblem.config.hosting import deployments
 from emblem.config.loading import Loaded, environment, load
+from emblem.config.oidc import Oidc, oidc
 from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.prices import rates
 from emblem.config.settings import (
@@ -37,6 +38,7 @@ __all__ = [
     "DeploymentSettings",
     "Loaded",
     "ModelSettings",
+    "Oidc",
     "Opening",
     "RerankSettings",
     "Setting",
@@ -52,6 +54,7 @@ __all__ = [
     "environment",
     "load",
     "name_problem",
+    "oidc",
     "openings",
     "rates",
     "redis_address",

@@ -34,9 +34,8 @@ def cache_redis_address(settings: Settings) -> str:
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Give what no line of the log may hold, as far as the settings themselves have it."""
     cache = settings.cache_redis if ":" in settings.cache_redis else ""  # or a word of every day
-    return tuple(
-        one for one in (settings.api_key, settings.database, settings.redis, cache) if one
-    )
+    given = (settings.api_key, settings.database, settings.redis, cache)
+    return tuple(one for one in (*given, settings.console_oidc_client_secret) if one)
 
 
 def _address(given: str, file: str, setting: str) -> str:

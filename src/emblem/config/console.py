@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emblem.accounts import Role
+from emblem.config.oidc import check_addresses, check_oidc
 from emblem.config.settings import Settings
 from emblem.errors import ConfigError
 
@@ -29,6 +30,7 @@ def openings(settings: Settings, origin: str = "console_groups") -> tuple[Openin
 def check_console(settings: Settings, origins: Mapping[str, str]) -> None:
     """Raise ConfigError for the first thing that cannot be meant, naming where it came from."""
     openings(settings, f"console_groups ({origins['console_groups']})")
+    check_addresses(settings, origins)
     for name in ("console_proxy_header", "console_proxy_groups_header"):
         given = getattr(settings, name)
         if given and not _HEADER.fullmatch(given):
@@ -40,7 +42,8 @@ def check_console(settings: Settings, origins: Mapping[str, str]) -> None:
 
 
 def check_people(settings: Settings, origins: Mapping[str, str]) -> None:
-    """Raise ConfigError where a proxy is to name people and a server could let nobody in, or all."""
+    """Raise ConfigError where people are to be signed in by others, and nobody could be, or all."""
+    check_oidc(settings, origins)
     if not settings.console_proxy_header:
         return
     origin = f"console_proxy_header ({origins['console_proxy_header']})"

@@ -33,6 +33,9 @@ SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 MODEL_SETTINGS = ("source", "tokenizer", "default_model", "serve")
 FOLDER_STARTS = ("./", "../", "~", "/")
 
+# Settings that name a folder or a file, whatever they begin with.
+FILES = ("home", "database_file", "redis_file", "key_file", "console_oidc_client_secret_file")
+
 Flag = str | bool | Sequence[str] | None
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -153,7 +156,7 @@ def _checked(name: str, value: Any, where: str, *, text: bool) -> Any:
 
 def _placed(name: str, value: Any, base: Path, environ: Mapping[str, str]) -> Any:
     """Give folders as absolute paths, seen from ``base``; everything else as it is."""
-    if name in ("home", "database_file", "redis_file", "key_file") and value:
+    if name in FILES and value:
         return _absolute(value, base, environ)
     if name in MODEL_SETTINGS and isinstance(value, str):
         return _absolute(value, base, environ) if value.startswith(FOLDER_STARTS) else value

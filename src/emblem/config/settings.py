@@ -17,7 +17,7 @@ from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 TABLES = ("upstreams", "models", "aliases", "chat", "rerank", "prices")
 
 # Never shown, and without a flag: every program of a machine can read a command line.
-SECRETS = ("api_key", "database", "redis", "cache_redis")
+SECRETS = ("api_key", "database", "redis", "cache_redis", "console_oidc_client_secret")
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -202,6 +202,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     console_groups: Annotated[
         tuple[str, ...], _help("what groups open: GROUP=ROLE or GROUP=ROLE:TEAM; * is everybody")
     ] = ()
+    console_url: Annotated[
+        str, _help("address at which browsers reach this server: https://…, with a prefix if any")
+    ] = ""
+    console_oidc_issuer: Annotated[
+        str, _help("OpenID Connect provider that signs people in to the console: https://…")
+    ] = ""
+    console_oidc_client_id: Annotated[str, _help("what that provider calls this server")] = ""
+    console_oidc_client_secret: Annotated[str, _help("the secret that it gave for that")] = ""
+    console_oidc_client_secret_file: Annotated[str, _help("a file that holds that secret")] = ""
+    console_oidc_scopes: Annotated[tuple[str, ...], _help("what is asked of the provider")] = (
+        "openid",
+        "profile",
+        "email",
+    )
+    console_oidc_name_claim: Annotated[
+        str, _help("claim that names a person, in the audit too")
+    ] = "preferred_username"
+    console_oidc_groups_claim: Annotated[str, _help("claim that has their groups")] = "groups"
     metrics_per_key: Annotated[bool, _help("count requests and tokens of each key, too")] = False
 
     upstreams: dict[str, UpstreamSettings] = {}

@@ -16,36 +16,81 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whom something else has signed in, and their groups, sorted.
+
+    ``by_proxy`` tells that it was a proxy, which must go on saying so with each request.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    by_proxy: bool = False
+
+
+class NotWelcome(Exception):
+    """Somebody is signed in elsewhere and may not come in. The text says why, and is theirs to read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Proxy:
     """Which header of which proxies names a person, and which one their groups.
 
     ``addresses`` are networks; without any, nobody is believed.
     """
 
-    header: str
-    groups_header: str
-    addresses: tuple[str, ...]
+    header: str = ""
+    groups_header: str = ""
+    addresses: tuple[str, ...] = ()
 
     def trusts(self, peer: str) -> bool:
         """Tell whether whoever connected is one of the proxies."""
         return bool(self.header and self.addresses) and allows_source(self.addresses, peer)
 
-    def person(self, headers: RawHeaders, peer: str) -> tuple[str, tuple[str, ...]] | None:
-        """Give a person's name and groups; None where no trusted proxy says who it is."""
+    def person(self, headers: RawHeaders, peer: str) -> Person | None:
+        """Give whom a request's headers name; None where no trusted proxy says who it is."""
         if not self.trusts(peer):
             return None
         given = list(headers)
         name = (header(given, self.header.lower().encode()) or "").strip()
-        if not name or len(name) > MAX_NAME or not name.isprintable():
+        if not is_name(name):
             return None
         said = header(given, self.groups_header.lower().encode()) if self.groups_header else ""
-        groups = (one.strip() for one in (said or "").split(","))
-        return name, tuple(sorted({one for one in groups if one}))
+        return Person(name, in_order((said or "").split(",")), by_proxy=True)
 
-    def named(self, headers: RawHeaders, peer: str) -> str | None:
-        """Give what tells one person with their groups from another; None for nobody."""
-        found = self.person(headers, peer)
-        return None if found is None else repr(found)
+
+class People:
+    """Says what people may do here, as the settings and the teams are now.
+
+    ``team`` gives the team of a name.
+    """
+
+    def __init__(
+        self, proxy: Proxy, rules: Sequence[Opening], team: Callable[[str], Team | None]
+    ) -> None:
+        self.proxy = proxy
+        self._rules = tuple(rules)
+        self._team = team
+
+    def key(self, person: Person) -> Key:
+        """Give the key that stands for a person. Raises NotWelcome.
+
+        It is in no list, and the audit and the records of usage name it ``user:NAME``.
+        """
+        opens = opened(person.groups, self._rules)
+        if opens is None:
+            raise NotWelcome(
+                f"{person.name} is signed in, but in no group that opens the console. "
+                "See console_groups."
+            )
+        team = self._team(opens.team) if opens.team else None
+        if opens.team and team is None:
+            raise NotWelcome(
+                f"There is no team {opens.team!a}, which console_groups names for {opens.group!a}."
+            )
+        terms = Terms(
+            person.name, owner=person.name, team=team.id if team else None, role=opens.role
+        )
+        return Key(f"user:{person.name}", terms, 0.0)
 
 
 def opened(groups: Iterable[str], rules: Sequence[Opening]) -> Opening | None:
@@ -55,13 +100,11 @@ def opened(groups: Iterable[str], rules: Sequence[Opening]) -> Opening | None:
     return max(found, key=lambda rule: _RANKS.index(rule.role), default=None)
 
 
-def acting_as(name: str, opens: Opening, team: Callable[[str], Team | None]) -> Key | None:
-    """Give the key that stands for a person; None where their team is not there.
+def is_name(text: str) -> bool:
+    """Tell whether somebody may be called so."""
+    return bool(text) and len(text) <= MAX_NAME and text.isprintable()
 
-    It is in no list, and the audit and the records of usage name it ``user:NAME``.
-    """
-    its = team(opens.team) if opens.team else None
-    if opens.team and its is None:
-        return None
-    terms = Terms(name, owner=name, team=its.id if its else None, role=opens.role)
-    return Key(f"user:{name}", terms, 0.0)
+
+def in_order(groups: Iterable[str]) -> tuple[str, ...]:
+    """Give groups without blanks around them, each once and sorted."""
+    return tuple(sorted({one.strip() for one in groups} - {""}))

@@ -1,7 +1,5 @@
 """The console's addresses: its page and files, and signing in and out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 import msgspec
@@ -14,17 +12,19 @@ from emblem.accounts import Key, Role, Team
 from emblem.api.body import BodyReader
 from emblem.api.console.files import asset, page, plotly_version, routed, secured
 from emblem.api.console.origin import from_elsewhere, header
-from emblem.api.console.people import Proxy, acting_as, opened
+from emblem.api.console.people import NotWelcome, People
 from emblem.api.console.sessions import (
     COOKIE,
+    NOBODY,
     Holding,
     Sessions,
     check_token,
     cross_site,
+    set_session,
 )
 from emblem.api.console.shelves import Session
+from emblem.api.console.signing_in import SigningIn
 from emblem.api.problems import Detail, Problem, permission_denied, unparsed, unsupported
-from emblem.config import Opening
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
 from emblem.ledger.secret import digest
@@ -49,14 +49,6 @@ class Ring(Holding, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entrance:
-    """How people get in besides with a key, and what their groups open."""
-
-    proxy: Proxy = field(default_factory=lambda: Proxy("", "", ()))
-    groups: Sequence[Opening] = ()
-
-
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key to sign in with."""
 
@@ -64,10 +56,12 @@ class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ways(msgspec.Struct, frozen=True):
-    """How one may sign in here."""
+    """How one may sign in here. ``oidc`` is where one begins to, through whoever ``provider`` is."""
 
     key: bool
     proxy: bool
+    oidc: str = ""
+    provider: str = ""
 
 
 class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,11 +90,16 @@ class Door:
     """
 
     def __init__(
-        self, ring: Ring | None, sessions: Sessions | None, entrance: Entrance | None = None
+        self,
+        ring: Ring | None,
+        sessions: Sessions | None,
+        people: People = NOBODY,
+        signing_in: SigningIn | None = None,
     ) -> None:
         self._ring = ring
         self.sessions = self._sessions = sessions
-        self._entrance = entrance or Entrance()
+        self._people = people
+        self._signing_in = signing_in
         self._bodies = BodyReader(MAX_BODY_BYTES, BODY_TIMEOUT_S, 64 * MAX_BODY_BYTES)
 
     def routes(self) -> list[Route]:
@@ -111,6 +110,7 @@ class Door:
             routed("/console/session", self.seen),
             routed("/console/session", self.enter, "POST"),
             routed("/console/session", self.leave, "DELETE"),
+            *(self._signing_in.routes() if self._signing_in else ()),
         ]
 
     async def seen(self, request: Request) -> Response:
@@ -121,7 +121,7 @@ class Door:
         found = self._sessions.find(headers, _address(request), _peer(request))
         if found is not None:
             return self._answer(self._item(found))
-        return self._by_proxy(request, self._ring, self._sessions)
+        return self._by_proxy(request, self._sessions)
 
     async def enter(self, request: Request) -> Response:
         """Sign in with a key of the role admin."""
@@ -159,26 +159,15 @@ class Door:
         )
         return answer
 
-    def _by_proxy(self, request: Request, ring: Ring, sessions: Sessions) -> Response:
-        headers = request.scope["headers"]
-        proxy = self._entrance.proxy
-        person = proxy.person(headers, _peer(request))
+    def _by_proxy(self, request: Request, sessions: Sessions) -> Response:
+        person = self._people.proxy.person(request.scope["headers"], _peer(request))
         if person is None:
             return self._answer(self._nobody())
-        name, groups = person
-        opens = opened(groups, self._entrance.groups)
-        if opens is None:
-            said = (
-                f"{name} is signed in, but in no group that opens the console. See console_groups."
-            )
-            return self._answer(self._nobody(said))
-        key = acting_as(name, opens, ring.team_called)
-        if key is None:
-            said = (
-                f"There is no team {opens.team!a}, which console_groups names for {opens.group!a}."
-            )
-            return self._answer(self._nobody(said))
-        cookie, made = sessions.begin(key, person=proxy.named(headers, _peer(request)))
+        try:
+            key = self._people.key(person)
+        except NotWelcome as error:
+            return self._answer(self._nobody(str(error)))
+        cookie, made = sessions.begin(key, person=person)
         return self._with_cookie(request, cookie, self._item(made))
 
     def _refuse_elsewhere(self, request: Request) -> None:
@@ -191,10 +180,16 @@ class Door:
         if request.scope.get("scheme") == "https":
             return True
         said = header(request.scope["headers"], b"x-forwarded-proto") or ""
-        return self._entrance.proxy.trusts(_peer(request)) and said.strip().lower() == "https"
+        return self._people.proxy.trusts(_peer(request)) and said.strip().lower() == "https"
 
     def _ways(self) -> Ways:
-        return Ways(key=self._ring is not None, proxy=bool(self._entrance.proxy.header))
+        other = self._signing_in
+        return Ways(
+            key=self._ring is not None,
+            proxy=bool(self._people.proxy.header),
+            oidc=other.start_url if other else "",
+            provider=other.host if other else "",
+        )
 
     def _item(self, session: Session) -> SessionItem:
         key = session.key
@@ -203,7 +198,8 @@ class Door:
             name=key.terms.name,
             key=key.id,
             role=key.terms.role,
-            may_leave=session.person is None,  # whoever a proxy names is signed in again by asking
+            # Whoever a proxy names is signed in again by asking.
+            may_leave=session.person is None or not session.person.by_proxy,
             csrf=session.token,
             ways=self._ways(),
             plotly=plotly_version(),
@@ -216,10 +212,7 @@ class Door:
 
     def _with_cookie(self, request: Request, value: str, item: SessionItem) -> Response:
         answer = self._answer(item)
-        # Without an age it ends with the browser; the server ends it sooner.
-        answer.set_cookie(
-            COOKIE, value, path="/", secure=self._secure(request), httponly=True, samesite="strict"
-        )
+        set_session(answer, value, secure=self._secure(request))
         return answer
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Sessions of the console: a random id in a cookie, and whom it stands for.
 
 A session of a key is that key: it ends when the key is revoked, expires or is used from where it
-may not be. Every request with the cookie must also carry the session's token in a header, which
+may not be. One of somebody whom a proxy or a provider has signed in ends when their groups open nothing. Every request with the cookie must also carry the session's token in a header, which
 another site's page cannot read or set.
 """
 
@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Protocol
 
+from starlette.responses import Response
+
 from emblem.accounts import Key
 from emblem.api.console.origin import cookie, from_elsewhere, header
+from emblem.api.console.people import NotWelcome, People, Person, Proxy
 from emblem.api.console.shelves import MemoryShelf, Session, Shelf
 from emblem.api.problems import Detail, Problem
 from emblem.core.permission import allows_source
@@ -36,12 +39,7 @@ class Holding(Protocol):
         ...
 
 
-class Person(Protocol):
-    """Says who a request's headers name, where a trusted proxy has written them."""
-
-    def named(self, headers: RawHeaders, peer: str) -> str | None:
-        """Give what tells one person with their groups from another; None for nobody."""
-        ...
+NOBODY = People(Proxy(), (), lambda _: None)  # is signed in by others
 
 
 class Sessions:
@@ -53,17 +51,17 @@ class Sessions:
     def __init__(
         self,
         keys: Holding,
-        proxy: Person | None = None,
+        people: People = NOBODY,
         now: Callable[[], float] = time.monotonic,
         shelf: Shelf | None = None,
     ) -> None:
         self._keys = keys
-        self._proxy = proxy
+        self._people = people
         self._now = now
         self._shelf = shelf or MemoryShelf()
 
     def begin(
-        self, key: Key, digest: bytes = b"", person: str | None = None
+        self, key: Key, digest: bytes = b"", person: Person | None = None
     ) -> tuple[str, Session]:
         """Open a session; give its cookie, and it."""
         now = self._now()
@@ -121,8 +119,18 @@ class Sessions:
             if key is None or not allows_source(key.terms.sources, address):
                 return False
             one.key = key  # as it is now: its role may be another
-        elif one.person is not None:
-            return self._proxy is not None and self._proxy.named(headers, peer) == one.person
+            return True
+        return one.person is not None and self._still(one, one.person, headers, peer)
+
+    def _still(self, one: Session, person: Person, headers: RawHeaders, peer: str) -> bool:
+        if person.by_proxy and self._people.proxy.person(headers, peer) != person:
+            return False
+        try:
+            now = self._people.key(person)  # groups may open less than they did, or a team be gone
+        except NotWelcome:
+            return False
+        if now != one.key:
+            one.key = now
         return True
 
     @staticmethod
@@ -139,6 +147,11 @@ class Sessions:
                 self._shelf.drop(name)
         for _, name in sorted(left)[: max(0, len(left) - MAX_SESSIONS + 1)]:
             self._shelf.drop(name)
+
+
+def set_session(response: Response, value: str, *, secure: bool) -> None:
+    """Give a browser its session's cookie. Without an age it ends with the browser; here it ends sooner."""
+    response.set_cookie(COOKIE, value, path="/", secure=secure, httponly=True, samesite="strict")
 
 
 def check_token(session: Session, headers: RawHeaders) -> None:

@@ -11,14 +11,15 @@ from typing import Protocol
 import msgspec
 
 from emblem.accounts import Key
+from emblem.api.console.people import Person
 
 
 @dataclass(slots=True, eq=False)
 class Session:
     """One sign-in. ``opened`` and ``used`` are monotonic seconds.
 
-    ``digest`` is of the secret that it was opened with, empty where somebody else has signed a
-    person in; ``person`` is what a proxy said of them, and must go on saying.
+    ``digest`` is of the secret that it was opened with, empty where something else has signed a
+    person in, who is ``person`` then.
     """
 
     token: str
@@ -26,7 +27,7 @@ class Session:
     used: float
     key: Key
     digest: bytes = b""
-    person: str | None = None
+    person: Person | None = None
 
 
 class Shelf(Protocol):
@@ -109,3 +110,18 @@ class FolderShelf:
             found = None if file.name.startswith(".") else self.get(file.name)
             if found is not None:
                 yield file.name, found
+
+
+def shared_secret(folder: Path | None) -> bytes:
+    """Give 32 random bytes, which are the same for all who name the same folder; None is no folder."""
+    made = secrets.token_bytes(32)
+    if folder is None:
+        return made
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place, aside = folder / "sign-in.secret", folder / f".{secrets.token_hex(8)}"
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(made)
+    with suppress(FileExistsError):
+        os.link(aside, place)  # whole at once, and once only: whoever comes later finds it
+    aside.unlink()
+    return place.read_bytes()

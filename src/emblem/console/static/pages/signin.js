@@ -16,8 +16,12 @@ export async function show(element, signal, who) {
     h("div", { class: "actions" }, h("button", {}, "Sign in")),
   );
   if (who.problem) said.append(problem(new Error(who.problem)));
+  const other = who.ways.oidc
+    ? h("a", { class: "button", href: who.ways.oidc }, `Sign in through ${who.ways.provider}`)
+    : null;
+  if (other) element.append(h("p", {}, other), h("p", {}, "Or with a key:"));
   element.append(form);
-  key.focus();
+  (other ?? key).focus();
 
   async function submit(event) {
     event.preventDefault();
