@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from emblem.api.passed import Directory, Elsewhere, Task
 from emblem.config import Settings, environment
 from emblem.errors import ConfigError
-from emblem.providers import provider
 from emblem.names import Served
+from emblem.providers import provider
 
 
 def open_directory(settings: Settings, served: tuple[Served, ...]) -> Directory:
