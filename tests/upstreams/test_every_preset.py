@@ -395,6 +395,73 @@ def test_a_server_that_is_not_there_is_said_to_be_out_of_reach() -> None:
         asyncio.run(run())
 
 
+def test_all_who_come_at_once_share_the_first_look_at_a_server(scripted: Scripted) -> None:
+    known = preset("openai-compatible")
+    scripted.script = answering(known)
+
+    async def run() -> None:
+        upstream = opened(known, scripted)
+        try:
+            await asyncio.gather(*(upstream.embed(EmbedRequest((text,))) for text in TEXTS))
+        finally:
+            await upstream.aclose()
+
+    asyncio.run(run())
+    assert len(scripted.bodies) == 2 + len(TEXTS)
+
+
+def test_whoever_waits_for_the_first_look_waits_no_longer_than_he_may(scripted: Scripted) -> None:
+    known, clock = preset("openai-compatible"), Time()
+    gone = threading.Event()
+
+    def drops() -> Iterator[bytes]:
+        while not gone.wait(0.01):
+            yield b" "
+
+    scripted.script = lambda body: Answer(200, drops())
+
+    async def run() -> None:
+        upstream = opened(known, scripted, clock)
+        patient = asyncio.create_task(upstream.embed(EmbedRequest(("a",))))
+        try:
+            for wait in (0.1, 0.0):
+                with pytest.raises(DeadlineExceeded):
+                    await upstream.embed(EmbedRequest(("b",), deadline=clock.now + wait))
+            patient.cancel()
+            await asyncio.wait({patient})
+        finally:
+            await upstream.aclose()  # which ends the look, too: nothing is left to run
+        assert len(asyncio.all_tasks()) == 1
+
+    try:
+        asyncio.run(run())
+    finally:
+        gone.set()
+    assert len(scripted.bodies) <= 2
+
+
+def test_closing_ends_what_is_in_progress(scripted: Scripted) -> None:
+    known = preset("openai-compatible")
+    begun, gone = threading.Event(), threading.Event()
+
+    def drops() -> Iterator[bytes]:
+        begun.set()
+        while not gone.wait(0.01):
+            yield b" "
+
+    async def work(upstream: HostedUpstream) -> None:
+        task = asyncio.create_task(upstream.embed(EmbedRequest(("a",))))
+        await asyncio.to_thread(begun.wait, 5)
+        await upstream.aclose()
+        with pytest.raises(DeploymentFailed, match="connection lost"):
+            await task
+
+    try:
+        using(known, scripted, work, lambda _: Answer(200, drops()))
+    finally:
+        gone.set()
+
+
 def test_a_model_by_another_name_is_compared_before_it_is_used_again(scripted: Scripted) -> None:
     known = preset("openai-compatible")
     right = answering(known)

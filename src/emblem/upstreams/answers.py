@@ -132,7 +132,7 @@ def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
             raise Malformed(
                 f"{one.size} numbers in vector {index} where {width or 'some'} were due"
             )
-    return np.concatenate(rows).reshape(len(rows), width)
+    return np.concatenate(rows).reshape(len(rows), -1)
 
 
 def cost(said: float | None) -> int:

@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import inf, isinf
 
 import msgspec
 import numpy as np
 
 from emblem.core.output import shortened
-from emblem.errors import InvalidInput, InvalidResult
+from emblem.errors import DeadlineExceeded, InvalidInput, InvalidResult
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Overflow
 from emblem.upstreams import answers
@@ -63,7 +64,7 @@ class HostedUpstream:
         self._found = found
         self._first = found.vector if found else None
         self._models = {found.model} if found and found.model else set[str]()
-        self._finding = asyncio.Lock()
+        self._finding: asyncio.Task[Probed] | None = None
         self._aside: ThreadPoolExecutor | None = None
 
     @property
@@ -86,8 +87,10 @@ class HostedUpstream:
         return "is closed" if self._server.closed else None
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections. What is in progress fails."""
         await self._server.aclose()
+        if self._finding is not None:
+            await asyncio.wait({self._finding})
         if self._aside is not None:
             self._aside.shutdown(wait=False)
 
@@ -98,7 +101,7 @@ class HostedUpstream:
         """
         inputs = inputs_for(request, self._hosted)
         until = self._server.until(request.deadline)
-        found = self._found or await self._find_out(until)
+        found = self._found or await self._met(until)
         wanted = wanted_of(request, inputs, self._hosted, found)
         width = self.space.width if wanted.dimensions is None else wanted.dimensions
         whole = Part(wanted, 0, until, width, found.named)
@@ -117,19 +120,38 @@ class HostedUpstream:
         short = shortened(result.vectors, kept, normalised=self.space.normalised)
         return replace(result, vectors=short)
 
-    async def _find_out(self, until: float) -> Probed:
-        async with self._finding:
-            if self._found is not None:
-                return self._found
-            found = await find_out(self._server, self._hosted.spoken, until, self.space.width)
-            if what := self._contradiction(found):
-                raise InvalidResult(self._name, what)
-            if self._first is None:
-                self._first = found.vector
-            if found.model is not None:
-                self._models.add(found.model)
-            self._found = found
-            return found
+    async def _met(self, until: float) -> Probed:
+        """Wait until it is known what the server is; whoever waits shares the asking with all."""
+        left = self._server.left_s(until)
+        if left <= 0:
+            raise DeadlineExceeded(f"{self._name} did not answer in time")
+        if self._finding is None:
+            self._finding = asyncio.create_task(self._find_out())
+            self._finding.add_done_callback(self._after_finding)
+        finding = self._finding
+        try:
+            async with asyncio.timeout(None if isinf(left) else left):
+                return await asyncio.shield(finding)
+        except TimeoutError:
+            raise DeadlineExceeded(f"{self._name} did not answer in time") from None
+
+    async def _find_out(self) -> Probed:
+        until = self._server.until(inf)
+        found = await find_out(self._server, self._hosted.spoken, until, self.space.width)
+        if what := self._contradiction(found):
+            raise InvalidResult(self._name, what)
+        if self._first is None:
+            self._first = found.vector
+        if found.model is not None:
+            self._models.add(found.model)
+        self._found = found
+        return found
+
+    def _after_finding(self, done: asyncio.Task[Probed]) -> None:
+        """Let the next request ask anew where this failed; nobody may be left to hear why."""
+        self._finding = None
+        if not done.cancelled():
+            done.exception()
 
     def _contradiction(self, found: Probed) -> str | None:
         """Say how what was found out is not what is declared, or was found out before."""

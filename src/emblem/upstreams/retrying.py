@@ -45,6 +45,10 @@ class Patient:
         """Give the time after which nothing more is tried."""
         return min(deadline, self._clock() + self._retry_s)
 
+    def left_s(self, until: float) -> float:
+        """Give the seconds until then, below 0 where it is past."""
+        return self._server.left_s(until)
+
     async def post(self, posted: Posted) -> Answer:
         """Give the answer of status 200; see ``server.Posting``."""
         attempt = 0

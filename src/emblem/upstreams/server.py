@@ -76,6 +76,10 @@ class Posting(Protocol):
         """Give the time after which nothing more is tried."""
         ...
 
+    def left_s(self, until: float) -> float:
+        """Give the seconds until then, below 0 where it is past."""
+        ...
+
     async def post(self, posted: Posted) -> Answer:
         """Give the answer of status 200.
 
@@ -118,6 +122,10 @@ class Server:
     def until(self, deadline: float) -> float:
         """Give the time after which nothing more is tried: the deadline."""
         return deadline
+
+    def left_s(self, until: float) -> float:
+        """Give the seconds until then, below 0 where it is past."""
+        return until - self._clock()
 
     async def aclose(self) -> None:
         """Close the connections."""
