@@ -77,31 +77,39 @@ def test_a_long_storm_of_faults_never_gives_a_wrong_vector(
     weather(scripts, batches)
 
 
-async def _each(faults: Sequence[Fault]) -> list[list[Outcome]]:
-    """Have a server for each fault, all at the same time."""
+async def _each(faults: Sequence[Fault], timeout_s: float) -> list[list[Outcome]]:
+    """Have a server for each fault, all at the same time; each has so long for an answer."""
 
     async def one(fault: Fault) -> list[Outcome]:
         async with Misbehaving(always(fault), MANNERS, _Narrow()) as server:
-            pool = pooled([server])
+            pool = pooled([server], timeout_s)
             try:
-                return [await ask(pool, batch) for batch in BATCHES[1:]]
+                return [await ask(pool, batch, 2 * timeout_s) for batch in BATCHES[1:]]
             finally:
                 await pool.aclose()
 
     return list(await asyncio.gather(*map(one, faults)))
 
 
-def test_every_fault_alone_ends_as_it_must() -> None:
-    faults = [one for one in SEEN if one is not Fault.UNASKED]
-    for fault, outcomes in zip(faults, asyncio.run(_each(faults)), strict=True):
+def of(notice: Notice) -> list[Fault]:
+    return [fault for fault, about in FAULTS.items() if about.notice is notice]
+
+
+def test_what_is_right_in_spite_of_a_fault_is_taken() -> None:
+    faults = of(Notice.HARMLESS)
+    for fault, outcomes in zip(faults, asyncio.run(_each(faults, 20.0)), strict=True):
+        assert_right(outcomes, [fault])
+        assert all(isinstance(one.result, EmbedResult) for one in outcomes), outcomes
+
+
+def test_what_is_wrong_or_no_answer_is_an_error() -> None:
+    faults = [*of(Notice.VISIBLE), *of(Notice.FAILURE)]
+    right = (Fault.RENAMED, Fault.BAD_UTF8, Fault.CLOSE_REUSED)  # the vectors are
+    for fault, outcomes in zip(faults, asyncio.run(_each(faults, 0.5)), strict=True):
         assert_right(outcomes, [fault])
         kinds = {type(one.result) for one in outcomes}
-        if fault is Fault.REFUSED:
-            assert kinds == {InvalidRequest}
-        elif FAULTS[fault].notice is Notice.HARMLESS:
-            assert kinds == {EmbedResult}, fault
-        elif FAULTS[fault].notice is Notice.FAILURE:
-            assert EmbedResult not in kinds, fault
+        assert fault in right or EmbedResult not in kinds, fault
+        assert (InvalidRequest in kinds) is (fault is Fault.REFUSED)
 
 
 def test_an_answer_that_nobody_asked_for_is_nobody_s() -> None:

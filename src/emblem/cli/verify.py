@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emblem.cli.verify_stored import Stored, Wanted
     from emblem.cli.verify_trying import Opened
     from emblem.config import Settings
-    from emblem.types import Kind, Overflow
+    from emblem.types import Kind, Overflow, Tokens
 
 LEAST = 0.999
 MAX_PROBLEMS = 5  # rows left out that are told of one by one
@@ -226,7 +226,7 @@ async def _examined(given: _Given) -> Report:
                 found += await _why(given, opened, stored, mine.tokens, cosines)
     told = () if cosines is None else bands(cosines, mine.tokens, opened.longest, given.least)
     return Report(
-        source=given.against or given.source or "",
+        source=given.against or given.table or given.source or "",  # never a database's address
         model=opened.name,
         space=str(opened.embedder.space),
         as_asked=str(given.way),
@@ -288,7 +288,7 @@ async def _why(
     given: _Given,
     opened: Opened,
     stored: Stored,
-    tokens: Sequence[int],
+    tokens: Tokens,
     cosines: Numbers | None,
 ) -> list[Finding]:
     """Try what else may have given the stored vectors: other ways, then other models."""
@@ -298,7 +298,7 @@ async def _why(
     found = []
     breaks = any("\n" in one for one in stored.texts)
     if cosines is not None:
-        longest = opened.longest is not None and max(tokens) > opened.longest
+        longest = opened.longest is not None and int(tokens.max()) > opened.longest
         others = ways(
             given.way,
             prompts=opened.prompts,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from emblem.core.output import cast, shortened
-from emblem.types import Kind, OutputType, Overflow, Vectors
+from emblem.types import Kind, OutputType, Overflow, Tokens, Vectors
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -95,7 +95,8 @@ def compared(stored: Numbers, ours: Vectors, *, normalised: bool) -> Numbers | N
         own = mine.astype(np.float64)
     norms = np.linalg.norm(other, axis=1) * np.linalg.norm(own, axis=1)
     dots = np.einsum("nd,nd->n", other, own)
-    return np.divide(dots, norms, out=np.zeros(len(dots)), where=norms > 0)
+    cosines: Numbers = np.divide(dots, norms, out=np.zeros(len(dots)), where=norms > 0)
+    return cosines
 
 
 def number_type(stored: Numbers) -> OutputType | None:
@@ -107,15 +108,12 @@ def number_type(stored: Numbers) -> OutputType | None:
     return OutputType.UINT8 if 2 <= stored.max() <= 255 else None
 
 
-def bands(
-    cosines: Numbers, tokens: Sequence[int], longest: int | None, least: float
-) -> tuple[Band, ...]:
+def bands(cosines: Numbers, tokens: Tokens, longest: int | None, least: float) -> tuple[Band, ...]:
     """Tell of cosines by the length of their texts; what a model reads at once is a bound of its own."""
     edges = sorted({*LENGTHS, longest or LENGTHS[-1]})
-    lengths = np.asarray(tokens)
     found = []
     for low, high in zip([0, *edges], [*edges, None], strict=True):
-        chosen = (lengths > low) & (lengths <= (high or lengths.max(initial=0)))
+        chosen = (tokens > low) & (tokens <= (high or tokens.max(initial=0)))
         if chosen.any():
             name = f"{low + 1}-{high}" if high else f"{low + 1}+"
             found.append(band(name, cosines[chosen], least))
@@ -124,10 +122,9 @@ def bands(
 
 def band(name: str, cosines: Numbers, least: float) -> Band:
     """Tell of some cosines."""
-    tenth, median = np.quantile(cosines, [0.1, 0.5])
-    alike = float((cosines >= least).mean())
-    numbers = (round(float(one), 6) for one in (cosines.min(), tenth, median))
-    return Band(name, len(cosines), *numbers, round(alike, 4))
+    lowest, tenth, median = (round(float(one), 6) for one in np.quantile(cosines, [0, 0.1, 0.5]))
+    alike = round(float((cosines >= least).mean()), 4)
+    return Band(name, len(cosines), lowest, tenth, median, alike)
 
 
 def notes(stored: Numbers, width: int, *, normalised: bool) -> list[Finding]:

@@ -33,7 +33,7 @@ def of_table(address: str, table: str | None, wanted: Wanted) -> Stored:
         raise MissingExtra("reading from PostgreSQL", "postgres") from error
     columns = (wanted.column or "text", wanted.vector_column or "embedding")
     try:
-        with _connected(psycopg, address) as connection:
+        with _connected(address) as connection:
             found = _rows(connection, table, columns, wanted)
     except psycopg.DataError:  # whose words repeat what is in the table
         raise InvalidRequest(
@@ -45,9 +45,11 @@ def of_table(address: str, table: str | None, wanted: Wanted) -> Stored:
     return stored(drawn, rows=None, where=table)
 
 
-def _connected(psycopg: Any, address: str) -> psycopg.Connection[Any]:
+def _connected(address: str) -> psycopg.Connection[Any]:
+    import psycopg
+
     uri = address.replace("postgresql+psycopg://", "postgresql://", 1)
-    connection: psycopg.Connection[Any] = psycopg.connect(
+    connection = psycopg.connect(
         uri, connect_timeout=CONNECT_S, options=f"-c statement_timeout={STATEMENT_MS}"
     )
     connection.read_only = True

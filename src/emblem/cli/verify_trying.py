@@ -14,7 +14,7 @@ from emblem.types import EmbedRequest, Lane, Overflow
 
 if TYPE_CHECKING:
     from emblem.ports import Embedder
-    from emblem.types import Kind, Vectors
+    from emblem.types import Kind, Tokens, Vectors
 
 PART = 32  # texts in a request
 TRIED = 48  # rows that a way is tried on before it is tried on all
@@ -46,7 +46,7 @@ class Embedded:
     """New vectors, (n, width) float32, and how many tokens each text had, (n,) int32."""
 
     vectors: Vectors
-    tokens: np.ndarray[tuple[int], np.dtype[np.int32]]
+    tokens: Tokens
 
 
 async def embed(opened: Opened, texts: Sequence[str], way: Way) -> Embedded:
