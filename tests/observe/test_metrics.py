@@ -13,7 +13,16 @@ from emblem.observe import names
 from emblem.observe.metrics import Exposition
 from emblem.observe.requests import KEPT, RequestMetrics
 from emblem.observe.state import State
-from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, Work
+from emblem.types import (
+    CacheState,
+    DeploymentState,
+    Health,
+    Lane,
+    Occupancy,
+    Queued,
+    Residence,
+    Work,
+)
 from emblem.types import State as ModelState
 
 EMBEDDINGS = "/v1/embeddings"
@@ -44,6 +53,12 @@ STATE = State(
     Availability(away=True, outages=2, stood_in=5, refused=6, lost_refunds=1),
     usage_waiting=12,
     usage_lost=3,
+    deployments={
+        "tiny": (
+            DeploymentState("here", requests=1, answered=9, worst_cosine=0.9999),
+            DeploymentState("there", health=Health.OPEN, answered=4, failures=3, invalid=1),
+        )
+    },
 )
 
 
@@ -250,3 +265,20 @@ def test_open_metrics_are_given_to_whoever_asks_for_them() -> None:
     page = asyncio.run(counting().exposition.page("application/openmetrics-text; version=1.0.0"))
     assert page.content_type.startswith("application/openmetrics-text")
     assert page.content.endswith(b"# EOF\n")
+
+
+def test_each_deployment_of_a_model_has_its_own_numbers() -> None:
+    counted = counting()
+
+    def both(name: str) -> list[float | None]:
+        return [
+            counted.value(f"emblem_deployment_{name}", model="tiny", deployment=one)
+            for one in ("here", "there")
+        ]
+
+    assert both("serving") == [1, 0]
+    assert both("requests_in_progress") == [1, 0]
+    assert both("answers_total") == [9, 4]
+    assert both("failures_total") == [0, 3]
+    assert both("invalid_answers_total") == [0, 1]
+    assert both("worst_cosine") == [0.9999, None]

@@ -53,6 +53,7 @@ _HTTP = ("http_request_method", "http_route", "http_response_status_code")
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 _COUNTER, _GAUGE, _HISTOGRAM = Type.COUNTER, Type.GAUGE, Type.HISTOGRAM
 _MODEL, _LANE = ("model",), ("model", "lane")
+_DEPLOYMENT = ("model", "deployment")
 
 # -- counted with each request ----------------------------------------------------------------------
 
@@ -161,13 +162,41 @@ USAGE_WAITING = Metric(
 USAGE_LOST = Metric(
     "emblem_usage_lost_records", _COUNTER, "Records of usage that could not be kept."
 )
+SERVING = Metric(
+    "emblem_deployment_serving", _GAUGE, "1 where a deployment of a model is asked.", _DEPLOYMENT
+)
+DEPLOYMENT_REQUESTS = Metric(
+    "emblem_deployment_requests_in_progress",
+    _GAUGE,
+    "Requests that a deployment has in work.",
+    _DEPLOYMENT,
+)
+ANSWERS = Metric(
+    "emblem_deployment_answers", _COUNTER, "Requests that a deployment answered.", _DEPLOYMENT
+)
+FAILURES = Metric(
+    "emblem_deployment_failures", _COUNTER, "Requests that it did not answer rightly.", _DEPLOYMENT
+)
+INVALID = Metric(
+    "emblem_deployment_invalid_answers",
+    _COUNTER,
+    "Of these, answers with vectors that could not be right.",
+    _DEPLOYMENT,
+)
+WORST_COSINE = Metric(
+    "emblem_deployment_worst_cosine",
+    _GAUGE,
+    "The least cosine of its last proof to the reference of the space.",
+    _DEPLOYMENT,
+)
 BUILD = Metric("emblem_build_info", _GAUGE, "1, and in the label the version.", ("version",))
 READ = (
     *(IN_PROGRESS, QUEUE_REQUESTS, QUEUE_TOKENS, QUEUE_SECONDS, ROWS, ROW_TOKENS, ROW_CAPACITY),
     *(TOKEN_SECONDS, LOADED, BROKEN, MODEL_BYTES, LOADED_BYTES, BEYOND_BYTES, MAX_MODEL_BYTES),
     *(CACHE_HITS, CACHE_MISSES, CACHE_ENTRIES, CACHE_BYTES, CACHE_MAX_BYTES),
     *(REDIS_AWAY, REDIS_OUTAGES, LIMITS_ALONE, LIMITS_REFUSED, LOST_REFUNDS),
-    *(USAGE_WAITING, USAGE_LOST, BUILD),
+    *(USAGE_WAITING, USAGE_LOST),
+    *(SERVING, DEPLOYMENT_REQUESTS, ANSWERS, FAILURES, INVALID, WORST_COSINE, BUILD),
 )
 
 EVERY = (*COUNTED, *READ)

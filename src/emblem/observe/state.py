@@ -1,7 +1,7 @@
 """What is read of a server when somebody asks for metrics, and the metrics it becomes."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,7 +10,15 @@ from prometheus_client.registry import Collector
 from emblem.limits.outage import Availability
 from emblem.observe import names
 from emblem.observe.names import Metric, Type
-from emblem.types import CacheState, Lane, Occupancy, Queued, Residence
+from emblem.types import (
+    CacheState,
+    DeploymentState,
+    Health,
+    Lane,
+    Occupancy,
+    Queued,
+    Residence,
+)
 
 # A metric, the values of its labels, and its value.
 Reading = tuple[Metric, tuple[str, ...], float]
@@ -21,6 +29,7 @@ class State:
     """A server at one moment. ``availability`` is None where no Redis counts limits.
 
     ``usage_waiting`` and ``usage_lost`` count records; None where usage is not recorded.
+    ``deployments`` are those of models that have any elsewhere, by the models' names.
     """
 
     version: str
@@ -28,6 +37,7 @@ class State:
     availability: Availability | None = None
     usage_waiting: int | None = None
     usage_lost: int | None = None
+    deployments: Mapping[str, Sequence[DeploymentState]] = field(default_factory=dict)
 
 
 def readings(state: State) -> Iterator[Reading]:
@@ -46,6 +56,9 @@ def readings(state: State) -> Iterator[Reading]:
         yield names.USAGE_WAITING, (), state.usage_waiting
     if state.usage_lost is not None:
         yield names.USAGE_LOST, (), state.usage_lost
+    for model, deployments in state.deployments.items():
+        for deployment in deployments:
+            yield from _of_deployment(model, deployment)
 
 
 def _of_model(one: Residence) -> Iterator[Reading]:
@@ -66,6 +79,17 @@ def _of_model(one: Residence) -> Iterator[Reading]:
     yield names.LOADED, model, one.loaded_s is not None
     yield names.BROKEN, model, one.problem is not None
     yield names.MODEL_BYTES, model, one.predicted_bytes
+
+
+def _of_deployment(model: str, one: DeploymentState) -> Iterator[Reading]:
+    labels = (model, one.name)
+    yield names.SERVING, labels, one.health is Health.SERVING
+    yield names.DEPLOYMENT_REQUESTS, labels, one.requests
+    yield names.ANSWERS, labels, one.answered
+    yield names.FAILURES, labels, one.failures
+    yield names.INVALID, labels, one.invalid
+    if one.worst_cosine is not None:
+        yield names.WORST_COSINE, labels, one.worst_cosine
 
 
 def _of_cache(cache: CacheState) -> Iterator[Reading]:

@@ -36,7 +36,7 @@ LARGEST = frozenset(
         *(names.MODEL_BYTES, names.REDIS_AWAY),
     )
 ) | {"python_info"}
-LEAST = frozenset({"process_start_time_seconds"})
+LEAST = frozenset({"process_start_time_seconds", names.SERVING.name, names.WORST_COSINE.name})
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
