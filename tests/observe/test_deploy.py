@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -65,6 +66,11 @@ def test_a_query_asks_for_metrics_and_labels_that_there_are(query: str) -> None:
     assert series <= SERIES.keys() | GIVEN
     known = {label for one in series & SERIES.keys() for label in SERIES[one].labels}
     assert labels <= known | LABELS_OF_ALL
+
+
+@pytest.mark.parametrize("query", [one for one in queries() if "label_values" not in one])
+def test_a_query_is_one_that_prometheus_reads(query: str) -> None:
+    promql_parser.parse(query.replace("$__rate_interval", "5m"))
 
 
 def test_what_a_panel_is_labelled_with_is_in_its_query() -> None:
