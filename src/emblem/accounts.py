@@ -286,6 +286,15 @@ class Account:
     quota: Quota = Quota()
     team: str | None = None
     team_quota: Quota = Quota()
+    # What is known of an account is looked up for each request, by far more numbers than need be.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = hash((self.key, self.quota, self.team, self.team_quota))
+        object.__setattr__(self, "_hash", own)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,13 @@ FULL = [
 ]
 
 
+def test_a_key_has_the_least_role_unless_another_is_asked_for(emblem: Emblem) -> None:
+    emblem("keys", "create", "shop")
+    emblem("keys", "create", "boss", "--role", "admin")
+    roles = {name: shown(emblem("keys", "show", name, "--json")) for name in ("shop", "boss")}
+    assert [one["role"] for one in roles.values()] == ["inference", "admin"]  # type: ignore[index]
+
+
 def test_a_key_is_made_with_all_its_terms_shown_and_changed(emblem: Emblem) -> None:
     emblem("teams", "create", "search")
     made = shown(emblem("keys", "create", "laptop", *FULL, "--json"))

@@ -1,8 +1,11 @@
 """Keys, teams, limits and usage over HTTP, with a real server and its ledger."""
 
+import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -91,7 +94,7 @@ def test_fifty_at_once_never_get_more_tokens_than_there_are(office: Desk) -> Non
 
 
 def test_what_is_wrong_costs_no_tokens_and_counts_as_a_request(office: Desk) -> None:
-    _, secret = office.key(quota=Quota(requests_per_minute=6, tokens_per_minute=100))
+    _, secret = office.key(quota=Quota(requests_per_minute=6, tokens_per_day=100_000))
     assert office.ask(secret, ["fine", "x " * 9000]).status_code == 400
     assert office.ask(secret, [""]).status_code == 400
     assert office.ask(secret, FIVE, model="nobody").status_code == 404
@@ -100,7 +103,7 @@ def test_what_is_wrong_costs_no_tokens_and_counts_as_a_request(office: Desk) -> 
     no_json = requests.post(address, b"{", headers=headers, timeout=PATIENCE_S)
     assert no_json.status_code == 400
     said = limits(office.ask(secret, FIVE))
-    assert (said["remaining-requests"], said["remaining-tokens"]) == ("1", "95")
+    assert (said["remaining-requests"], said["remaining-tokens"]) == ("1", "99995")
 
 
 def test_the_key_of_the_environment_has_no_limits_and_every_role(office: Desk) -> None:
@@ -156,6 +159,23 @@ def test_an_open_connection_is_refused_within_a_second_of_its_key_s_revocation(
             assert time.monotonic() - revoked < 1.0, "still open"
         answer = session.get(address, headers=headers, timeout=PATIENCE_S)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_a_secret_that_is_replaced_while_its_body_arrives_gets_no_answer(office: Desk) -> None:
+    key, secret = office.key()
+    body = json.dumps({"model": MODEL, "input": FIVE}).encode()
+    head = (
+        f"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    port = urlsplit(office.server.root).port
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+        client.sendall(head + body[:9])
+        _, new = office.ledger.keys.rotate(key.id, overlap_s=0.0, now=time.time())
+        wait_for(lambda: office.get("/v1/models", secret).status_code == 401)
+        client.sendall(body[9:])
+        assert client.recv(9999).startswith(b"HTTP/1.1 401 ")
+    assert office.ask(new, FIVE).status_code == 200
 
 
 def test_a_key_opens_from_its_own_networks_only(office: Desk) -> None:

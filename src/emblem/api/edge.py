@@ -114,7 +114,7 @@ class Edge:
         path: str = scope["path"]
         if embeds := path.endswith(SUFFIX):
             seen.route = EMBEDDINGS[path != SUFFIX]
-        if OPEN.fullmatch(path):
+        elif OPEN.fullmatch(path):
             await self._app(scope, receive, reply.send)
             return
         address = (scope.get("client") or ("",))[0]

@@ -14,17 +14,17 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_NAMES = {
-    unit: tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+_NAMES = tuple(
+    (unit, [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")])
     for unit in (Unit.REQUESTS, Unit.TOKENS)
-}
+)
 
 
 def headers(standings: Sequence[Standing]) -> Headers:
     """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
     found: Headers = ()
-    for unit, (limit, remaining, reset) in _NAMES.items():
-        if (one := _tightest([one for one in standings if one.limit.unit is unit])) is not None:
+    for unit, (limit, remaining, reset) in _NAMES:
+        if (one := _tightest(standings, unit)) is not None:
             found += (
                 (limit, b"%d" % one.limit.most),
                 (remaining, b"%d" % one.remaining),
@@ -33,11 +33,15 @@ def headers(standings: Sequence[Standing]) -> Headers:
     return found
 
 
-def _tightest(standings: Sequence[Standing]) -> Standing | None:
-    """Give the one with the least that may still be asked for; None where there is none."""
-    if len(standings) == 1:
-        return standings[0]
-    return min(standings, key=lambda one: (one.remaining, -one.reset_ms), default=None)
+def _tightest(standings: Sequence[Standing], unit: Unit) -> Standing | None:
+    """Give the limit on a unit with the least that may still be asked for, for the longest time."""
+    found, least = None, 0
+    for one in standings:
+        if one.limit.unit is unit:
+            left = one.remaining
+            if found is None or left < least or (left == least and one.reset_ms > found.reset_ms):
+                found, least = one, left
+    return found
 
 
 def refusal_headers(error: LimitReached) -> Headers:

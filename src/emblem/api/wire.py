@@ -166,6 +166,8 @@ def _coded(vectors: Components) -> list[bytes]:
     """Give each vector in base64, of one call for all: its width in bytes is made to divide by 3."""
     little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
     rows = little.view(np.uint8)  # (n, bytes)
+    if len(rows) == 1:
+        return [pybase64.b64encode(rows.data)]
     more = -rows.shape[1] % 3
     if more:
         rows = np.pad(rows, ((0, 0), (0, more)))

@@ -24,6 +24,11 @@ def later(standing: Standing, passed_ms: int) -> Standing:
     return Standing(limit, standing.used, left) if left > 0 else Standing(limit, 0, 0)
 
 
+def passes(standings: Iterable[Standing], least: Charge) -> bool:
+    """Tell whether limits let pass what costs so much. What passed once they stood so passes later."""
+    return all(one.used + amount(one.limit, least) <= one.limit.most for one in standings)
+
+
 def readable(standings: Iterable[Standing], per_token: int) -> int | None:
     """Give how many tokens a request may have for the limits to let it pass; None for any number.
 

@@ -83,13 +83,15 @@ def decide(
 ) -> Decision:
     """Charge all limits or none of them."""
     after: list[State] = []
+    standing: list[Standing] = []
     for limit, state in zip(limits, states, strict=True):
         charged = _charged(limit, state, amount(limit, charge), now_ms)
         if charged is None:
             settled = settle_all(limits, states, now_ms)
             return Decision(settled, *refuse(limits, settled, charge, now_ms))
         after.append(charged)
-    return Decision(tuple(after), standings(limits, after, now_ms))
+        standing.append(_standing(limit, charged, now_ms))
+    return Decision(tuple(after), tuple(standing))
 
 
 def refuse(
@@ -169,7 +171,10 @@ def standings(
 
 
 def _standing(limit: Limit, state: State, now_ms: int) -> Standing:
-    return Standing(limit, _ceil(state.held, scale(limit)), idle_ms(limit, state, now_ms))
+    held = state.held
+    if limit.period is _MINUTE:  # twice a minute's arithmetic, for nearly all charges have it
+        return Standing(limit, -(-held // MINUTE_MS), -(-held // (limit.most or 1)))
+    return Standing(limit, held, idle_ms(limit, state, now_ms))
 
 
 def idle_ms(limit: Limit, state: State, now_ms: int) -> int:

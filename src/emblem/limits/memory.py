@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from emblem.accounts import (
     Account,
@@ -31,7 +32,8 @@ from emblem.core.refusals import refused
 MEMORY = "memory"
 SWEEP_FROM = 4096  # states, before any is looked at to be forgotten
 
-_Place = tuple[str, bool, Unit, Period]  # whose state, of which limit
+_Limits = tuple[Limit, ...]
+_Places = tuple[str, ...]  # of which limit of whom each state is, in the order of the limits
 
 
 def wall_ms() -> int:
@@ -48,7 +50,7 @@ class MemoryLimiter:
 
     def __init__(self, now_ms: Callable[[], int] = wall_ms) -> None:
         self._now_ms = now_ms
-        self._states: dict[_Place, tuple[Limit, State]] = {}
+        self._states: dict[str, tuple[Limit, State]] = {}
         self._sweep_at = SWEEP_FROM
 
     def __len__(self) -> int:
@@ -57,30 +59,30 @@ class MemoryLimiter:
 
     async def charge(self, account: Account, charge: Charge) -> Grant:
         """Charge every limit of a key and its team, or none and raise LimitReached."""
-        limits = limits_of(account)
+        limits, places = _of(account)
         now_ms = self._now_ms()
         if not limits:
             return Grant(account, charge, now_ms, counted_by=MEMORY)
-        held = self._held(limits)
+        held = self._held(places)
         decision = decide(limits, held, charge, now_ms)
         if decision.refusal is not None:
             self._go_back(limits, held, decision.states, now_ms)
             raise refused(decision.refusal, decision.standings, now_ms)
-        self._keep(limits, decision.states, now_ms)
+        self._keep(limits, places, decision.states, now_ms)
         return Grant(account, charge, now_ms, decision.standings, decision.states, MEMORY)
 
     async def refund(self, grant: Grant) -> None:
         """Take a charge back, once."""
-        limits = limits_of(grant.account)
+        limits, places = _of(grant.account)
         now_ms = self._now_ms()
-        after = take_back(limits, self._held(limits), grant.states, grant.charge, now_ms)
-        self._keep(limits, after, now_ms)
+        after = take_back(limits, self._held(places), grant.states, grant.charge, now_ms)
+        self._keep(limits, places, after, now_ms)
 
     async def peek(self, account: Account) -> tuple[Standing, ...]:
         """Say how each limit stands now."""
-        limits = limits_of(account)
+        limits, places = _of(account)
         now_ms = self._now_ms()
-        return standings(limits, settle_all(limits, self._held(limits), now_ms), now_ms)
+        return standings(limits, settle_all(limits, self._held(places), now_ms), now_ms)
 
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much for the day and the month of ``now``."""
@@ -92,8 +94,9 @@ class MemoryLimiter:
             ):
                 if used > 0:
                     limit = Limit(one.id, one.team, unit, period, MAX_PER_WINDOW)
-                    (before,) = self._held([limit])
-                    self._keep([limit], [at_least(limit, before, used, at_ms)], now_ms)
+                    place = _place(limit)
+                    (before,) = self._held([place])
+                    self._keep([limit], [place], [at_least(limit, before, used, at_ms)], now_ms)
 
     async def aclose(self) -> None:
         """Nothing is held that outlives the process."""
@@ -104,15 +107,17 @@ class MemoryLimiter:
         """Note a clock that went back even where a charge is refused: time goes on from there."""
         for limit, before, state in zip(limits, held, now, strict=True):
             if before.at > now_ms:
-                self._keep([limit], [state], now_ms)
+                self._keep([limit], [_place(limit)], [state], now_ms)
 
-    def _held(self, limits: Sequence[Limit]) -> list[State]:
+    def _held(self, places: Sequence[str]) -> list[State]:
         held = self._states
-        return [held[place][1] if (place := _place(one)) in held else FRESH for one in limits]
+        return [held[place][1] if place in held else FRESH for place in places]
 
-    def _keep(self, limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> None:
-        for limit, state in zip(limits, states, strict=True):
-            self._states[_place(limit)] = limit, state
+    def _keep(
+        self, limits: Sequence[Limit], places: Sequence[str], states: Sequence[State], now_ms: int
+    ) -> None:
+        for limit, place, state in zip(limits, places, states, strict=True):
+            self._states[place] = limit, state
         if len(self._states) >= self._sweep_at:
             self._states = {
                 place: (limit, state)
@@ -122,5 +127,12 @@ class MemoryLimiter:
             self._sweep_at = max(SWEEP_FROM, 2 * len(self._states))
 
 
-def _place(limit: Limit) -> _Place:
-    return limit.id, limit.team, limit.unit, limit.period
+@lru_cache(4096)
+def _of(account: Account) -> tuple[_Limits, _Places]:
+    """Give the limits of an account, and where their states are: worked out once for each."""
+    limits = limits_of(account)
+    return limits, tuple(map(_place, limits))
+
+
+def _place(limit: Limit) -> str:
+    return f"{'team' if limit.team else 'key'} {limit.unit} {limit.period} {limit.id}"
