@@ -300,7 +300,9 @@ def create(
     observation = Observation(
         settings,
         plan.models,
-        lambda: _state(_occupancy(residency, recent), accounting),
+        lambda: replace(
+            _state(_occupancy(residency, recent), accounting), deployments=service.deployments()
+        ),
         tracing(__version__),
         process,
     )
