@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,12 @@ class Rounds:
         """Let one more proof be made, and wait until it is."""
         await self._waits.wait()
         self._waits.clear()
-        self._next.release()
+        self.release()
         await self._waits.wait()
+
+    def release(self) -> None:
+        """Let the next proof be made."""
+        self._next.release()
 
 
 @pytest.fixture
@@ -425,6 +430,25 @@ def test_an_error_nobody_thought_of_does_not_end_the_proofs(
 
     run(go)
     assert "place could not be proven" in caplog.text
+
+
+def test_what_cannot_change_is_proven_once_and_as_often_as_that_fails(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        place, rounds = Place(), Rounds()
+        place.error = Overloaded("busy", 1.0)
+        one = proven(place, references, "place", rounds, every_s=inf)
+        await one.begin()
+        await until(lambda: rounds.pauses == [2.0])
+        place.error = None
+        rounds.release()
+        await until(lambda: one._rounds is not None and one._rounds.done())
+        assert one.problem() is None
+        assert rounds.pauses == [2.0]
+        await one.aclose()
+
+    run(go)
 
 
 def test_closing_ends_the_proofs_and_closes_the_deployment(references: FileReferences) -> None:

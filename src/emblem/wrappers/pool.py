@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -286,7 +286,8 @@ def _check(space: Space, members: Sequence[Member]) -> None:
 
 def _signed(result: EmbedResult, place: Place, request: EmbedRequest) -> EmbedResult:
     """Give a result under the deployment's name, with the tokens that were counted before."""
-    counted = tokens_of(request)
-    if counted is None or result.uncut is not None:
-        return replace(result, served_by=place.name)
-    return replace(result, served_by=place.name, tokens=np.array(counted, np.int32))
+    tokens, uncut = result.tokens, result.uncut
+    if request.readings and uncut is None and (counted := tokens_of(request)) is not None:
+        tokens = np.array(counted, np.int32)
+    # Each request comes here, and dataclasses.replace takes three times as long.
+    return EmbedResult(result.vectors, tokens, result.overflowed, place.name, uncut, result.hits)

@@ -55,6 +55,7 @@ _NOT_NOW = (Overloaded, DeadlineExceeded, DeploymentFailed, ModelError)
 class Demands:
     """What a deployment is held to: the least cosine to the reference, and how often it is proven.
 
+    Once is enough for what is in this process and cannot change: ``every_s`` is inf there.
     ``founds`` tells whether its vectors become the reference where there is none; where a model is
     here itself, only its own do. ``kinds`` are those that the model embeds differently.
     """
@@ -177,8 +178,8 @@ class Proven(Around):
             raise DeploymentFailed(f"{self._name} {self.problem()}")
 
     async def _go_on(self) -> None:
-        while True:
-            await self._pause(self._next_s())
+        while (seconds := self._next_s()) < inf:
+            await self._pause(seconds)
             try:
                 await self.prove()
             except Exception as error:
