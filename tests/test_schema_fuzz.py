@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from chat_upstream import chat_upstream
 from emblem.api.openapi import document
 from server import RunningServer, linked_home, running_server
 
@@ -41,6 +42,13 @@ def narrowed(description: Any) -> Any:
         ids = choice.get("items", {}).get("items", choice.get("items", {}))
         if ids.get("type") == "integer":
             ids |= {"minimum": 0, "maximum": LAST_CL100K_ID}
+    for path, name in (("/v1/chat/completions", "talker"), ("/v1/rerank", "ranker")):
+        _fields(narrow, path)["model"] = {"type": "string", "enum": [name]}
+    embed = _fields(narrow, "/embed")
+    embed["dimensions"]["maximum"] = 384
+    embed["normalize"] = embed["truncate"] = {"type": "boolean", "enum": [True]}
+    for path in ("/embed", "/tokenize"):
+        del _fields(narrow, path)["prompt_name"]
     for path, operations in narrow["paths"].items():
         for operation in operations.values() if not path.startswith(ADMIN) else ():
             for parameter in operation.get("parameters", []):
@@ -48,9 +56,39 @@ def narrowed(description: Any) -> Any:
     return narrow
 
 
+def _fields(description: Any, path: str) -> Any:
+    """Give the fields of a request to an address."""
+    content = description["paths"][path]["post"]["requestBody"]["content"]
+    return content["application/json"]["schema"]["properties"]
+
+
+# Other addresses of what is asked at its first one.
+OTHERS = (
+    "/",
+    "/rerank",
+    "/{model}/v1/chat/completions",
+    "/{model}/embed",
+    "/{model}/tokenize",
+    "/{model}/info",
+)
+ELSEWHERE = """
+[upstreams.theirs]
+preset = "openai-compatible"
+base_url = "{base_url}"
+[chat.talker]
+upstream = "theirs"
+[rerank.ranker]
+upstream = "theirs"
+"""
+
 DOCUMENT = json.loads(document())
 NARROWED = narrowed(DOCUMENT)
-OPERATIONS = [(path, method) for path in DOCUMENT["paths"] for method in DOCUMENT["paths"][path]]
+OPERATIONS = [
+    (path, method)
+    for path in DOCUMENT["paths"]
+    if path not in OTHERS
+    for method in DOCUMENT["paths"][path]
+]
 SUITABLE = [(path, method) for path, method in OPERATIONS if not path.startswith(ADMIN)]
 REFUSABLE = [
     (path, method)
@@ -67,8 +105,10 @@ def named(operations: list[tuple[str, str]]) -> Any:
 @pytest.fixture(scope="module")
 def server(model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     home = linked_home(tmp_path_factory.mktemp("fuzz") / "home", model_home)
-    with running_server(home) as running:
-        yield running
+    with chat_upstream() as upstream:
+        (home / "emblem.toml").write_text(ELSEWHERE.format(base_url=upstream.base_url))
+        with running_server(home) as running:
+            yield running
 
 
 def operation_of(description: Any, server: RunningServer, path: str, method: str) -> Any:

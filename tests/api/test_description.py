@@ -13,7 +13,9 @@ from api.asking import get, post
 from api.small_app import Small
 from emblem.api.app import _models, _operations
 from emblem.api.openapi import document
+from emblem.api.tei import INFO, TOKENIZE
 from emblem.api.wire import EmbeddingsBody
+from emblem.api.working import RECORDED
 
 DOCUMENT = json.loads(document())
 METHODS = {"get", "post", "patch", "delete"}
@@ -72,6 +74,7 @@ def test_every_route_is_described(small: Small) -> None:
         if isinstance(one, Route)
     ]
     embeddings = ["/v1/embeddings", "/{model}/v1/embeddings"]
+    embeddings += [path.replace(":path", "") for path in (*RECORDED, *TOKENIZE, *INFO)]
     described = {path for path in DOCUMENT["paths"] if not path.startswith("/admin/")}
     assert (
         described == {*routes, *embeddings, "/v1/usage", "/metrics"} - OWN

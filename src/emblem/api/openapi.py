@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from emblem import __version__
+from emblem.api import working_description
 from emblem.api.admin import description
 from emblem.api.models import ModelItem, ModelList
 from emblem.api.problems import ErrorBody
@@ -71,6 +72,7 @@ def _paths() -> JSON:
         "/metrics": {"get": _scraped()},
         "/health": {"get": _probe("health", "The process lives.", ())},
         "/ready": {"get": _probe("ready", "Every model that is loaded answers.", (503,))},
+        **working_description.paths(model, _errors),
         **description.paths(_STATUSES),
     }
 
@@ -188,6 +190,7 @@ def _schemas() -> JSON:
             RunningItem,
             RunningList,
             OwnUsageItem,
+            *working_description.SCHEMAS,
             *description.SCHEMAS,
         ],
         ref_template="#/components/schemas/{name}",
