@@ -271,5 +271,6 @@ class Occupancy:
     resident_bytes: int | None = None
     base_bytes: int | None = None
     cache: CacheState | None = None  # None where it is off
+    tiers: tuple[TierState, ...] = ()
     process: int = 1
     processes: int = 1

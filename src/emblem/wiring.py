@@ -32,7 +32,9 @@ from emblem.api.working import RECORDED, passing_routes, tei_routes
 from emblem.assembly import assemble
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
-from emblem.config import Settings
+from emblem.caches.opening import open_tiers
+from emblem.caches.tiers import Tiers
+from emblem.config import Settings, cache_redis_address
 from emblem.core.cl100k import Cl100k
 from emblem.core.head import Layer
 from emblem.core.quantise import proven
@@ -249,16 +251,33 @@ def _on_demand(
     return OnDemand(closed, _Opening(deployed, settings, limits), residency)
 
 
-def _remembering(embedder: Embedder, model: Offer, recent: Recent, *, sends: bool) -> Embedder:
+def _remembering(
+    embedder: Embedder, model: Offer, recent: Recent, tiers: Tiers | None, *, sends: bool
+) -> Embedder:
     """Have a model's texts computed once, unless there is no room to remember any.
 
     The lane of a request is chosen by what is left to compute of it. ``sends`` tells that some of
     it is computed elsewhere.
     """
-    if not recent.max_bytes:
+    instant = isinstance(model, Model) and model.encoder is None and not sends
+    beyond = None if instant else tiers  # a table is looked up sooner than a file, or Redis
+    if not recent.max_bytes and beyond is None:
         return Laned(embedder)
-    once = Laned(Coalesced(embedder, shortening=model.shortening, sends=sends))
-    return Cached(once, recent, shortening=model.shortening, name=model.name)
+    shortening = model.shortening
+    once = Laned(Coalesced(embedder, shortening=shortening, sends=sends))
+    return Cached(once, recent, shortening=shortening, name=model.name, beyond=beyond)
+
+
+def _tiers(settings: Settings) -> Tiers | None:
+    """Give where texts are remembered beyond this process, if anywhere."""
+    return open_tiers(
+        Path(settings.home),
+        settings.cache_disk_bytes,
+        cache_redis_address(settings),
+        redis_ttl_s=settings.cache_redis_ttl_s,
+        redis_bytes=settings.cache_redis_bytes,
+        timeout_s=settings.cache_timeout_s,
+    )
 
 
 def _reader(hosting: Hosting) -> TextTokenizer | None:
@@ -267,8 +286,12 @@ def _reader(hosting: Hosting) -> TextTokenizer | None:
     return None if own is None else _tokenizer(own, prompts, hosting.offer.name)
 
 
-def _occupancy(residency: Residency, recent: Recent) -> Occupancy:
-    return replace(residency.report(), cache=recent.report() if recent.max_bytes else None)
+def _occupancy(residency: Residency, recent: Recent, tiers: Tiers | None) -> Occupancy:
+    return replace(
+        residency.report(),
+        cache=recent.report() if recent.max_bytes else None,
+        tiers=tiers.report() if tiers else (),
+    )
 
 
 def create(
@@ -284,7 +307,7 @@ def create(
     settings = plan.settings
     memory.keep_little()
     stay_in_own_thread()
-    recent = Recent(plan.max_cache_bytes)
+    recent, tiers = Recent(plan.max_cache_bytes), _tiers(settings)
     residency = Residency(
         plan.max_model_bytes,
         memory.resident_bytes,
@@ -301,7 +324,8 @@ def create(
         settings,
         plan.models,
         lambda: replace(
-            _state(_occupancy(residency, recent), accounting), deployments=service.deployments()
+            _state(_occupancy(residency, recent, tiers), accounting),
+            deployments=service.deployments(),
         ),
         tracing(__version__),
         process,
@@ -317,7 +341,7 @@ def create(
     bases |= {name: one.embedder for name, one in assembled.items()}
     embedders = {
         name: observation.embedder(
-            _remembering(base, plan.models[name], recent, sends=name in assembled)
+            _remembering(base, plan.models[name], recent, tiers, sends=name in assembled)
         )
         for name, base in bases.items()
     }
@@ -327,6 +351,8 @@ def create(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(observation.serving())
             await stack.enter_async_context(accounting.open())
+            if tiers is not None:
+                stack.push_async_callback(tiers.aclose)
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
             for one_elsewhere in directory:
@@ -354,7 +380,7 @@ def create(
         accounting.charging,
         Cl100k(plan.cl100k.read_bytes()) if plan.cl100k else None,
         running=lambda: replace(
-            _occupancy(residency, recent), process=process.number, processes=process.count
+            _occupancy(residency, recent, tiers), process=process.number, processes=process.count
         ),
         elsewhere=process.problems,
         holding={name: one.hold for name, one in loading.items()},

@@ -21,6 +21,7 @@ from emblem.types import (
     Occupancy,
     Queued,
     Residence,
+    TierState,
     Work,
 )
 from emblem.types import State as ModelState
@@ -49,7 +50,11 @@ AWAY = Residence(
 )
 STATE = State(
     "1.2.3",
-    Occupancy((TINY, AWAY), 5000, 1000, 50, cache=CacheState(4, 3000, 9000, 20, 30)),
+    Occupancy(
+        *((TINY, AWAY), 5000, 1000, 50),
+        cache=CacheState(4, 3000, 9000, 20, 30),
+        tiers=(TierState("disk", 7, 8, corrupt=1, failures=2, dropped=3, away=True),),
+    ),
     Availability(away=True, outages=2, stood_in=5, refused=6, lost_refunds=1),
     usage_waiting=12,
     usage_lost=3,
@@ -228,6 +233,12 @@ def test_keys_are_counted_only_where_that_is_asked_for() -> None:
         ("emblem_cache_entries", {}, 4),
         ("emblem_cache_bytes", {}, 3000),
         ("emblem_cache_max_bytes", {}, 9000),
+        ("emblem_cache_tier_hits_total", {"tier": "disk"}, 7),
+        ("emblem_cache_tier_misses_total", {"tier": "disk"}, 8),
+        ("emblem_cache_tier_damaged_total", {"tier": "disk"}, 1),
+        ("emblem_cache_tier_unwritten_total", {"tier": "disk"}, 3),
+        ("emblem_cache_tier_failures_total", {"tier": "disk"}, 2),
+        ("emblem_cache_tier_away", {"tier": "disk"}, 1),
         ("emblem_limits_redis_away", {}, 1),
         ("emblem_limits_redis_outages_total", {}, 2),
         ("emblem_limits_counted_alone_total", {}, 5),

@@ -143,6 +143,26 @@ CACHE_MISSES = Metric("emblem_cache_misses", _COUNTER, "Texts that were looked f
 CACHE_ENTRIES = Metric("emblem_cache_entries", _GAUGE, "Texts whose vectors are remembered.")
 CACHE_BYTES = Metric("emblem_cache_bytes", _GAUGE, "Bytes that they take.")
 CACHE_MAX_BYTES = Metric("emblem_cache_max_bytes", _GAUGE, "Bytes that they may take.")
+_TIER = ("tier",)
+TIER_HITS = Metric(
+    "emblem_cache_tier_hits",
+    _COUNTER,
+    "Texts that memory did not know, and disk or Redis did.",
+    _TIER,
+)
+TIER_MISSES = Metric(
+    "emblem_cache_tier_misses", _COUNTER, "Texts that they did not know, or not in time.", _TIER
+)
+TIER_DAMAGED = Metric(
+    "emblem_cache_tier_damaged", _COUNTER, "Of these, entries that were not as written.", _TIER
+)
+TIER_UNWRITTEN = Metric(
+    "emblem_cache_tier_unwritten", _COUNTER, "Texts that could not be kept there.", _TIER
+)
+TIER_FAILURES = Metric(
+    "emblem_cache_tier_failures", _COUNTER, "Questions to disk or Redis without an answer.", _TIER
+)
+TIER_AWAY = Metric("emblem_cache_tier_away", _GAUGE, "1 while it is hardly asked at all.", _TIER)
 REDIS_AWAY = Metric(
     "emblem_limits_redis_away", _GAUGE, "1 while Redis, which counts limits, does not answer."
 )
@@ -194,6 +214,7 @@ READ = (
     *(IN_PROGRESS, QUEUE_REQUESTS, QUEUE_TOKENS, QUEUE_SECONDS, ROWS, ROW_TOKENS, ROW_CAPACITY),
     *(TOKEN_SECONDS, LOADED, BROKEN, MODEL_BYTES, LOADED_BYTES, BEYOND_BYTES, MAX_MODEL_BYTES),
     *(CACHE_HITS, CACHE_MISSES, CACHE_ENTRIES, CACHE_BYTES, CACHE_MAX_BYTES),
+    *(TIER_HITS, TIER_MISSES, TIER_DAMAGED, TIER_UNWRITTEN, TIER_FAILURES, TIER_AWAY),
     *(REDIS_AWAY, REDIS_OUTAGES, LIMITS_ALONE, LIMITS_REFUSED, LOST_REFUNDS),
     *(USAGE_WAITING, USAGE_LOST),
     *(SERVING, DEPLOYMENT_REQUESTS, ANSWERS, FAILURES, INVALID, WORST_COSINE, BUILD),

@@ -18,6 +18,7 @@ from emblem.types import (
     Occupancy,
     Queued,
     Residence,
+    TierState,
 )
 
 # A metric, the values of its labels, and its value.
@@ -50,6 +51,8 @@ def readings(state: State) -> Iterator[Reading]:
     yield names.MAX_MODEL_BYTES, (), state.occupancy.max_model_bytes
     if state.occupancy.cache is not None:
         yield from _of_cache(state.occupancy.cache)
+    for tier in state.occupancy.tiers:
+        yield from _of_tier(tier)
     if state.availability is not None:
         yield from _of_redis(state.availability)
     if state.usage_waiting is not None:
@@ -98,6 +101,16 @@ def _of_cache(cache: CacheState) -> Iterator[Reading]:
     yield names.CACHE_ENTRIES, (), cache.entries
     yield names.CACHE_BYTES, (), cache.bytes
     yield names.CACHE_MAX_BYTES, (), cache.max_bytes
+
+
+def _of_tier(one: TierState) -> Iterator[Reading]:
+    tier = (one.name,)
+    yield names.TIER_HITS, tier, one.hits
+    yield names.TIER_MISSES, tier, one.misses
+    yield names.TIER_DAMAGED, tier, one.corrupt
+    yield names.TIER_UNWRITTEN, tier, one.dropped
+    yield names.TIER_FAILURES, tier, one.failures
+    yield names.TIER_AWAY, tier, one.away
 
 
 def _of_redis(seen: Availability) -> Iterator[Reading]:
