@@ -204,7 +204,14 @@ PRESETS: tuple[Preset, ...] = (
         refuses_long=NOTHING,
     ),
     # What stands behind a LiteLLM proxy decides what becomes of long texts.
-    Preset("litellm", base_url="http://127.0.0.1:4000/v1", key_variable="LITELLM_API_KEY"),
+    Preset(
+        "litellm",
+        base_url="http://127.0.0.1:4000/v1",
+        key_variable="LITELLM_API_KEY",
+        run=True,
+    ),
+    # infinity-emb 0.0.78: fastapi_schemas/pymodels.py has both forms, transformer/embedder cuts.
+    Preset("infinity", base_url="http://127.0.0.1:7997", run=True),
     Preset(
         "cohere",
         dialect="cohere",
