@@ -29,7 +29,7 @@ from emblem.api.passed import Directory
 from emblem.api.proxies import BehindProxies
 from emblem.api.usage import OwnUsage
 from emblem.api.working import RECORDED, passing_routes, tei_routes
-from emblem.assembly import assemble
+from emblem.assembly import Assembled, assemble
 from emblem.backends import memory
 from emblem.backends.cpus import available_cpus, streams_for
 from emblem.caches.opening import open_tiers
@@ -55,7 +55,7 @@ from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
 from emblem.offer import Offer, Prompts
 from emblem.passages import open_directory
-from emblem.ports import Backend, Embedder, Ledger, Observer
+from emblem.ports import Backend, Embedder, Ledger, Observer, References
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, read_again, stamp
@@ -69,6 +69,7 @@ from emblem.wrappers.recent import Recent
 from emblem.wrappers.references import FileReferences
 from emblem.wrappers.residency import Residency
 
+REFERENCES = "spaces"  # the folder, in the home folder, of what deployments are held to
 CANARY = "A short text that every model must embed before it is said to be ready."
 
 
@@ -280,6 +281,20 @@ def _tiers(settings: Settings) -> Tiers | None:
     )
 
 
+def open_hosted(
+    hosting: Hosting,
+    settings: Settings,
+    local: Embedder | None = None,
+    references: References | None = None,
+) -> Assembled:
+    """Put a model together that has deployments elsewhere; ``local`` is the one that is here.
+
+    Without ``references`` its deployments are held to those of the home folder. Raises ConfigError.
+    """
+    kept = references or FileReferences(Path(settings.home) / REFERENCES)
+    return assemble(hosting, local, _reader(hosting), kept, settings)
+
+
 def _reader(hosting: Hosting) -> TextTokenizer | None:
     """Open what upstreams' texts are counted and cut with, if it is known."""
     own, prompts = hosting.tokenization, hosting.offer.prompts
@@ -332,7 +347,7 @@ def create(
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
     directory = open_directory(settings, plan.served)
-    references = FileReferences(Path(settings.home) / "spaces")
+    references = FileReferences(Path(settings.home) / REFERENCES)
     assembled = {
         name: assemble(one, loading.get(name), _reader(one), references, settings)
         for name, one in plan.hostings.items()

@@ -43,7 +43,11 @@ def verify(
     for name in os.environ:
         if name.startswith(("EMBLEM_", "OPENAI_", "AGAINST_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("EMBLEM_HOME", str(model_home))
+    # With one model alone: each that is there is tried where vectors are not explained.
+    (tmp_path / "home" / "models").mkdir(parents=True)
+    (tmp_path / "home" / "files").symlink_to(model_home / "files")
+    (tmp_path / "home" / "models" / STATIC).symlink_to(model_home / "models" / STATIC)
+    monkeypatch.setenv("EMBLEM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EMBLEM_DEFAULT_MODEL", STATIC)
     monkeypatch.setenv("EMBLEM_OFFLINE", "true")
     monkeypatch.chdir(tmp_path)
@@ -165,20 +169,22 @@ def test_another_rule_for_long_texts_is_found_and_short_ones_are_seen_to_be_righ
     texts = [*TEXTS[:8], *LONG]
     with emblem.load(SMALL, home=model_home, offline=True) as model:
         path = stored(texts, model.embed(texts, overflow="truncate"))
-    code, report, _ = verify(path, "--model", SMALL)
+    small = ("--model", SMALL, "--home", str(model_home))
+    code, report, _ = verify(path, *small)
     assert code == 1
     assert causes(report) == [("overflow", True)]
     assert {band["tokens"]: band["alike"] for band in report["bands"]} == {
         "1-16": 1.0,
         "257-1024": 0.0,
     }
-    assert verify(path, "--model", SMALL, "--overflow", "truncate")[0] == 0
+    assert verify(path, *small, "--overflow", "truncate")[0] == 0
 
 
 def test_another_model_is_found_among_those_that_are_here(
-    verify: Verify, static: EmbeddingModel
+    verify: Verify, static: EmbeddingModel, model_home: Path
 ) -> None:
-    code, report, _ = verify(stored(TEXTS[:8], static.embed(TEXTS[:8])), "--model", SMALL)
+    path = stored(TEXTS[:8], static.embed(TEXTS[:8]))
+    code, report, _ = verify(path, "--model", SMALL, "--home", str(model_home))
     assert code == 1
     assert ("model", True) in causes(report)
     assert report["findings"][-1]["said"].endswith(f"by the model {STATIC}")

@@ -48,12 +48,6 @@ PresetOption = Annotated[
     str,
     typer.Option("--preset", metavar="NAME", help="with --url: whose server it is"),
 ]
-LeastOption = Annotated[
-    float,
-    typer.Option(
-        "--least", metavar="COSINE", min=-1, max=1, help="the least of two deployments' cosines"
-    ),
-]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="for an answer")
 ]
@@ -64,7 +58,6 @@ def doctor(
     url: UrlOption = None,
     model: ModelOption = None,
     preset: PresetOption = "openai-compatible",
-    least: LeastOption = 0.999,
     timeout_s: TimeoutOption = 30.0,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -73,8 +66,8 @@ def doctor(
     """Ask each deployment what shows whether its vectors can be relied upon.
 
     Whether it is there and takes the key, counts right, keeps the order, gives the same twice,
-    honours base64 and dimensions, cuts long texts without a word, and gives the vectors that the
-    other deployments of its model give.
+    honours base64 and dimensions, cuts long texts without a word, and gives the vectors of its
+    model's space, as a server has it prove at its start.
     """
     from emblem.cli.doctor_rounds import visited
     from emblem.cli.output import print_json
@@ -82,7 +75,7 @@ def doctor(
     settings = loaded(home, config).settings
     home_folder(settings)
     visits = _visits(names or [], settings) if url is None else _at(url, model, preset)
-    report = asyncio.run(visited(visits, settings, least, timeout_s))
+    report = asyncio.run(visited(visits, settings, timeout_s))
     print_json(report) if as_json else _print(report)
     return 0 if report.ok else 1
 
@@ -108,7 +101,8 @@ def _visits(names: Sequence[str], settings: Settings) -> list[Visit]:
             if one.local:
                 found.append(Visit(name, "local"))
                 continue
-            called = f"{one.upstream}/{one.model}" if one.model else one.upstream
+            several = sum(other.upstream == one.upstream for other in places) > 1
+            called = f"{one.upstream}/{one.model or name}" if several else one.upstream
             whose = provider(one.upstream, settings, environment())
             visit = Visit(name, called, whose, one.model or name, own.width, own.max_length)
             found.append(visit)

@@ -1,27 +1,21 @@
-"""Visiting deployments one after another, and comparing those of one model with one another."""
+"""Visiting deployments one after another."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emblem.cli.canaries import Check
 from emblem.cli.doctor_checks import Patient, looked_at
-from emblem.core.canaries import Canary, canaries, compare, name_of
-from emblem.errors import EmblemError, InvalidRequest
-from emblem.types import EmbedRequest, Kind, Lane, Reference
+from emblem.errors import EmblemError
+from emblem.types import Kind
 
 if TYPE_CHECKING:
     from emblem.config import Settings
     from emblem.upstreams.provider import Provider
-
-UNKNOWN_LENGTH = 256  # tokens up to which texts are compared where a model's length is not known
 
 # What a first answer that fails says, and which question that answers.
 _SAYS = (
@@ -75,10 +69,8 @@ class _Open:
     patient: Patient | None = None
 
 
-async def visited(
-    visits: Sequence[Visit], settings: Settings, least: float, timeout_s: float
-) -> Report:
-    """Look at every deployment; ``least`` is for the cosines of two of them, of one model."""
+async def visited(visits: Sequence[Visit], settings: Settings, timeout_s: float) -> Report:
+    """Look at every deployment, and then hold those of a model to its space."""
     seen: list[Seen] = []
     for model in dict.fromkeys(one.model for one in visits):
         async with AsyncExitStack() as stack:
@@ -87,7 +79,8 @@ async def visited(
                 for one in visits
                 if one.model == model
             ]
-            await _agree(mine, least)
+            if model in settings.models and any(one.visit.provider for one in mine):
+                await _prove(mine, settings)
             seen += [_seen(one) for one in mine]
     return Report(all(one.ok for one in seen), tuple(seen))
 
@@ -169,47 +162,19 @@ def _failed(said: str) -> list[Check]:
     return [Check("answer", False, said)]
 
 
-async def _agree(visits: Sequence[_Open], least: float) -> None:
-    """Compare the deployments of a model with the first that is here, or that answers."""
-    able = [(one, one.patient) for one in visits if one.patient is not None]
-    if len(able) < 2:
+async def _prove(visits: Sequence[_Open], settings: Settings) -> None:
+    """Hold those that answer to the space of their model, as a server does."""
+    from emblem.cli.doctor_proofs import NAME, proven
+
+    answering = [one for one in visits if one.patient is not None]
+    if not answering:
         return
-    able.sort(key=lambda pair: pair[0].visit.provider is not None)
-    longest = min(patient.longest or UNKNOWN_LENGTH for _, patient in able)
-    texts = [one for one in canaries() if one.tokens <= longest]
-    (first, first_patient), *others = able
-    name = f"cosine to {first.visit.deployment}"
+    here = (one.patient.embedder for one in answering if one.patient and one.visit.provider is None)
     try:
-        reference = await _reference(first_patient, texts, first.visit.deployment)
+        checks = await proven(visits[0].visit.model, settings, next(here, None))
     except EmblemError as error:
-        first.checks.append(Check("cosine", False, str(error)))
+        answering[0].checks.append(Check(NAME, False, str(error)))
         return
-    for one, patient in others:
-        one.checks.append(await _agreement(name, patient, texts, reference, least))
-
-
-async def _agreement(
-    name: str, patient: Patient, texts: Sequence[Canary], reference: Reference, least: float
-) -> Check:
-    try:
-        found = await _reference(patient, texts, "this one")
-    except EmblemError as error:
-        return Check(name, False, str(error))
-    verdict = compare(texts, reference, found, least)
-    if verdict.problem is not None:
-        return Check(name, False, verdict.problem)
-    return Check(name, True, f"{verdict.worst:.6f} at least, for {len(texts)} texts")
-
-
-async def _reference(patient: Patient, texts: Sequence[Canary], by: str) -> Reference:
-    """Embed known texts; those that are refused are told of."""
-    rows, refused = [], []
-    for place, one in enumerate(texts):
-        kind = patient.kind
-        request = EmbedRequest((one.text,), kind, lane=Lane.BULK, reuse=False, keep=False)
-        try:
-            rows.append((await patient.embedder.embed(request)).vectors[0])
-        except InvalidRequest:
-            refused.append(place)
-            rows.append(np.zeros(patient.embedder.space.width, np.float32))
-    return Reference(name_of(texts), np.stack(rows), tuple(refused), by, time.time())
+    for one in answering:
+        if one.visit.deployment in checks:
+            one.checks.append(checks[one.visit.deployment])

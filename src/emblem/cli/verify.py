@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emblem.types import Kind, Overflow, Tokens
 
 LEAST = 0.999
+MOST = 0.5  # the share of vectors that tells whose they are
 MAX_PROBLEMS = 5  # rows left out that are told of one by one
 
 VERIFY_EPILOG = """
@@ -308,7 +309,9 @@ async def _why(
         )
         one = await tried(opened, stored.texts, stored.vectors, cosines, others, given.least)
         found += [one] if one else []
-    if not any(one.whole for one in found):
+    # Where most vectors are this model's, the rest is hardly another's.
+    most = cosines is not None and float((cosines >= given.least).mean()) >= MOST
+    if not most and not any(one.whole for one in found):
         found += await _other_models(given, opened.name, stored, breaks=breaks)
     return found
 
