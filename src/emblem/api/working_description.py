@@ -22,11 +22,13 @@ Errors = Callable[[tuple[int, ...]], JSON]
 def paths(model: JSON, errors: Errors) -> JSON:
     """Give the paths. ``model`` is the parameter of a path, ``errors`` describes statuses."""
     tei = _tei_errors()
-    chat, rerank, embed = _chat(errors), _rerank(errors), _embed(tei)
-    tokenize, info = _tokenize(tei), _info(tei)
+    rerank, embed, tokenize, info = _rerank(errors), _embed(tei), _tokenize(tei), _info(tei)
+    chat, chat_there = _chat(errors, "messages", "model"), _chat(errors, "messages")
     return {
         "/v1/chat/completions": {"post": _operation("chat", chat)},
-        "/{model}/v1/chat/completions": {"post": _operation("chatWithModelInPath", chat, model)},
+        "/{model}/v1/chat/completions": {
+            "post": _operation("chatWithModelInPath", chat_there, model)
+        },
         "/v1/rerank": {"post": _operation("rerank", rerank)},
         "/rerank": {"post": _operation("rerankAtRoot", rerank)},
         "/": {"post": _operation("teiEmbedAtRoot", embed)},
@@ -43,7 +45,7 @@ def _operation(name: str, described: JSON, *parameters: JSON) -> JSON:
     return {"operationId": name, "parameters": [*parameters], **described}
 
 
-def _chat(errors: Errors) -> JSON:
+def _chat(errors: Errors, *required: str) -> JSON:
     message: JSON = {"type": "object"}
     answer = {
         "description": "The upstream's answer, as it came; events where stream is true.",
@@ -55,7 +57,7 @@ def _chat(errors: Errors) -> JSON:
     return {
         "summary": "Talk to a model elsewhere",
         "requestBody": _body(
-            ["messages"],
+            [*required],
             model=_TEXT,
             messages={"type": "array", "minItems": 1, "items": message},
             stream={"type": "boolean", "nullable": True},
