@@ -21,6 +21,7 @@ SPACE_HEADER = "x-embedding-space"
 OVERFLOW_HEADER = "x-embedding-overflow"
 MAX_SAID = 300  # characters of a server's own words in an error
 MAX_TOKENS = 2**31 - 1  # more of them in one request are no count of anything
+MAX_DIGITS = 9  # of a width or an index; many more are no number for Python
 
 # What reading JSON that is not of the right form may raise.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -98,7 +99,7 @@ class Refusal(msgspec.Struct):
 _reply = msgspec.json.Decoder(Reply)
 _refusal = msgspec.json.Decoder(Refusal)
 _INPUT = re.compile(
-    r"input\[(\d+)\]\s*(.*?)(?=; (?:\$\.)?input\[\d+\]|; and \d+ more|$)", re.DOTALL
+    r"input\[([0-9]{1,9})\]\s*(.*?)(?=; (?:\$\.)?input\[\d+\]|; and \d+ more|$)", re.DOTALL
 )
 
 
@@ -198,15 +199,19 @@ def space(headers: Mapping[str, str]) -> Named | None:
         return None
     name, _, end = unquote(given).rpartition("/")
     width, _, suffix = end.partition("+")
-    if not name or not (width.isascii() and width.isdigit()) or suffix not in ("", "truncate"):
+    if not name or not _is_number(width) or suffix not in ("", "truncate"):
         raise Malformed(f"vectors of the space {given!r}, and none of float32 numbers")
     return Named(name, int(width), Overflow.TRUNCATE if suffix else Overflow.MEAN)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def overflowed(headers: Mapping[str, str], texts: int) -> tuple[int, ...]:
     """Read which inputs were too long for the model, where the server says so."""
     _, _, listed = headers.get(OVERFLOW_HEADER, "").partition("inputs=")
-    found = [int(one) for one in listed.split(",") if one.strip().isdigit()]
+    found = [int(one) for one in listed.split(",") if _is_number(one.strip())]
     return tuple(sorted({one for one in found if one < texts}))
 
 

@@ -26,7 +26,7 @@ def asked_delay(headers: Mapping[str, str], now: datetime) -> float | None:
             return float(given) * unit
     try:
         then = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # a time zone may be any number
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
