@@ -9,14 +9,14 @@ from console.watching import Watch
 from server import RunningServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 PAGES = ("playground", "models", "keys", "teams", "usage", "live", "audit")
 
 
-def embeds(server: RunningServer, key: str) -> int:
+def embeds(server: RunningServer, key: str, **more: str) -> int:
     headers = {"Authorization": f"Bearer {key}"}
-    body = {"model": "wordllama-256", "input": "a text"}
+    body = {"model": "wordllama-256", "input": "a text", **more}
     return requests.post(
         f"{server.base_url}/embeddings", json=body, headers=headers, timeout=30
     ).status_code
@@ -127,12 +127,74 @@ def test_a_team_is_made_and_deleted(page: "Page", watch: Watch) -> None:
     page.get_by_text("search is deleted.").wait_for()
 
 
+PLANTED = "<img/src=x/onerror=alert(1)><a/href='https://evil.example'>x</a>"
+
+
 def test_names_are_shown_as_text_whatever_they_say(page: "Page", watch: Watch) -> None:
-    name = "<img-src=x-onerror=alert(1)>"
-    make_key(page, watch, name)
-    page.get_by_role("button", name="I have it").click()
-    page.get_by_role("button", name=f"Change {name}").wait_for()
-    assert page.locator("main img").count() == 0
+    server = watch.server
+    team = server.post({"name": PLANTED[:64]}, "/admin/teams").json()
+    body = {"name": PLANTED[:64], "owner": PLANTED, "team": team["id"], "models": ["*", PLANTED]}
+    made = server.post(body, "/admin/keys").json()
+    assert embeds(server, made["key"], user=PLANTED) == 200
+    for name in ("keys", "teams", "audit"):
+        watch.open(name)
+        page.get_by_text(PLANTED[:64]).first.wait_for()
+    text = f"{PLANTED} and more"
+    watch.open("playground")
+    page.get_by_label("Texts, one a line").fill(f"{text}\n{text} again")
+    page.get_by_role("button", name="Embed", exact=True).click()
+    page.locator("section .plot svg").first.wait_for()
+    page.get_by_role("cell", name=text).first.wait_for()
+    for name in ("playground", *PAGES):
+        assert page.locator("main img, main a[href*=evil]").count() == 0, name
+        watch.open(name)
+
+
+def test_whoever_searches_on_sees_what_they_asked_for_last(page: "Page", watch: Watch) -> None:
+    """A slow answer to an earlier question does not take the place of a later one's."""
+    for name in ("slow-answer", "quick-answer"):
+        watch.server.post({"name": name}, "/admin/keys").raise_for_status()
+    held: list[Route] = []
+    page.route("**/admin/keys?search=slow*", lambda route: held.append(route))
+    watch.open("keys")
+    with page.expect_request("**/admin/keys?search=slow*"):
+        page.get_by_label("Search").fill("slow")
+    with page.expect_response("**/admin/keys?search=quick*"):
+        page.get_by_label("Search").fill("quick")
+    page.get_by_role("button", name="Change slow-answer").wait_for(state="detached")
+    with page.expect_response("**/admin/keys?search=slow*"):
+        for route in held:
+            route.continue_()
+    page.evaluate("() => fetch('console/session').then(a => a.json())")  # it has been read by then
+    assert page.get_by_role("button", name="Change quick-answer").count() == 1
+    assert page.get_by_role("button", name="Change slow-answer").count() == 0
+
+
+def test_the_focus_stays_where_it_was_when_a_list_is_shown_anew(page: "Page", watch: Watch) -> None:
+    watch.server.post({"name": "focused"}, "/admin/keys").raise_for_status()
+    watch.open("keys")
+    focused = "() => document.activeElement.ariaLabel ?? document.activeElement.type"
+    page.get_by_role("button", name="Change focused").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Owner").fill("me")
+    page.keyboard.press("Enter")
+    page.get_by_role("cell", name="me", exact=True).wait_for()
+    assert page.evaluate(focused) == "Change focused"
+    page.get_by_role("button", name="Revoke focused").click()
+    page.get_by_role("button", name="Revoke the key").click()
+    page.get_by_role("button", name="Revoke focused").wait_for(state="detached")
+    assert page.evaluate(focused) == "search"
+
+
+def test_nothing_of_whoever_signs_out_is_left_in_the_page(page: "Page", watch: Watch) -> None:
+    page.get_by_label("Texts, one a line").fill("a private text")
+    page.get_by_role("button", name="Embed", exact=True).click()
+    page.get_by_role("cell", name="a private text").first.wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").wait_for()
+    watch.sign_in()
+    page.get_by_role("button", name="Embed", exact=True).wait_for()
+    assert "a private text" not in page.get_by_label("Texts, one a line").input_value()
 
 
 def test_signing_out_ends_the_session_for_the_cookie_too(page: "Page", watch: Watch) -> None:

@@ -196,3 +196,14 @@ def test_nobody_asks_what_runs_once_the_page_is_left(page: "Page", watch: Watch)
     assert asked_meanwhile(page)
     watch.open("audit")
     assert asked_meanwhile(page) == []
+
+
+def test_a_name_makes_no_link_and_no_markup_in_a_chart(page: "Page", watch: Watch) -> None:
+    name = "<b>bold</b><a/href='https://evil.example'>x</a>"
+    made, key = make_key(watch.server, name)
+    use(watch.server, key, {"model": MODEL, "input": "a"})
+    recorded(watch.server, made, 1)
+    watch.open("usage")
+    page.get_by_label("Lines for each").select_option("key")
+    page.locator("section .plot .legendtext").filter(has_text=name).first.wait_for()
+    assert page.locator("main svg a, main img").count() == 0

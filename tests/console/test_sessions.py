@@ -241,6 +241,21 @@ def test_the_oldest_session_gives_way_where_there_are_too_many(
     assert found[1] is not None
 
 
+def test_nobody_drives_others_out_by_signing_in_again_and_again(
+    house: House, ann: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.api.console.sessions.MAX_EACH", 3)
+    monkeypatch.setattr("emblem.api.console.sessions.MAX_SESSIONS", 5)
+    named = {"X-Forwarded-User": "bob", "X-Forwarded-Groups": "platform"}
+    visits = []
+    for _ in range(6):
+        house.clock.at += 1
+        visits.append(house.visitor(peer="10.9.8.7", headers=named))
+        visits[-1].send("GET", "/console/session")
+    assert [one.status() for one in visits] == [401, 401, 401, 200, 200, 200]
+    assert ann.status() == 200
+
+
 def test_without_keys_everybody_is_in_and_may_change_nothing(no_keys: House) -> None:
     said = no_keys.visitor().send("GET", "/console/session").json
     assert (said["signed_in"], said["may_leave"], said["role"]) == (True, False, "admin")

@@ -1,12 +1,13 @@
 """What may be set of the console, and what makes no sense."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from emblem.accounts import Role
-from emblem.config import Opening, Settings, openings
+from emblem.config import Opening, Settings, load, oidc, openings, secrets_of
 from emblem.config.console import check_console, check_people
 from emblem.errors import ConfigError
 
@@ -58,3 +59,69 @@ def test_a_group_that_opens_nothing_is_refused(given: str) -> None:
 def test_a_proxy_that_anybody_could_be_is_refused(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         checked(**{**PROXY, **changed})
+
+
+OIDC: dict[str, Any] = {
+    "console_url": "https://emblem.example.com/prefix/",
+    "console_oidc_issuer": "https://id.example.com/",
+    "console_oidc_client_id": "emblem",
+    "console_groups": ("platform=admin",),
+}
+
+
+def test_a_provider_with_what_it_needs_is_well() -> None:
+    checked(**OIDC)
+    checked(
+        **{**OIDC, "console_url": "http://localhost:8080", "console_oidc_issuer": "http://[::1]"}
+    )
+    found = oidc(Settings(**OIDC))
+    assert found is not None
+    assert found.issuer == "https://id.example.com/"  # to the letter
+    assert found.redirect_uri == "https://emblem.example.com/prefix/console/oidc/callback"
+    assert oidc(Settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"console_oidc_client_id": ""}, "console_oidc_client_id is not"),
+        ({"console_url": ""}, "console_url is not"),
+        ({"console_groups": ()}, "nobody would be let in"),
+        ({"console_oidc_scopes": ("profile",)}, "lacks openid"),
+        ({"console_oidc_groups_claim": ""}, "must name a claim"),
+        ({"auth": False}, "asks nobody who they are"),
+        ({"console_url": "http://emblem.example.com"}, "must begin with https://"),
+        ({"console_url": "emblem.example.com"}, "must begin with https://"),
+        ({"console_url": "https://emblem.example.com/?a"}, "without a password, query"),
+        ({"console_oidc_issuer": "https://me:secret@id.example.com"}, "without a password"),
+        ({"console_oidc_issuer": "http://me:secret@id.example.com"}, "without a password"),
+        ({"console_oidc_issuer": "http://id.example.com"}, "must begin with https://"),
+        ({"console_oidc_issuer": "https://id.example.com:x"}, "no address"),
+    ],
+)
+def test_a_provider_that_could_sign_nobody_in_is_refused(
+    changed: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as raised:
+        checked(**{**OIDC, **changed})
+    assert "secret" not in str(raised.value)
+
+
+def test_the_secret_of_the_client_comes_from_a_variable_or_a_file_and_is_never_shown(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "secret").write_text("hush-hush\n")
+    (tmp_path / "emblem.toml").write_text(
+        'console_oidc_issuer = "https://id"\nconsole_oidc_client_secret_file = "secret"\n'
+    )
+    environ = {"HOME": str(tmp_path)}
+    found = oidc(load(flags={}, environ=environ, directory=tmp_path).settings)
+    assert found is not None
+    assert found.client_secret == "hush-hush"
+    assert "hush" not in repr(found)
+    both = {**environ, "EMBLEM_CONSOLE_OIDC_CLIENT_SECRET": "hush-again"}
+    loaded = load(flags={}, environ=both, directory=tmp_path).settings
+    assert secrets_of(loaded) == ("hush-again",)
+    assert "hush" not in repr(loaded)
+    with pytest.raises(ConfigError, match="one of them is enough"):
+        oidc(loaded)

@@ -10,7 +10,7 @@ from pathlib import Path
 from emblem import __version__
 from emblem.accounts import Key
 from emblem.cli.address import base_url
-from emblem.config import Loaded
+from emblem.config import Loaded, Settings
 from emblem.names import OPENAI_WIDTHS, Served
 from emblem.serving import Plan
 from emblem.types import Overflow
@@ -30,7 +30,7 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
     url = base_url(settings.host, settings.port, tls=settings.tls_cert)
     models = [one for one in plan.served if one.alias_of is None]
     lines = [
-        f"Emblem {__version__} on {url.removesuffix('/v1')} (its API: {url.removesuffix('/v1')}/docs)",
+        _where(url.removesuffix("/v1"), settings),
         "",
         *(line for one in models for line in _model(one, plan.on_first_use)),
         *_aliases(plan.served),
@@ -38,6 +38,13 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
         *_use(url, models[0].name, loaded, secret),
     ]
     return "\n".join(lines)
+
+
+def _where(root: str, settings: Settings) -> str:
+    pages = [f"its API: {root}/docs"]
+    if settings.console:
+        pages.append(f"its console: {settings.console_url.rstrip('/') or root}/console")
+    return f"Emblem {__version__} on {root} ({', '.join(pages)})"
 
 
 def _model(one: Served, on_first_use: Collection[str]) -> list[str]:

@@ -99,21 +99,16 @@ def _check_address(given: str, origin: str) -> None:
         parts = urlsplit(given)
         _ = parts.port
     except ValueError:
-        raise ConfigError(f"{origin} is {given!r}, which is no address") from None
+        raise ConfigError(f"{origin} is no address") from None
+    spoiled = parts.query or parts.fragment or "@" in parts.netloc
+    if spoiled or not given.isprintable() or " " in given:
+        raise ConfigError(f"{origin} must be an address without a password, query or fragment")
     plain = parts.scheme == "http" and _is_here(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or plain):
         raise ConfigError(
             f"{origin} is {given!r}; it must begin with https://, or with http:// and name this "
             "machine, such as http://127.0.0.1:8080"
         )
-    if (
-        parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-        or not given.isprintable()
-        or " " in given
-    ):
-        raise ConfigError(f"{origin} must be an address without a password, query or fragment")
 
 
 def _is_here(host: str) -> bool:

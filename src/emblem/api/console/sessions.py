@@ -26,6 +26,7 @@ TOKEN_HEADER = b"x-emblem-csrf"
 LIFE_S = 8 * 3600.0
 IDLE_S = 3600.0
 MAX_SESSIONS = 1000
+MAX_EACH = 50  # of one key or person: nobody drives out all others by beginning one after another
 NOTED_S = 10.0  # how exactly it is kept when a session was last used
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -65,7 +66,7 @@ class Sessions:
     ) -> tuple[str, Session]:
         """Open a session; give its cookie, and it."""
         now = self._now()
-        self._forget_old(now)
+        self._forget_old(now, key)
         value = secrets.token_urlsafe(32)
         made = Session(secrets.token_urlsafe(32), now, now, key, digest, person)
         self._shelf.put(_name(value), made)
@@ -137,15 +138,17 @@ class Sessions:
     def _live(one: Session, now: float) -> bool:
         return now - one.opened < LIFE_S and now - one.used < IDLE_S
 
-    def _forget_old(self, now: float) -> None:
-        """Forget what has ended, and the oldest where there are too many."""
+    def _forget_old(self, now: float, key: Key) -> None:
+        """Forget what has ended, and the oldest where there are too many, of this key or in all."""
         left = []
         for name, one in self._shelf.every():
             if self._live(one, now):
-                left.append((one.opened, name))
+                left.append((one.opened, name, one.key.id))
             else:
                 self._shelf.drop(name)
-        for _, name in sorted(left)[: max(0, len(left) - MAX_SESSIONS + 1)]:
+        left.sort()
+        own = [one for one in left if one[2] == key.id]
+        for _, name, _ in (*own[: -MAX_EACH + 1], *left[: max(0, len(left) - MAX_SESSIONS + 1)]):
             self._shelf.drop(name)
 
 

@@ -95,7 +95,8 @@ async function start() {
     main.focus();
   });
   document.getElementById("leave").addEventListener("click", async () => {
-    await enter(await api.signOut());
+    await api.signOut();
+    location.reload(); // so that nothing of whoever was here is left in the page
   });
   document.addEventListener("emblem:signed-in", (event) => enter(event.detail));
   document.addEventListener("emblem:signed-out", async () => {

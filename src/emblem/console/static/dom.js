@@ -167,13 +167,17 @@ export function paged(caption, columns, row, nothing) {
   const place = h("div");
   const more = h("button", { type: "button", class: "quiet", hidden: true }, "More");
   const element = h("div", {}, place, more);
+  let latest = 0;
   return {
     element,
-    /** Shows what `ask(cursor)` gives: `{data, next_cursor}`. */
+    /** Shows what `ask(cursor)` gives: `{data, next_cursor}`. What is shown later counts, whatever comes first. */
     async show(ask) {
+      const mine = ++latest;
       const items = [];
       const next = async (cursor) => {
-        const page = await ask(cursor);
+        more.disabled = true;
+        const page = await ask(cursor).finally(() => (more.disabled = false));
+        if (mine !== latest) return;
         items.push(...page.data);
         place.replaceChildren(items.length ? table(caption, columns, items.map(row)) : empty(nothing));
         more.hidden = !page.next_cursor;

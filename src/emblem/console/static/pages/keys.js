@@ -1,7 +1,8 @@
 // API keys: who has one, making one, changing, rotating and revoking it.
 
-import { h, copyButton, dialog, field, paged, problem, select, settled, tell, when } from "../dom.js";
+import { h, copyButton, dialog, field, select, tell, when } from "../dom.js";
 import { baseUrl, every, json } from "../api.js";
+import { actions, listed, searchBox } from "../list.js";
 import { allowance, allowed, differing, input, lines, read } from "../terms.js";
 
 export const title = "Keys";
@@ -18,42 +19,17 @@ const ROLES = [
 const COLUMNS = ["Name", "State", "Ends in", "Owner", "Team", "Role", "Allowed", "Last used", "Expires", "Change"];
 
 export async function show(element, signal) {
-  const search = h("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: settled(refresh) });
-  const state = select([["live", "live"], ["expired", "expired"], ["revoked", "revoked"], ["", "all"]], "live", { onchange: refresh });
-  const said = h("div");
-  const list = paged("Keys, the newest first", COLUMNS, row, "No key fits. Make one with New key, or look for others.");
-  element.append(
-    h(
-      "form",
-      { class: "row", role: "search", onsubmit: (event) => event.preventDefault() },
-      field("Search", search),
-      field("State", state),
-      h("button", { type: "button", onclick: create }, "New key"),
-    ),
-    said,
-    list.element,
-  );
+  const state = select([["live", "live"], ["expired", "expired"], ["revoked", "revoked"], ["", "all"]], "live");
+  const shown = ["Keys, the newest first", COLUMNS, row, "No key fits. Make one with New key, or look for others."];
+  const { element: list, refresh } = listed("admin/keys", shown, {
+    filters: [["search", "Search", searchBox()], ["state", "State", state]],
+    add: h("button", { type: "button", onclick: create }, "New key"),
+    signal,
+  });
+  element.append(list);
   await refresh();
 
-  async function refresh() {
-    said.replaceChildren();
-    const query = new URLSearchParams();
-    if (search.value.trim()) query.set("search", search.value.trim());
-    if (state.value) query.set("state", state.value);
-    try {
-      await list.show((cursor) => {
-        if (cursor) query.set("cursor", cursor);
-        else query.delete("cursor");
-        return json(`admin/keys?${query}`, { signal });
-      });
-    } catch (error) {
-      if (!signal.aborted) said.append(problem(error));
-    }
-  }
-
   function row(key) {
-    const act = (label, action, style = "quiet") =>
-      h("button", { type: "button", class: style, "aria-label": `${label} ${key.name}`, onclick: () => action(key) }, label);
     const live = key.state !== "revoked";
     return [
       h("span", {}, key.name, h("small", { class: "mono" }, key.id)),
@@ -65,7 +41,9 @@ export async function show(element, signal) {
       allowance(key),
       when(key.last_used),
       when(key.expires),
-      live ? h("div", { class: "actions tight" }, act("Change", change), act("Rotate", rotate), act("Revoke", revoke, "danger")) : "",
+      live
+        ? actions(key.name, ["Change", () => change(key)], ["Rotate", () => rotate(key)], ["Revoke", () => revoke(key), "danger"])
+        : "",
     ];
   }
 

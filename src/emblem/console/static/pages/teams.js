@@ -1,7 +1,8 @@
 // Teams: whom keys belong to, and what holds for all of a team's keys together.
 
-import { h, dialog, field, paged, problem, settled, tell, when } from "../dom.js";
+import { h, dialog, field, tell, when } from "../dom.js";
 import { json } from "../api.js";
+import { actions, listed, searchBox } from "../list.js";
 import { allowance, allowed, differing, input } from "../terms.js";
 
 export const title = "Teams";
@@ -9,49 +10,26 @@ export const title = "Teams";
 const NEW = { name: "", models: [], requests_per_minute: null, tokens_per_minute: null, tokens_per_day: null, budget_per_month: null };
 
 export async function show(element, signal) {
-  const search = h("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: settled(refresh) });
-  const said = h("div");
-  const list = paged(
+  const shown = [
     "Teams, by name",
     ["Name", "Allowed to all of its keys together", "Made", "Change"],
     row,
     "No team fits. A team has limits that hold for all of its keys together: make one with New team.",
-  );
-  element.append(
-    h(
-      "form",
-      { class: "row", role: "search", onsubmit: (event) => event.preventDefault() },
-      field("Search", search),
-      h("button", { type: "button", onclick: create }, "New team"),
-    ),
-    said,
-    list.element,
-  );
+  ];
+  const { element: list, refresh } = listed("admin/teams", shown, {
+    filters: [["search", "Search", searchBox()]],
+    add: h("button", { type: "button", onclick: create }, "New team"),
+    signal,
+  });
+  element.append(list);
   await refresh();
 
-  async function refresh() {
-    said.replaceChildren();
-    const query = new URLSearchParams();
-    if (search.value.trim()) query.set("search", search.value.trim());
-    try {
-      await list.show((cursor) => {
-        if (cursor) query.set("cursor", cursor);
-        else query.delete("cursor");
-        return json(`admin/teams?${query}`, { signal });
-      });
-    } catch (error) {
-      if (!signal.aborted) said.append(problem(error));
-    }
-  }
-
   function row(team) {
-    const act = (label, action, style = "quiet") =>
-      h("button", { type: "button", class: style, "aria-label": `${label} ${team.name}`, onclick: () => action(team) }, label);
     return [
       h("span", {}, team.name, h("small", { class: "mono" }, team.id)),
       allowance(team),
       when(team.created),
-      h("div", { class: "actions tight" }, act("Change", change), act("Delete", remove, "danger")),
+      actions(team.name, ["Change", () => change(team)], ["Delete", () => remove(team), "danger"]),
     ];
   }
 

@@ -1,7 +1,7 @@
 // Who used what, over time: requests, tokens, cost, milliseconds and errors.
 
 import * as api from "../api.js";
-import { Chart, RED } from "../charts.js";
+import { Chart, RED, plain } from "../charts.js";
 import { empty, field, h, problem, select, table } from "../dom.js";
 import { count, milliseconds, money, percent } from "../numbers.js";
 import { RANGES, filled, named, when } from "../series.js";
@@ -199,7 +199,7 @@ function lines(found, asked, what, x, steps) {
   }
   const groups = Map.groupBy(found.split.data, (one) => one.group[asked.split]);
   const all = [...groups.values()].map((sums) => ({
-    name: named(sums[0], asked.split),
+    name: plain(named(sums[0], asked.split)),
     of: new Map(sums.map((sum) => [when(sum.group[asked.by]), value(sum)])),
     requests: sums.reduce((total, sum) => total + sum.requests, 0),
   }));
