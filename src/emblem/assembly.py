@@ -99,7 +99,8 @@ def _elsewhere(
         writes_prompts=not told,
         refuses_long=whose.preset.refuses_long is not None,
     )
-    return Windowed(upstream, manner, tokenizer)
+    # A text of several windows is several inputs there, more than the request had.
+    return Windowed(Pieced(upstream, _caps([whose])), manner, tokenizer)
 
 
 def _demands(hosting: Hosting, one: Deployment) -> Demands:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from emblem.core.plan import charges
 from emblem.core.tokenize import Located, TextTokenizer
@@ -135,3 +136,37 @@ def test_what_may_be_too_long_is_told_by_its_bytes_and_its_prompt() -> None:
     assert [place for place, _ in perhaps_long(texts, manner, None)] == [1, 2]
     assert [place for place, _ in perhaps_long(texts, manner, Kind.QUERY)] == [0, 1, 2]
     assert not [*perhaps_long(texts, Manner(None), None)]
+
+
+def bytewise(length: int) -> TextTokenizer:
+    """Make a tokenizer with a token for each byte."""
+    names = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({name: n for n, name in enumerate(names)}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return TextTokenizer(made, max_length=length)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.integers(6, 24))
+def test_nothing_of_a_text_is_lost_where_characters_have_several_tokens(
+    text: str, length: int
+) -> None:
+    one = Reader(bytewise(length), Manner(length), None)
+    tokens = len(text.encode())
+    assume(tokens > length)
+    found = one.of_text(text, Overflow.MEAN)
+    sent = [part.sent for part in found if isinstance(part.sent, str)]
+    assert "".join(sent) == text
+    assert max(len(part.encode()) for part in sent) <= length
+    assert min(map(len, sent)) >= 1
+    assert sum(part.weight for part in found) == tokens
+    (first,) = one.of_text(text, Overflow.TRUNCATE)
+    assert isinstance(first.sent, str)
+    assert text.startswith(first.sent)
+    assert length - 3 <= len(first.sent.encode()) <= length
+
+
+def test_a_text_that_cannot_be_cut_is_named() -> None:
+    one = Reader(bytewise(2), Manner(2), None)
+    read = one.tokenizer.read(["a", "日本"])
+    found = parts(("a", "日本"), read, (1,), one, Overflow.MEAN)
+    assert found == {1: "cannot be cut into parts that the model reads"}

@@ -166,6 +166,25 @@ def test_one_wrong_window_is_not_lost_in_the_mean_of_several() -> None:
     asyncio.run(go())
 
 
+class Opposite(Elsewhere):
+    """Gives a vector and its opposite in turn."""
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        result = await super().embed(request)
+        signs = np.where(np.arange(len(result.vectors)) % 2, -1, 1).astype(np.float32)
+        return replace(result, vectors=result.vectors[:1] * signs[:, None])
+
+
+def test_windows_of_which_nothing_is_left_are_refused() -> None:
+    async def go() -> None:
+        async with tiny_engine() as engine:
+            windowed = Windowed(Opposite(engine), MANNER, reader())
+            with pytest.raises(InvalidResult, match=r"at 0|vector 0"):
+                await windowed.embed(EmbedRequest((words(*range(20)),)))
+
+    asyncio.run(go())
+
+
 def test_a_part_that_is_refused_is_named_as_its_text() -> None:
     async def go() -> None:
         async with tiny_engine() as engine:

@@ -224,8 +224,8 @@ class Reader:
 def near_bounds(found: Located, windows: int, room: int) -> list[int]:
     """Bounds that cut a text's n tokens into consecutive windows of about the same size: (w + 1).
 
-    Each is at most ``room`` tokens, and within reach of where it would be if all were equal: at the
-    nearest beginning of a word, or else of a character, or else there.
+    Each has at most ``room`` tokens and begins near to where it would if all were equal: at the
+    nearest beginning of a word within reach, or else of a character, or else right there.
     """
     n = len(found.starts)
     clean = np.ones(n + 1, dtype=np.bool_)
@@ -241,7 +241,12 @@ def near_bounds(found: Located, windows: int, room: int) -> list[int]:
         most = min(bounds[-1] + room, n - left)
         even = min(max(even, least), most)
         low, high = max(least, even - reach), min(most, even + reach)
-        bounds.append(_nearest(word, even, low, high) or _nearest(clean, even, low, high) or even)
+        bounds.append(
+            _nearest(word, even, low, high)
+            or _nearest(clean, even, low, high)
+            or _nearest(clean, even, least, most)
+            or even
+        )
     return [*bounds, n]
 
 

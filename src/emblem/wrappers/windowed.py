@@ -31,6 +31,8 @@ class Windowed(Around):
     deployment says, and ``count`` gives what it costs at most: up to four times as much for English.
 
     The deployment is never asked for a rule, and only for a kind that is not written into the text.
+    It may be asked for more texts than there are inputs: where it takes only so many at once, wrap
+    it in ``Pieced`` first. What it gives is checked before windows are joined, and after.
     Raises ConfigError where the deployment would cut in silence and nobody knows when.
     """
 
@@ -154,7 +156,7 @@ class Windowed(Around):
                 dimensions=request.dimensions,
             )
             vectors = await self._aside.do(made, 4 * vectors.size)
-        return EmbedResult(
+        joined = EmbedResult(
             vectors,
             charged.tokens,
             charged.overflowed,
@@ -162,6 +164,9 @@ class Windowed(Around):
             charged.uncut,
             result.hits,
         )
+        if not cut.whole:
+            refuse_wrong(request, joined, self.space)
+        return joined
 
     async def _readings(
         self, request: EmbedRequest, tokenizer: TextTokenizer, wrong: Mapping[int, str]
