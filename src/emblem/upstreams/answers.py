@@ -28,6 +28,8 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
 
+_FLOAT32 = np.dtype("<f4")
+
 
 class Malformed(Exception):
     """An answer that is not what was asked for; the text says in what."""
@@ -133,7 +135,7 @@ def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
             raise Malformed(
                 f"{one.size} numbers in vector {index} where {width or 'some'} were due"
             )
-    return np.concatenate(rows).reshape(len(rows), -1)
+    return np.concatenate(rows, dtype=np.float32).reshape(len(rows), -1)
 
 
 def cost(said: float | None) -> int:
@@ -169,7 +171,7 @@ def row(index: int, given: str | Sequence[float | None]) -> Vectors:
         raise Malformed(f"vector {index} is not base64") from None
     if len(content) % 4:
         raise Malformed(f"{len(content)} bytes in vector {index}, which are no float32 numbers")
-    return np.frombuffer(content, dtype="<f4").astype(np.float32, copy=False)
+    return np.frombuffer(content, dtype=_FLOAT32)
 
 
 def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:
@@ -210,7 +212,10 @@ def _is_number(text: str) -> bool:
 
 def overflowed(headers: Mapping[str, str], texts: int) -> tuple[int, ...]:
     """Read which inputs were too long for the model, where the server says so."""
-    _, _, listed = headers.get(OVERFLOW_HEADER, "").partition("inputs=")
+    said = headers.get(OVERFLOW_HEADER)
+    if said is None:
+        return ()
+    _, _, listed = said.partition("inputs=")
     found = [int(one) for one in listed.split(",") if _is_number(one.strip())]
     return tuple(sorted({one for one in found if one < texts}))
 
