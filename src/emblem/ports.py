@@ -111,6 +111,31 @@ class Deploying(Protocol):
         ...
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """An embedder that may find out that it was wrong."""
+
+    def era(self) -> int:
+        """Count how often that was found out: what was remembered in an era before is in doubt."""
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """Who remembers how often vectors of a space were found to be wrong after they were given.
+
+    Any thread or process may ask. Raises ModelError where that cannot be read or written.
+    """
+
+    def doubts(self, space: Space) -> int:
+        """Say how often."""
+        ...
+
+    def doubt(self, space: Space, known: int) -> int:
+        """Have it be once more than ``known``, at the least, and say how often it is now."""
+        ...
+
+
 class References(Protocol):
     """What deployments are held to: vectors of known texts, one set for each space.
 

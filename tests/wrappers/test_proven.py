@@ -16,14 +16,19 @@ from emblem.errors import (
     InvalidInput,
     InvalidRequest,
     InvalidResult,
+    ModelError,
     Overloaded,
 )
 from emblem.ports import Embedder
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Health, Kind, Lane, Overflow
 from emblem.wrappers.around import Around
+from emblem.wrappers.cached import Cached
+from emblem.wrappers.coalesced import Coalesced
+from emblem.wrappers.laned import Laned
 from emblem.wrappers.pool import Member, Pool
 from emblem.wrappers.proven import Demands, Proven
+from emblem.wrappers.recent import Recent
 from emblem.wrappers.references import FileReferences
 from wrappers.honest import SPACE, Honest, run, same, until
 
@@ -462,6 +467,82 @@ def test_closing_ends_the_proofs_and_closes_the_deployment(references: FileRefer
         assert len(asyncio.all_tasks()) == 1
 
     run(go)
+
+
+def test_what_was_remembered_of_a_deployment_that_was_wrong_is_computed_anew(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        place, rounds = Place(), Rounds()
+        one = proven(place, references, "place", rounds)
+        pool = Pool(SPACE, [Member("place", one)])
+        cached = Cached(Laned(Coalesced(pool)), Recent(10**6))
+        await one.begin()
+        right = (await cached.embed(REQUEST)).vectors
+        place.turn = 0.3
+        late = EmbedRequest(("another text",))
+        wrong = (await cached.embed(late)).vectors
+        assert (await cached.embed(REQUEST)).hits == 1
+        assert cached.era() == 0
+        await rounds.over()
+        assert cached.era() == 1
+        with pytest.raises(DeploymentFailed, match="quarantined"):
+            await cached.embed(late)
+        place.turn = 0.0
+        await rounds.over()
+        again = await cached.embed(late)
+        assert again.hits == 0
+        assert not np.allclose(again.vectors, wrong)
+        np.testing.assert_array_equal((await cached.embed(REQUEST)).vectors, right)
+        assert (await cached.embed(late)).hits == 1
+        assert cached.era() == 1, "it was found wrong once"
+        await cached.aclose()
+
+    run(go)
+
+
+def test_an_era_outlives_the_process_and_is_that_of_all_who_share_the_references(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        place = Place()
+        one, twin = proven(place, references, "a"), proven(place, references, "b")
+        for each in (one, twin):
+            await each.prove()
+        assert (one.era(), twin.era()) == (0, 0)
+        place.turn = 0.3
+        await one.prove()
+        assert (one.era(), twin.era()) == (1, 0)
+        await twin.prove()
+        assert (one.era(), twin.era()) == (1, 1), "both found out the same"
+        await one.prove()
+        assert one.era() == 1, "it is wrong still, and has given nothing since"
+        assert proven(Place(), references, "c").era() == 1
+        never = proven(place, references, "d")
+        await never.prove()
+        assert never.deployments()[0].health is Health.QUARANTINED
+        assert never.era() == 1, "it never gave a vector"
+
+    run(go)
+
+
+def test_an_era_begins_also_where_that_cannot_be_written(
+    references: FileReferences, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise ModelError("the disk is full")
+
+    async def go() -> None:
+        place = Place()
+        one = proven(place, references)
+        await one.prove()
+        monkeypatch.setattr(FileReferences, "doubt", full)
+        place.turn = 0.3
+        await one.prove()
+        assert one.era() == 1
+
+    run(go)
+    assert "may be in doubt: the disk is full" in caplog.text
 
 
 def test_a_pool_goes_on_with_the_others_when_one_changes_its_model(

@@ -116,5 +116,31 @@ def test_where_the_disk_knows_no_links_there_is_one_file_all_the_same(
     assert len(_files(tmp_path)) == 1
 
 
+def test_doubts_are_counted_for_each_space_and_once_for_all_who_find_out(tmp_path: Path) -> None:
+    references, elsewhere = FileReferences(tmp_path / "new"), FileReferences(tmp_path / "new")
+    other = Space.declared("other", 4, normalised=True)
+    assert references.doubts(SPACE) == 0
+    assert references.doubt(SPACE, 0) == 1
+    assert elsewhere.doubts(SPACE) == 1
+    assert elsewhere.doubt(SPACE, 0) == 1, "it is the same that was found out"
+    assert elsewhere.doubt(SPACE, 1) == 2
+    assert (references.doubts(SPACE), references.doubts(other)) == (2, 0)
+    references.put(SPACE, reference())
+    assert references.doubts(SPACE) == 2
+    assert len(_files(tmp_path)) == 2
+
+
+def test_doubts_that_cannot_be_read_or_written_are_said(tmp_path: Path) -> None:
+    references = FileReferences(tmp_path)
+    references.doubt(SPACE, 0)
+    (path,) = _files(tmp_path)
+    path.write_text("many")
+    with pytest.raises(ModelError, match="it is to hold a number") as caught:
+        references.doubts(SPACE)
+    assert str(path) in str(caught.value)
+    with pytest.raises(ModelError, match="cannot be"):
+        FileReferences(path).doubt(SPACE, 0)
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from emblem.errors import DeploymentFailed
-from emblem.ports import Counting, Deploying, Embedder, Examining, Working
+from emblem.ports import Counting, Dated, Deploying, Embedder, Examining, Working
 from emblem.space import Space
 from emblem.types import DeploymentState, EmbedRequest, Tokens, Work
 
@@ -22,6 +22,8 @@ class Around:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._space = embedder.space
+        # Each request asks for it, so that it is not asked through all that is wrapped.
+        self.era: Callable[[], int] = embedder.era if isinstance(embedder, Dated) else _first
 
     @property
     def space(self) -> Space:
@@ -52,6 +54,11 @@ class Around:
     async def aclose(self) -> None:
         """Close the embedder."""
         await self._embedder.aclose()
+
+
+def _first() -> int:
+    """Give the era of what is never wrong."""
+    return 0
 
 
 def counting(embedder: Embedder) -> Counting:

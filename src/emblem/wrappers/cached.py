@@ -43,7 +43,8 @@ class Cached(Around):
     what it gives at full width, shortened; ``shortening`` is false where it refuses them. ``name``
     is what the embedder's results say they are served by, if that is not the name of its space.
     ``beyond`` is asked for what ``recent`` does not know, and told what was computed; whoever made
-    it closes it. Used on one event loop; ``clock`` is the monotonic clock, in seconds.
+    it closes it. What was remembered before the embedder found itself wrong (``ports.Dated``) is not
+    found any more. Used on one event loop; ``clock`` is the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Cached(Around):
         self._recent = recent
         self._clock = clock
         self._shortening = shortening
-        self._prefixes: dict[tuple[Kind | None, Overflow], bytes] = {}
+        self._prefixes: dict[tuple[Kind | None, Overflow, int], bytes] = {}
         self._aside = Aside()
         self._counted: tuple[EmbedRequest, list[bytes]] | None = None  # by the last ``count``
         self._closing = False
@@ -194,9 +195,9 @@ class Cached(Around):
         """
         asked = rule(request, self.space)
         given = Overflow.TRUNCATE if asked is Overflow.TRUNCATE else Overflow.MEAN
-        question = (request.kind, given)
+        question = (request.kind, given, era := self.era())
         if (prefix := self._prefixes.get(question)) is None:
-            whole = f"{self.space.identity} {request.kind} {given}"
+            whole = f"{self.space.identity} {request.kind} {given}" + (f" {era}" if era else "")
             prefix = hashlib.sha256(whole.encode()).digest()[:16]
             self._prefixes[question] = prefix
         return prefix

@@ -19,7 +19,7 @@ from emblem.errors import (
     InvalidResult,
     Overloaded,
 )
-from emblem.ports import Counting, Examining, Working
+from emblem.ports import Counting, Dated, Examining, Working
 from emblem.space import Space
 from emblem.types import DeploymentState, EmbedRequest, EmbedResult, Tokens, Work
 from emblem.wrappers.places import Member as Member  # it is part of a pool's interface
@@ -82,6 +82,7 @@ class Pool:
         self._space = space
         self._model = model or space.name
         self._places = [Place(one, trip) for one in members]
+        self._eras = [one.embedder.era for one in members if isinstance(one.embedder, Dated)]
         self._patience = patience
         self._clock = clock
         self._dice = dice
@@ -117,6 +118,10 @@ class Pool:
         """Say how each deployment is."""
         now = self._clock()
         return tuple(place.state(now) for place in self._places)
+
+    def era(self) -> int:
+        """Give the latest era of any deployment; see ``ports.Dated``."""
+        return max([era() for era in self._eras], default=0)
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Have a deployment that can say what is wrong with the inputs; see ``ports.Examining``."""

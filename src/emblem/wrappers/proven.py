@@ -25,7 +25,7 @@ from emblem.errors import (
     ModelError,
     Overloaded,
 )
-from emblem.ports import Embedder, References
+from emblem.ports import Doubting, Embedder, References
 from emblem.space import Space
 from emblem.types import (
     DeploymentState,
@@ -73,7 +73,8 @@ class Proven(Around):
     """Passes requests on to a deployment while it is proven, and raises DeploymentFailed else.
 
     ``name`` is what it is called. ``space`` is what it is proven to be in, that of the deployment
-    unless given. ``begin`` has it proven the first time. A proof that cannot be made, because
+    unless given. ``begin`` has it proven the first time. One that had served begins a new era when
+    it is found wrong, so that nothing is remembered of before. A proof that cannot be made, because
     nothing answers, changes nothing: what was proven stays so, and what was not does not answer.
 
     Used on one event loop. ``clock`` is the monotonic clock, in seconds, ``dice`` gives 0…1,
@@ -106,6 +107,9 @@ class Proven(Around):
         self._put_off: str | None = None  # why the last one could not be made
         self._misses = 0  # proofs in a row that could not be made
         self._rounds: asyncio.Task[None] | None = None
+        self._doubting = references if isinstance(references, Doubting) else None
+        self._doubts = self._doubting.doubts(self._space) if self._doubting else 0
+        self.era = lambda: self._doubts
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed, if this is proven when it begins and when it ends; see ``ports.Embedder``."""
@@ -156,7 +160,9 @@ class Proven(Around):
             return None
         except InvalidResult as error:
             verdict = Verdict(None, f"it gave {error.what}")
+        served = self._verdict is not None and self._verdict.problem is None
         self._judge(verdict)
+        await self._date(wrong=served and verdict.problem is not None)
         return verdict
 
     async def aclose(self) -> None:
@@ -198,6 +204,24 @@ class Proven(Around):
             log.warning("%s cannot be proven now: %s", self._name, why)
         self._misses += 1
         self._put_off = why
+
+    async def _date(self, *, wrong: bool) -> None:
+        """Begin an era where it was found ``wrong``, or follow another process into one.
+
+        Nothing is answered any more that was remembered before: here at once, elsewhere soon.
+        """
+        known, self._doubts = self._doubts, self._doubts + wrong
+        if self._doubting is None:
+            return
+        try:
+            if wrong:
+                now = await asyncio.to_thread(self._doubting.doubt, self._space, known)
+            else:
+                now = await asyncio.to_thread(self._doubting.doubts, self._space)
+        except ModelError as error:
+            log.error("what is remembered may be in doubt: %s", error)  # noqa: TRY400
+        else:
+            self._doubts = max(self._doubts, now)
 
     def _judge(self, verdict: Verdict) -> None:
         before, self._verdict = self._verdict, verdict

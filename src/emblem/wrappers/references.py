@@ -1,5 +1,7 @@
 """FileReferences: references in a folder, a file for each space and set of texts.
 
+Beside them is, for a space whose vectors were found to be wrong, a file with how often that was.
+
 A file is a line of JSON, which ends with the digest of all else that is in it, and the vectors as
 little-endian float32. It is written once and never changed, and it is there whole or not at all.
 """
@@ -9,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +46,40 @@ class FileReferences:
     """
 
     folder: Path
+
+    def doubts(self, space: Space) -> int:
+        """Say how often vectors of a space were found to be wrong after they were given."""
+        path = self._doubts_path(space)
+        try:
+            return int(path.read_bytes())
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ModelError(
+                f"{path}: is damaged: it is to hold a number. Write one there that is greater than "
+                "any that it had"
+            ) from None
+
+    def doubt(self, space: Space, known: int) -> int:
+        """Have it be once more than ``known``, at the least, and say how often it is now."""
+        path = self._doubts_path(space)
+        if (now := self.doubts(space)) > known:
+            return now  # another process found out, too
+        beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(beside, str(known + 1).encode())
+            beside.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
+            raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
+        return known + 1
+
+    def _doubts_path(self, space: Space) -> Path:
+        return self.path(space, "").with_suffix(".doubts")
 
     def path(self, space: Space, texts: str) -> Path:
         """Give where the reference of a space is, or would be."""
@@ -84,10 +121,7 @@ def _place(path: Path, content: bytes) -> None:
     """Write a file, whole, unless there is one."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        with beside.open("xb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
+        _write(beside, content)
         try:
             path.hardlink_to(beside)
         except FileExistsError:
@@ -99,6 +133,13 @@ def _place(path: Path, content: bytes) -> None:
                 beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _written(space: Space, reference: Reference) -> bytes:
