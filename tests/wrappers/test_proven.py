@@ -501,6 +501,24 @@ def test_what_was_remembered_of_a_deployment_that_was_wrong_is_computed_anew(
     run(go)
 
 
+def test_what_is_here_alone_is_never_answered_with_what_came_from_elsewhere(
+    references: FileReferences,
+) -> None:
+    """Both are in one space; but what is in this process cannot be wrong, and forgets nothing."""
+
+    async def go() -> None:
+        place, here, recent = Place(), Place(), Recent(10**6)
+        one = proven(place, references)
+        await one.prove()
+        place.turn = 0.3
+        await Cached(Pool(SPACE, [Member("place", one)]), recent).embed(REQUEST)
+        alone = await Cached(here, recent).embed(REQUEST)
+        assert alone.hits == 0
+        assert same(alone, await here.embed(REQUEST))
+
+    run(go)
+
+
 def test_an_era_outlives_the_process_and_is_that_of_all_who_share_the_references(
     references: FileReferences,
 ) -> None:

@@ -15,6 +15,9 @@ T = TypeVar("T")
 # What makes more numbers than these is done in a thread: it takes more than half a millisecond.
 NUMBERS_ON_THE_LOOP = 100_000
 
+# The era of what has none, since it cannot be wrong: it shares nothing with what can.
+SURE = -1
+
 
 class Around:
     """Asks the embedder inside for everything but ``embed``."""
@@ -23,7 +26,7 @@ class Around:
         self._embedder = embedder
         self._space = embedder.space
         # Each request asks for it, so that it is not asked through all that is wrapped.
-        self.era: Callable[[], int] = embedder.era if isinstance(embedder, Dated) else _first
+        self.era: Callable[[], int] = embedder.era if isinstance(embedder, Dated) else _sure
 
     @property
     def space(self) -> Space:
@@ -56,9 +59,9 @@ class Around:
         await self._embedder.aclose()
 
 
-def _first() -> int:
+def _sure() -> int:
     """Give the era of what is never wrong."""
-    return 0
+    return SURE
 
 
 def counting(embedder: Embedder) -> Counting:

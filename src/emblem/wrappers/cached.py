@@ -24,7 +24,7 @@ from emblem.core.reuse import (
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Beyond, Embedder
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens
-from emblem.wrappers.around import Around, Aside
+from emblem.wrappers.around import SURE, Around, Aside
 from emblem.wrappers.recent import Recent
 
 # What is longer is known by its SHA-256, so that it takes no more room than its vector.
@@ -197,7 +197,9 @@ class Cached(Around):
         given = Overflow.TRUNCATE if asked is Overflow.TRUNCATE else Overflow.MEAN
         question = (request.kind, given, era := self.era())
         if (prefix := self._prefixes.get(question)) is None:
-            whole = f"{self.space.identity} {request.kind} {given}" + (f" {era}" if era else "")
+            whole = f"{self.space.identity} {request.kind} {given}" + (
+                "" if era == SURE else f" {era}"
+            )
             prefix = hashlib.sha256(whole.encode()).digest()[:16]
             self._prefixes[question] = prefix
         return prefix

@@ -22,6 +22,7 @@ from emblem.errors import (
 from emblem.ports import Counting, Dated, Examining, Working
 from emblem.space import Space
 from emblem.types import DeploymentState, EmbedRequest, EmbedResult, Tokens, Work
+from emblem.wrappers.around import SURE
 from emblem.wrappers.places import Member as Member  # it is part of a pool's interface
 from emblem.wrappers.places import Place, tokens_of
 
@@ -121,7 +122,7 @@ class Pool:
 
     def era(self) -> int:
         """Give the latest era of any deployment; see ``ports.Dated``."""
-        return max([era() for era in self._eras], default=0)
+        return max([era() for era in self._eras], default=SURE)
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Have a deployment that can say what is wrong with the inputs; see ``ports.Examining``."""
