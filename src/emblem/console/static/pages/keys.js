@@ -148,7 +148,7 @@ async function secret(made, heading, signal) {
   }
   const shown = input("secret", "text", made.key, { readonly: true, class: "mono", onfocus: () => shown.select() });
   const { data } = await json("v1/models", { signal });
-  const body = JSON.stringify({ model: data[0]?.id ?? "MODEL", input: "Hello" }).replaceAll("'", "'\\''");
+  const body = JSON.stringify({ model: data.find((one) => one.task === "embedding")?.id ?? "MODEL", input: "Hello" }).replaceAll("'", "'\\''");
   const call = `curl ${baseUrl}/embeddings -H "Authorization: Bearer ${made.key}" -H "Content-Type: application/json" -d '${body}'`;
   return dialog(
     heading,

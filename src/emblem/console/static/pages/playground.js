@@ -21,7 +21,8 @@ const LANGUAGES = [["curl", curl], ["Python", python], ["JavaScript", javascript
 const kept = { boxes: false, texts: EXAMPLE, model: "", language: "curl" };
 
 export async function show(element, signal) {
-  const { data: models } = await api.json("v1/models", { signal });
+  const { data } = await api.json("v1/models", { signal });
+  const models = data.filter((one) => one.task === "embedding");
   if (!models.length) {
     element.append(empty("This key may use no model that is served. Give it another list of models."));
     return;
