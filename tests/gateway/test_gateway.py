@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -73,6 +74,7 @@ class Gateway:
 
     server: RunningServer
     upstreams: tuple[Running, ...]
+    statuses: Counter[int] = field(default_factory=Counter)
 
     def play(self, scripts: Sequence[Sequence[Fault]]) -> None:
         for one, script in zip(self.upstreams, scripts, strict=True):
@@ -99,8 +101,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             + "".join(MODEL.format(number=number, width=WIDTH) for number in range(MODELS))
         )
         with running_server(home, env={"UPSTREAM_KEY": KEY}) as server:
-            yield Gateway(server, upstreams)
+            made = Gateway(server, upstreams)
+            yield made
             log = server.log
+        many = made.statuses.total() > 50  # else nothing is to be said
+        assert not many or made.statuses[200] > 10, made.statuses
+        assert not many or made.statuses.total() - made.statuses[200] > 10, made.statuses
         assert KEY not in log.read_text(errors="replace")
         assert "Traceback" not in log.read_text(errors="replace")
         for one in upstreams:
@@ -149,6 +155,7 @@ async def ask_all(gateway: Gateway, bodies: Sequence[dict[str, object]]) -> list
         answers = await asyncio.gather(*(embed(client, gateway, body) for body in bodies))
     for body, (answer, seconds) in zip(bodies, answers, strict=True):
         check(body, answer, seconds)
+        gateway.statuses[answer.status_code] += 1
     return [answer.status_code for answer, _ in answers]
 
 
@@ -282,3 +289,24 @@ def test_what_a_start_needs_to_know_of_an_upstream_is_said(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "refused the API key" in done.stderr
     assert KEY not in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_a_server_whose_upstream_fails_at_the_start_is_ready_once_it_does_not(
+    tmp_path: Path,
+) -> None:
+    failing = at_random([Fault.RESET, Fault.ERROR_502, Fault.HANG, Fault.BUSY], rate=0.6, seed=3)
+    with running(failing, Manners(model="t", key=KEY), Hashed(WIDTH)) as upstream:
+        (tmp_path / "emblem.toml").write_text(
+            CONFIG.format(timeout=TIMEOUT_S, cache=0, names='"truth-0"')
+            + UPSTREAM.format(number=0, url=upstream.base_url)
+            + MODEL.format(number=0, width=WIDTH).replace(', { upstream = "u1", model = "t" }', "")
+        )
+        with running_server(tmp_path, env={"UPSTREAM_KEY": KEY}) as server:
+            upstream.play(always(Fault.OK))
+            gateway = Gateway(server, (upstream,))
+            body = {"model": "truth-0", "input": ["at last"]}
+            end = time.monotonic() + 60
+            while asyncio.run(ask_all(gateway, [body])) != [200]:
+                assert time.monotonic() < end
+                time.sleep(0.5)
