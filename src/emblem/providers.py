@@ -34,6 +34,7 @@ def provider(name: str, settings: Settings, environ: Mapping[str, str]) -> Provi
         connect_timeout_s=own.connect_timeout_s,
         read_timeout_s=own.read_timeout_s,
         timeout_s=own.timeout_s,
+        environment_proxies=own.environment_proxies,
     )
 
 

@@ -28,6 +28,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     connect_timeout_s: Seconds = 5.0
     read_timeout_s: Seconds = 60.0  # between two parts of an answer
     timeout_s: Seconds = 120.0  # for a whole answer
+    environment_proxies: bool = False  # whether it is reached by way of HTTPS_PROXY and its like
 
 
 class DeploymentSettings(

@@ -18,7 +18,8 @@ class Provider:
     ``name`` is what messages, metrics and ``x-served-by`` call it. ``base_url`` is the preset's
     where it is "". ``keys`` are tried in their order; ``key_file`` has one a line, and is read again
     when it changes. ``read_timeout_s`` is for any wait between two bytes of an answer, ``timeout_s``
-    for all of it. ``headers`` are sent with every request. Proxies that the environment names are
+    for all of it. Whoever asks bounds how much is asked at once; ``max_connections`` is only so that
+    nothing is unbounded. ``headers`` are sent with every request. Proxies that the environment names are
     used only where ``environment_proxies`` is true. Raises ConfigError.
     """
 
@@ -30,7 +31,7 @@ class Provider:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 60.0
     timeout_s: float = 60.0
-    max_connections: int = 64
+    max_connections: int = 1024
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment_proxies: bool = False
 
