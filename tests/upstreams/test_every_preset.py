@@ -22,6 +22,7 @@ from emblem.errors import (
     InvalidResult,
     Overloaded,
 )
+from emblem.offer import Prompts
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow
 from emblem.upstreams.hosted import HostedUpstream
@@ -166,6 +167,66 @@ def test_what_a_text_is_for_is_said_or_refused(known: Preset, scripted: Scripted
     for body, kind in zip(scripted.bodies, Kind, strict=True):
         assert known.kinds[kind].items() <= body.items()
     assert len({str(one) for one in scripted.bodies}) == len(Kind)
+
+
+def test_a_provider_that_must_be_told_what_a_text_is_for_is_not_asked_without_it(
+    scripted: Scripted,
+) -> None:
+    known = preset("cohere")
+    with pytest.raises(InvalidRequest, match="input_type is query or document") as caught:
+        using(known, scripted, lambda upstream: upstream.embed(EmbedRequest(("a",))))
+    assert caught.value.param == "input_type"
+    assert scripted.bodies == []
+
+
+def test_the_models_own_prompts_are_put_before_texts_where_nobody_else_does(
+    scripted: Scripted,
+) -> None:
+    known = preset("vllm")
+    scripted.script = answering(known)
+    space = Space.declared("mine/m", WIDTH, normalised=True)
+
+    async def run() -> None:
+        upstream = open_upstream(
+            provider_for(known, scripted), "m", space, prompts=Prompts("query: ", None)
+        )
+        try:
+            for kind in (Kind.QUERY, Kind.DOCUMENT, None):
+                await upstream.embed(EmbedRequest(("a",), kind=kind))
+        finally:
+            await upstream.aclose()
+
+    asyncio.run(run())
+    assert [body["input"] for body in scripted.bodies[2:]] == [["query: a"], ["a"], ["a"]]
+
+
+def test_a_known_model_is_shortened_here_without_being_told(scripted: Scripted) -> None:
+    known = preset("openai")
+    scripted.script = answering(known, 1536)
+    space = Space.declared("openai/text-embedding-3-small", 1536, normalised=True)
+
+    async def run() -> EmbedResult:
+        upstream = open_upstream(provider_for(known, scripted), "text-embedding-3-small", space)
+        try:
+            return await upstream.embed(EmbedRequest(("a",), dimensions=256))
+        finally:
+            await upstream.aclose()
+
+    result = asyncio.run(run())
+    assert result.vectors.shape == (1, 256)
+    assert np.linalg.norm(result.vectors) == pytest.approx(1.0)
+    assert not any("dimensions" in body for body in scripted.bodies)
+
+
+@each_dialect
+def test_a_look_at_a_server_says_what_it_is(known: Preset, scripted: Scripted) -> None:
+    scripted.script = answering(known)
+    found = asyncio.run(probe(provider_for(known, scripted), "m"))
+    assert (found.width, found.normalised, found.base64, found.dimensions) == (4, True, True, None)
+    assert found.model == (None if known.dialect == "cohere" else "m")
+    assert (found.named is not None) == (known.dialect == "emblem")
+    with pytest.raises(InvalidResult, match="4 numbers in a vector where 8 were due"):
+        asyncio.run(probe(provider_for(known, scripted), "m", width=8))
 
 
 @every
@@ -453,7 +514,7 @@ def test_closing_ends_what_is_in_progress(scripted: Scripted) -> None:
         task = asyncio.create_task(upstream.embed(EmbedRequest(("a",))))
         await asyncio.to_thread(begun.wait, 5)
         await upstream.aclose()
-        with pytest.raises(DeploymentFailed, match="connection lost"):
+        with pytest.raises(DeploymentFailed, match="connection lost|is closed"):
             await task
 
     try:

@@ -141,21 +141,24 @@ class Server:
 
     async def attempt(self, posted: Posted) -> Answer:
         """Do what ``post`` does, but raise Passing for what may be otherwise a little later."""
-        name = self._provider.name
-        if self.closed:
-            raise DeploymentFailed(f"the connection to {name} is closed")
+        self._refuse_closed()
         failure: Exception | None = None
         for _ in range(len(self._keys.all) or 1):
             key = self._keys.next()
             if key is None and self._keys.all:
                 break
             answer = await self._send(posted, key)
+            self._refuse_closed()  # meanwhile: then the answer may be half of one
             if answer.status == OK:
                 return answer
             failure = self._failure(answer, posted.texts)
             if key is None or not self._left_out(key, answer):
                 break
         raise failure or self._resting()
+
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise DeploymentFailed(f"the connection to {self._provider.name} is closed")
 
     async def _send(self, posted: Posted, key: str | None) -> Answer:
         provider = self._provider
