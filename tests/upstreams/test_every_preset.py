@@ -514,7 +514,7 @@ def test_closing_ends_what_is_in_progress(scripted: Scripted) -> None:
         task = asyncio.create_task(upstream.embed(EmbedRequest(("a",))))
         await asyncio.to_thread(begun.wait, 5)
         await upstream.aclose()
-        with pytest.raises(DeploymentFailed, match="connection lost|is closed"):
+        with pytest.raises(DeploymentFailed, match=r"connection lost|is closed"):
             await task
 
     try:
