@@ -19,9 +19,10 @@ from emblem.errors import (
 )
 from emblem.ports import Embedder
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult
+from emblem.types import EmbedRequest, EmbedResult, Kind
 from emblem.upstreams.misbehaving import Fault, Manners, Misbehaving, Notice, in_turn, vector
 from emblem.upstreams.misbehaving.faults import FAULTS
+from emblem.upstreams.misbehaving.truth import PROMPTS
 from emblem.upstreams.opening import open_upstream, preset
 from emblem.upstreams.provider import Provider
 from emblem.wrappers.checked import Checked
@@ -42,25 +43,38 @@ SEEN = tuple(fault for fault, about in FAULTS.items() if about.notice is not Not
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: its result or error, after so many seconds."""
+    """What became of one request: its result or error, after so many seconds.
+
+    ``texts`` have the prompt before them that the server puts there.
+    """
 
     texts: tuple[str, ...]
     result: EmbedResult | EmblemError
     seconds: float
 
 
-def provider(name: str, base_url: str, timeout_s: float = ATTEMPT_S) -> Provider:
-    compatible = preset("openai-compatible")
-    return Provider(name, compatible, base_url, (KEY,), timeout_s=timeout_s, connect_timeout_s=1.0)
+COMPATIBLE = "openai-compatible"
+PRESETS = (COMPATIBLE, "azure", "cohere")  # with other places for the key and for the vectors
 
 
-def pooled(servers: Sequence[Misbehaving], timeout_s: float = ATTEMPT_S) -> Pool:
+def provider(
+    name: str, base_url: str, timeout_s: float = ATTEMPT_S, row: str = COMPATIBLE
+) -> Provider:
+    base_url = base_url.replace("/v1", "/v2") if row == "cohere" else base_url
+    return Provider(name, preset(row), base_url, (KEY,), timeout_s=timeout_s, connect_timeout_s=1.0)
+
+
+def pooled(
+    servers: Sequence[Misbehaving], timeout_s: float = ATTEMPT_S, row: str = COMPATIBLE
+) -> Pool:
     """Put the servers into one pool, each checked."""
     members = [
         Member(
             f"server-{number}",
             Checked(
-                open_upstream(provider(f"server-{number}", one.base_url, timeout_s), "truth", SPACE)
+                open_upstream(
+                    provider(f"server-{number}", one.base_url, timeout_s, row), "truth", SPACE
+                )
             ),
         )
         for number, one in enumerate(servers)
@@ -68,15 +82,21 @@ def pooled(servers: Sequence[Misbehaving], timeout_s: float = ATTEMPT_S) -> Pool
     return Pool(SPACE, members, model="truth")
 
 
-async def ask(embedder: Embedder, texts: Sequence[str], deadline_s: float = DEADLINE_S) -> Outcome:
+async def ask(
+    embedder: Embedder,
+    texts: Sequence[str],
+    deadline_s: float = DEADLINE_S,
+    kind: Kind | None = None,
+) -> Outcome:
     """Ask for vectors; whatever is raised that must not be is a failure of the test."""
     began = time.monotonic()
-    request = EmbedRequest(tuple(texts), deadline=began + deadline_s)
+    request = EmbedRequest(tuple(texts), kind, deadline=began + deadline_s)
     try:
         result: EmbedResult | EmblemError = await embedder.embed(request)
     except (*ALLOWED, InvalidRequest) as error:
         result = error
-    return Outcome(tuple(texts), result, time.monotonic() - began)
+    prompt = PROMPTS[kind] if kind else ""
+    return Outcome(tuple(prompt + text for text in texts), result, time.monotonic() - began)
 
 
 def assert_right(outcomes: Iterable[Outcome], faults: Iterable[Fault]) -> None:
@@ -93,7 +113,7 @@ def assert_right(outcomes: Iterable[Outcome], faults: Iterable[Fault]) -> None:
 
 
 async def storm(
-    scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]]
+    scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]], row: str = COMPATIBLE
 ) -> list[Outcome]:
     """Ask for all batches at once, twice over, while servers play their scripts."""
     async with AsyncExitStack() as stack:
@@ -103,12 +123,15 @@ async def storm(
             )
             for script in scripts
         ]
-        pool = pooled(servers)
+        pool = pooled(servers, row=row)
+        kind = Kind.QUERY if row == "cohere" else None
         before = asyncio.all_tasks()
         try:
             outcomes = []
             for _ in range(2):  # the second round meets connections of the first
-                outcomes += await asyncio.gather(*(ask(pool, batch) for batch in batches))
+                outcomes += await asyncio.gather(
+                    *(ask(pool, batch, kind=kind) for batch in batches)
+                )
         finally:
             await pool.aclose()
         await nothing_left(servers, before)

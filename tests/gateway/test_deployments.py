@@ -13,8 +13,10 @@ from emblem.types import EmbedResult
 from emblem.upstreams.misbehaving import Fault, Misbehaving, Notice, always
 from emblem.upstreams.misbehaving.faults import FAULTS
 from gateway.storms import (
+    COMPATIBLE,
     KEY,
     MANNERS,
+    PRESETS,
     SEEN,
     Heard,
     Outcome,
@@ -38,6 +40,7 @@ STORMS = given(
         min_size=1,
         max_size=5,
     ),
+    row=st.sampled_from(PRESETS),
 )
 BOUNDED = {
     "deadline": None,
@@ -47,12 +50,14 @@ BOUNDED = {
 }
 
 
-def weather(scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]]) -> list[Outcome]:
+def weather(
+    scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]], row: str = COMPATIBLE
+) -> list[Outcome]:
     """Have a storm, and look at all that comes of it, the log included."""
     heard, root = Heard(), logging.getLogger()
     root.addHandler(heard)
     try:
-        outcomes = asyncio.run(storm(scripts, batches))
+        outcomes = asyncio.run(storm(scripts, batches, row))
     finally:
         root.removeHandler(heard)
     assert_right(outcomes, (fault for script in scripts for fault in script))
@@ -60,21 +65,21 @@ def weather(scripts: Sequence[Sequence[Fault]], batches: Sequence[Sequence[str]]
     return outcomes
 
 
-@settings(max_examples=12, **BOUNDED)
+@settings(max_examples=16, **BOUNDED)
 @STORMS
 def test_a_storm_of_faults_never_gives_a_wrong_vector(
-    scripts: list[list[Fault]], batches: list[list[str]]
+    scripts: list[list[Fault]], batches: list[list[str]], row: str
 ) -> None:
-    weather(scripts, batches)
+    weather(scripts, batches, row)
 
 
 @pytest.mark.slow
 @settings(max_examples=150, **BOUNDED)
 @STORMS
 def test_a_long_storm_of_faults_never_gives_a_wrong_vector(
-    scripts: list[list[Fault]], batches: list[list[str]]
+    scripts: list[list[Fault]], batches: list[list[str]], row: str
 ) -> None:
-    weather(scripts, batches)
+    weather(scripts, batches, row)
 
 
 async def _each(faults: Sequence[Fault], timeout_s: float) -> list[list[Outcome]]:

@@ -54,6 +54,7 @@ UPSTREAM = """
 preset = "openai-compatible"
 base_url = "{url}"
 key_env = ["UPSTREAM_KEY"]
+max_inputs = 4
 timeout_s = 0.5
 connect_timeout_s = 1
 """
@@ -159,7 +160,7 @@ async def ask_all(gateway: Gateway, bodies: Sequence[dict[str, object]]) -> list
     return [answer.status_code for answer, _ in answers]
 
 
-TEXTS = st.lists(st.text("abc é", min_size=1, max_size=12), min_size=1, max_size=6)
+TEXTS = st.lists(st.text("abc é", min_size=1, max_size=12), min_size=1, max_size=14)
 STORMS = given(
     scripts=st.lists(
         st.lists(st.sampled_from([*FAULTS, *[Fault.OK] * 20]), min_size=1, max_size=8),

@@ -10,6 +10,7 @@ import msgspec
 
 from emblem.cli.canaries import Check
 from emblem.ports import Deploying
+from emblem.types import EmbedRequest, EmbedResult
 from emblem.wrappers.around import Around
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def _check(state: DeploymentState, space: Space) -> Check:
 
 class Lent(Around):
     """A deployment that goes on when whoever it was lent to has done with it."""
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Pass on what it gives; see ``ports.Embedder``."""
+        return await self._embedder.embed(request)
 
     async def aclose(self) -> None:
         """Leave that to its owner."""
