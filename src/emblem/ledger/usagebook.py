@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
 from math import isfinite
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, desc, select, tuple_
-from sqlalchemy.dialects import sqlite
 
 from emblem.accounts import By, Page, Period, Spent, Sum, Use, Window
 from emblem.core.limits import window, window_start_ms
@@ -23,11 +24,7 @@ MAX_STATUS = 999
 MAX_COUNT = 2**53  # so that no sum of a few is beyond what SQLite adds up
 
 _COLUMNS = [column.name for column in uses.columns]  # in the order of ``_row``
-_IN_SQLITE = str(
-    sqlite.insert(uses)
-    .on_conflict_do_nothing()
-    .compile(dialect=sqlite.dialect(), column_keys=_COLUMNS)
-)
+_SIZES = (100, 10, 1)  # rows of one statement
 _CLIENT_LEFT = 499  # whose request was charged, and may be answered for somebody else
 
 
@@ -127,15 +124,31 @@ def _opened(connection: Connection, hour: int) -> bool:
 
 
 def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    """Write rows, in SQLite by a statement for many of them.
+
+    Whoever runs a statement there lets go of the interpreter and asks for it back: done for each
+    row, that takes the event loop as much time as all else that a record costs.
+    """
     if not rows:
         return
-    if connection.dialect.name == "sqlite":
-        # As the driver takes them: to go over each value once more takes longer than to write it,
-        # and this thread and the event loop have to share their time.
-        connection.exec_driver_sql(_IN_SQLITE, rows)
-    else:
+    if connection.dialect.name != "sqlite":
         statement = insert_into(connection, uses).on_conflict_do_nothing()
         connection.execute(statement, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        return
+    start = 0
+    for size in _SIZES:
+        while len(rows) - start >= size:
+            some = rows[start : start + size]
+            connection.exec_driver_sql(_written(size), tuple(chain.from_iterable(some)))
+            start += size
+
+
+@cache
+def _written(size: int) -> str:
+    """Write the statement that inserts so many rows: one of few, so that SQLite knows it again."""
+    row = f"({', '.join('?' * len(_COLUMNS))})"
+    named = ", ".join(f'"{name}"' for name in _COLUMNS)
+    return f"INSERT INTO uses ({named}) VALUES {', '.join([row] * size)} ON CONFLICT DO NOTHING"  # noqa: S608 - of our own names
 
 
 def _row(use: Use, hour: int) -> tuple[Any, ...]:
