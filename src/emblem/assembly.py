@@ -76,7 +76,7 @@ def assemble(
             inner, kind = _elsewhere(hosting, one, whose, tokenizer), whose.preset.name
             providers.append(whose)
         assert inner is not None  # noqa: S101 - whoever plans a local deployment opens it
-        proof = Proven(inner, references, one.name, offer.space, _demands(hosting, one))
+        proof = Proven(inner, references, one.name, offer.space, _demands(hosting, one, settings))
         (elsewhere if whose else here).append(proof)
         rests = whose is not None
         members.append(Member(one.name, proof, one.weight, one.max_requests, kind, rests))
@@ -103,9 +103,13 @@ def _elsewhere(
     return Windowed(Pieced(upstream, _caps([whose])), manner, tokenizer)
 
 
-def _demands(hosting: Hosting, one: Deployment) -> Demands:
-    kinds = tuple(Kind) if hosting.offer.kinds else ()
-    return Demands(founds=not hosting.local or not one.upstream, kinds=kinds)
+def _demands(hosting: Hosting, one: Deployment, settings: Settings) -> Demands:
+    return Demands(
+        settings.proof_cosine,
+        settings.proof_every_s,
+        founds=not hosting.local or not one.upstream,
+        kinds=tuple(Kind) if hosting.offer.kinds else (),
+    )
 
 
 def _caps(providers: Sequence[Provider]) -> Caps:

@@ -112,6 +112,8 @@ def test_env_names_its_key_after_the_machine_and_the_day(emblem: Emblem) -> None
 def test_config_show_prints_a_file_that_means_the_same(emblem: Emblem, tmp_path: Path) -> None:
     (tmp_path / "emblem.toml").write_text(
         'threads = 3\n[aliases."a/b"]\nmodel = "x"\noverflow = "error"\n'
+        '[upstreams.there]\npreset = "emblem"\n'
+        '[models.m]\ndeployments = [{ local = true }, { upstream = "there", weight = 2 }]\n'
     )
     first = emblem("config", "show", EMBLEM_PORT="9000")
     assert re.search(r"^port = 9000 +# EMBLEM_PORT$", first.stdout, re.MULTILINE)
@@ -123,6 +125,10 @@ def test_config_show_prints_a_file_that_means_the_same(emblem: Emblem, tmp_path:
     before = json.loads(emblem("config", "show", "--json", EMBLEM_PORT="9000").stdout)
     values = {name: entry.get("value") for name, entry in before.items()}
     assert values == {name: entry.get("value") for name, entry in second.items()}
+    for table in ("models", "upstreams"):
+        assert {name: entry["value"] for name, entry in before[table].items()} == {
+            name: entry["value"] for name, entry in second[table].items()
+        }
     assert before["aliases"]["a/b"]["value"] == {"model": "x", "overflow": "error"}
     assert before["port"] == {"value": 9000, "from": "EMBLEM_PORT"}
 

@@ -20,7 +20,7 @@ from emblem.api.models import ModelItem
 from emblem.api.running import RunningItem
 from emblem.api.wire import EmbeddingsBody
 from emblem.cli.main import EXAMPLES, _app
-from emblem.config import AliasSettings, ModelSettings
+from emblem.config import AliasSettings, DeploymentSettings, ModelSettings, UpstreamSettings
 
 API = ROOT / "docs" / "api.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -55,7 +55,13 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "struct"), [("models", ModelSettings), ("aliases", AliasSettings)]
+    ("name", "struct"),
+    [
+        ("models", ModelSettings),
+        ("aliases", AliasSettings),
+        ("upstreams", UpstreamSettings),
+        ("deployments", DeploymentSettings),
+    ],
 )
 def test_the_tables_of_model_and_alias_settings_have_every_field(name: str, struct: type) -> None:
     fields = [field.name for field in msgspec.structs.fields(struct)]

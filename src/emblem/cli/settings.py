@@ -42,10 +42,17 @@ def _values(found: "Loaded") -> dict[str, Any]:
     return values
 
 
+def _tables(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Take what stands in tables out of all values: that of names, and the prices."""
+    from emblem.config import TABLES
+
+    prices = values.pop("prices")
+    return {kind: values.pop(kind) for kind in TABLES if kind in values}, prices
+
+
 def _tree(found: "Loaded") -> dict[str, Any]:
     values = _values(found)
-    tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
-    prices = values.pop("prices")
+    tables, prices = _tables(values)
     tree = {name: {"value": value, "from": found.origins[name]} for name, value in values.items()}
     for kind, table in tables.items():
         tree[kind] = {
@@ -61,8 +68,7 @@ def _tree(found: "Loaded") -> dict[str, Any]:
 
 def _lines(found: "Loaded") -> list[str]:
     values = _values(found)
-    tables = {kind: values.pop(kind) for kind in ("models", "aliases")}
-    prices = values.pop("prices")
+    tables, prices = _tables(values)
     pairs = [(f"{name} = {_toml(value)}", found.origins[name]) for name, value in values.items()]
     width = max(len(left) for left, _ in pairs if len(left) <= 60)
     lines = [f"{left.ljust(width)}  # {origin}" for left, origin in pairs]
@@ -86,4 +92,8 @@ def _name(name: str) -> str:
 def _toml(value: Any) -> str:
     from emblem.config import written
 
+    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_name(name)} = {_toml(one)}' for name, one in value.items())} }}"
     return written(tuple(value) if isinstance(value, list) else value)

@@ -20,6 +20,7 @@ from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.prices import rates
 from emblem.config.settings import (
     SECRETS,
+    TABLES,
     AliasSettings,
     ModelSettings,
     Setting,
@@ -33,6 +34,7 @@ from emblem.config.upstreams import DeploymentSettings, UpstreamSettings, upstre
 
 __all__ = [
     "SECRETS",
+    "TABLES",
     "AliasSettings",
     "ChatSettings",
     "DeploymentSettings",

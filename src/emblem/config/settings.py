@@ -17,7 +17,7 @@ from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 TABLES = ("upstreams", "models", "aliases", "chat", "rerank", "prices")
 
 # Never shown, and without a flag: every program of a machine can read a command line.
-SECRETS = ("api_key", "database", "redis", "cache_redis", "console_oidc_client_secret")
+SECRETS = ("api_key", "database", "redis", "cache_redis", "console_oidc_secret")
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -157,6 +157,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Seconds, _help("seconds that a request waits for disk or Redis before it does without")
     ] = 0.25
 
+    proof_cosine: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="least cosine of known texts that proves a deployment to be in its space",
+        ),
+    ] = 0.999
+    proof_every_s: Annotated[
+        Seconds, _help("seconds between two such proofs of a model that has deployments elsewhere")
+    ] = 300.0
+
     max_inputs: Annotated[Positive, _help("inputs in one request")] = 2048
     max_input_tokens: Annotated[Positive, _help("tokens in one input")] = 8192
     max_request_tokens: Annotated[Positive, _help("tokens in one request")] = 300_000
@@ -209,8 +221,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str, _help("OpenID Connect provider that signs people in to the console: https://…")
     ] = ""
     console_oidc_client_id: Annotated[str, _help("what that provider calls this server")] = ""
-    console_oidc_client_secret: Annotated[str, _help("the secret that it gave for that")] = ""
-    console_oidc_client_secret_file: Annotated[str, _help("a file that holds that secret")] = ""
+    console_oidc_secret: Annotated[str, _help("the secret that it gave for that")] = ""
+    console_oidc_secret_file: Annotated[str, _help("a file that holds that secret")] = ""
     console_oidc_scopes: Annotated[tuple[str, ...], _help("what is asked of the provider")] = (
         "openid",
         "profile",
