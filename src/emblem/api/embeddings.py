@@ -141,7 +141,7 @@ def answer_headers(answer: Answer) -> Headers:
     """Give the headers that say how vectors were made."""
     headers: Headers = (
         (b"x-embedding-space", _quoted(answer.space)),
-        (b"x-served-by", _quoted(answer.served_by)),
+        (b"x-served-by", b", ".join(map(_quoted, answer.served_by.split(", ")))),
     )
     if (said := cache_header(answer)) is not None:
         headers += ((b"x-embedding-cache", said.encode()),)
