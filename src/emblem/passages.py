@@ -30,17 +30,20 @@ def _each(settings: Settings) -> Iterator[Elsewhere]:
     if not settings.chat and not settings.rerank:
         return
     # The client for this is imported only where something is passed on.
-    from emblem.upstreams.passing import CHAT, RERANK, HttpPassage, Patience, at_root, beside
+    from emblem.upstreams.passing import CHAT, RERANK, Bounds, HttpPassage, at_root, beside
 
     environ, now = environment(), int(time.time())
     for name, own in settings.chat.items():
         whose, model = provider(own.upstream, settings, environ), own.model or name
-        patience = Patience(own.first_byte_timeout_s, own.idle_timeout_s, own.timeout_s)
-        way = HttpPassage(whose, beside(whose, model, CHAT), model, patience)
+        bounds = Bounds(
+            own.first_byte_timeout_s, own.idle_timeout_s, own.timeout_s, own.max_requests
+        )
+        way = HttpPassage(whose, beside(whose, model, CHAT), model, bounds)
         yield Elsewhere(name, Task.CHAT, way, now, ask_for_usage=own.ask_for_usage)
     for name, ranker in settings.rerank.items():
         whose, model = provider(ranker.upstream, settings, environ), ranker.model or name
         at = at_root(whose, RERANK) if ranker.dialect == "tei" else beside(whose, model, RERANK)
-        patience = Patience(ranker.timeout_s, ranker.timeout_s, ranker.timeout_s)
-        way = HttpPassage(whose, at, model, patience)
+        seconds = ranker.timeout_s
+        bounds = Bounds(seconds, seconds, seconds, ranker.max_requests)
+        way = HttpPassage(whose, at, model, bounds)
         yield Elsewhere(name, Task.RERANK, way, now, dialect=ranker.dialect)

@@ -1,6 +1,6 @@
 """The contracts between the parts, on one page."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
@@ -167,7 +167,7 @@ class Passed(Protocol):
         """Give all of it, a JSON object."""
         ...
 
-    def events(self) -> AsyncIterator[bytes]:
+    def events(self) -> AsyncGenerator[bytes, None]:
         """Give each server-sent event as it comes, with the empty line that ends it."""
         ...
 

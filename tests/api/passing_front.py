@@ -17,13 +17,13 @@ from emblem.api.working import passing_routes
 from emblem.charging import Charging
 from emblem.core.prices import Prices
 from emblem.limits.memory import MemoryLimiter
-from emblem.upstreams.passing import CHAT, RERANK, HttpPassage, Patience, at_root, beside
+from emblem.upstreams.passing import CHAT, RERANK, Bounds, HttpPassage, at_root, beside
 from emblem.upstreams.presets import preset
 from emblem.upstreams.provider import Provider
 
 THEIR_KEY = "sk-theirs-0123456789-abcdefghij"
 SECOND_KEY = "sk-theirs-second-0123456789-abcd"
-PATIENT = Patience(20.0, 20.0, 20.0)
+PATIENT = Bounds(20.0, 20.0, 20.0)
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Front:
 
     base_url: str
     keys: tuple[str, ...] = (THEIR_KEY,)
-    patience: Patience = PATIENT
+    bounds: Bounds = PATIENT
     ask_for_usage: bool = True
     dialect: str = "cohere"
     quota: Quota = field(default_factory=Quota)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from api.asking import SECRET, Reply, arriving, scope_of
+from api.asking import SECRET, Reply, arriving, reply_to, scope_of
 from api.passing_front import SECOND_KEY, THEIR_KEY, Front
 from chat_upstream import USAGE, WORDS, ChatUpstream, Wanted, chat_upstream
 from emblem.accounts import Quota
-from emblem.upstreams.passing import Patience
+from emblem.upstreams.passing import Bounds
 
 MESSAGES = [{"role": "user", "content": "Say hello to the world, please."}]
 BODY = {"model": "talker", "messages": MESSAGES}
@@ -162,19 +162,52 @@ def test_a_stream_that_breaks_off_ends_with_an_error_that_clients_raise(
     assert front.seen[0].code == "deployment_failed"
 
 
+def test_a_stream_that_ends_without_saying_so_is_no_whole_answer(
+    front: Front, upstream: ChatUpstream
+) -> None:
+    event = b'data: {"choices": [{"delta": {"content": "Half"}, "finish_reason": null}]}\n\n'
+    upstream.wanted = Wanted(200, event, {"content-type": "text/event-stream"})
+    first, last = streamed(front.post(STREAMED))
+    assert first["choices"][0]["delta"]["content"] == "Half"
+    assert last["error"]["code"] == "upstream_invalid_response"
+
+
+def test_no_more_requests_are_in_progress_than_may_be(upstream: ChatUpstream) -> None:
+    front = Front(upstream.base_url, bounds=Bounds(20.0, 20.0, 20.0, max_requests=1))
+    upstream.wanted = Wanted(hold_after=1)
+    content = json.dumps(STREAMED).encode()
+    headers = {"Authorization": f"Bearer {SECRET}"}
+
+    async def asked(app: Any) -> Reply | None:
+        def ask() -> Any:
+            return reply_to(app, "POST", "/v1/chat/completions", arriving(content), headers)
+
+        first = asyncio.create_task(ask())
+        await asyncio.to_thread(upstream.held.wait, 20)
+        second = await ask()
+        assert second is not None
+        assert (second.status, second.error["code"]) == (503, "server_overloaded")
+        upstream.release.set()
+        return await first
+
+    reply = front.within(asked)
+    assert reply is not None
+    assert streamed(reply)[-1] == "[DONE]"
+
+
 def test_a_stream_that_stands_still_ends_in_time(upstream: ChatUpstream) -> None:
     upstream.wanted = Wanted(hold_after=1)
-    front = Front(upstream.base_url, patience=Patience(20.0, 0.1, 20.0))
+    front = Front(upstream.base_url, bounds=Bounds(20.0, 0.1, 20.0))
     *_, last = streamed(front.post(STREAMED))
     assert last["error"]["code"] == "deadline_exceeded"
 
 
-@pytest.mark.parametrize("patience", [Patience(0.1, 20.0, 20.0), Patience(20.0, 20.0, 0.1)])
+@pytest.mark.parametrize("bounds", [Bounds(0.1, 20.0, 20.0), Bounds(20.0, 20.0, 0.1)])
 def test_an_upstream_that_says_nothing_is_503_in_time(
-    upstream: ChatUpstream, patience: Patience
+    upstream: ChatUpstream, bounds: Bounds
 ) -> None:
     upstream.wanted = Wanted(silent=True)
-    front = Front(upstream.base_url, patience=patience)
+    front = Front(upstream.base_url, bounds=bounds)
     reply = front.post(BODY)
     assert (reply.status, reply.error["code"]) == (503, "deadline_exceeded")
     assert 1 <= int(reply.headers["retry-after"]) <= 60
@@ -255,8 +288,10 @@ def test_a_key_of_the_upstream_s_in_its_answer_is_made_unreadable(
     assert THEIR_KEY not in said
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b'{"choices": [', b'"text"'])
-def test_an_answer_that_is_no_json_is_502(
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b'{"choices": [', b'"text"', b"[]", b'{"error": {"message": "no"}}']
+)
+def test_an_answer_that_is_no_completion_is_502(
     front: Front, upstream: ChatUpstream, body: bytes
 ) -> None:
     upstream.wanted = Wanted(200, body)

@@ -195,3 +195,8 @@ def test_the_tokens_of_a_text_are_told_with_their_bytes(small: Small, minilm_fol
 def test_a_tokenizer_that_is_not_here_is_said_to_be_so(tei: ASGIApp) -> None:
     said = refused(post(tei, {"inputs": "x"}, "/tokenize"), 422, "Validation")
     assert "tokenizer of `tiny` is not here" in said
+
+
+def test_no_more_is_tokenised_than_anybody_looks_at(tei: ASGIApp) -> None:
+    body = {"inputs": ["x" * 600_000, "y" * 600_000]}
+    assert "1200000 characters" in refused(post(tei, body, "/tokenize"), 413, "Validation")

@@ -1,6 +1,7 @@
 """POST /v1/chat/completions: passed on to a model elsewhere, and its answer back as it comes."""
 
 import logging
+from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,7 +14,7 @@ from emblem.api.passed import Advance, Directory, Elsewhere, Task, guessed
 from emblem.api.problems import Headers, Problem, invalid, problem_of
 from emblem.api.tags import tags
 from emblem.charging import Charging
-from emblem.errors import EmblemError, InvalidRequest, UnknownModel
+from emblem.errors import EmblemError, InvalidRequest, InvalidResult, UnknownModel
 from emblem.ports import Passed
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class _Turn:
                     await self._stream(passed, send)
                     return
                 whole = await passed.whole()
-            told = tokens_of(whole)
+            told = tokens_of(whole, model.passage.served_by)
             await self._advance.settle(asked.guess + guessed(len(whole)) if told is None else told)
             await respond(send, 200, whole, self._headers())
         except InvalidRequest:
@@ -108,9 +109,13 @@ class _Turn:
         self._begun = True
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for event in passed.events():
-                if tally.passes(event):
-                    await _more(send, event)
+            async with aclosing(passed.events()) as events:
+                async for event in events:
+                    if tally.passes(event):
+                        await _more(send, event)
+            if not tally.ended:
+                name = self._model.passage.served_by
+                raise InvalidResult(name, "a stream that ends before its answer does")
         finally:
             used = self._asked.guess + tally.parts if tally.told is None else tally.told
             await self._advance.settle(used)

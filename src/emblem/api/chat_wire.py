@@ -13,11 +13,15 @@ import msgspec
 from emblem.api.passed import guessed
 from emblem.api.problems import invalid, unparsed
 from emblem.core.events import data
+from emblem.errors import InvalidResult
 
 Fields = dict[str, msgspec.Raw]
 
 # A picture or a recording among the messages: what it costs has nothing to do with its bytes.
 _NO_TEXT = re.compile(rb'"[A-Za-z0-9+/=_:;,.-]{1024,}"')
+
+# The last event of a stream, or an answer's last part.
+_FINISHED = re.compile(rb'^data: ?\[DONE\]|"finish_reason"\s*:\s*"', re.MULTILINE)
 
 _fields = msgspec.json.Decoder(Fields)
 
@@ -128,10 +132,15 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def tokens_of(answer: bytes) -> int | None:
-    """Give what an answer says that it cost; None where it does not say."""
+def tokens_of(answer: bytes, name: str) -> int | None:
+    """Give what an answer says that it cost; None where it does not say.
+
+    Raises InvalidResult where it is none; ``name`` is whose.
+    """
     found = _read(answer)
-    return found.usage.tokens if found and found.usage else None
+    if found is None or found.choices is None:
+        raise InvalidResult(name, "an answer without choices")
+    return found.usage.tokens if found.usage else None
 
 
 class Tally:
@@ -144,9 +153,11 @@ class Tally:
         self._hide = hide
         self.told: int | None = None
         self.parts = 0  # of the answer: each is a token or a few
+        self.ended = False  # whether the answer has said that it is over
 
     def passes(self, event: bytes) -> bool:
         """Take note of an event, and tell whether it is passed on."""
+        self.ended = self.ended or _FINISHED.search(event) is not None
         if b'"usage"' not in event:
             self.parts += b'"choices"' in event
             return True

@@ -39,6 +39,8 @@ TOKENIZE = ("/tokenize", "/{model:path}/tokenize")
 INFO = ("/info", "/{model:path}/info")
 ABSENT = ("/embed_all", "/embed_sparse", "/predict", "/similarity", "/decode", "/vertex")
 
+MAX_TOKENISED = 1 << 20  # characters
+
 Handled = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -85,6 +87,7 @@ class Tei:
                 asked = read(content, self.service.limits)
                 _, served = self._named(scope, caller)
                 kind = kind_of_prompt(asked.prompt_name, served.model)
+                _refuse_book(asked)
                 if served.model.name not in self.tokens:
                     raise invalid(f"The tokenizer of `{served.model.name}` is not here.")
             except (Problem, InvalidRequest, UnknownModel):
@@ -143,6 +146,13 @@ class InItsShape:
         """Answer one request."""
         scope["emblem.shape"] = as_tei
         await self._handle(scope, receive, send)
+
+
+def _refuse_book(asked: TeiRequest) -> None:
+    """Refuse to show more tokens than anybody looks at: each takes far more memory than its text."""
+    if (characters := sum(map(len, asked.inputs))) > MAX_TOKENISED:
+        message = f"`inputs` have {characters} characters and may have at most {MAX_TOKENISED} here"
+        raise Problem(413, Detail(message, param="inputs"))
 
 
 def _who(scope: Scope) -> tuple[Caller, Observed]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from emblem.config.numbers import Seconds
+from emblem.config.numbers import Positive, Seconds
 
 
 class ChatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -19,6 +19,7 @@ class ChatSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     )
     idle_timeout_s: Seconds = 60.0  # between two parts of a streamed answer
     timeout_s: Seconds = 600.0  # for a whole answer
+    max_requests: Positive = 256  # that are passed on at once, by each process
     ask_for_usage: bool = True  # whether a streamed answer is asked to say its tokens at the end
 
 
@@ -29,6 +30,7 @@ class RerankSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     model: str = ""
     dialect: Annotated[str, Meta(pattern="^(cohere|tei)$")] = "cohere"  # how it is asked
     timeout_s: Seconds = 60.0
+    max_requests: Positive = 256
 
 
 def twice_named(tables: Mapping[str, Mapping[str, object]]) -> tuple[str, str, str] | None:

@@ -6,8 +6,8 @@ and nothing of who asked; of an answer only what it says comes back, without tha
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ from emblem.upstreams.provider import Provider
 
 log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 64 << 20
+MAX_ANSWER_BYTES = 32 << 20
 MAX_EVENT_BYTES = 4 << 20
 MAX_REFUSAL_BYTES = 1 << 16
 
@@ -36,12 +36,16 @@ CHAT, RERANK = "/chat/completions", "/rerank"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How many seconds an answer is waited for: its beginning, between two parts, its end."""
+class Bounds:
+    """How many seconds an answer is waited for: its beginning, between two parts, its end.
+
+    ``max_requests`` are passed on at once.
+    """
 
     first_byte_s: float
     idle_s: float
     total_s: float
+    max_requests: int = 256
 
 
 def beside(provider: Provider, model: str, path: str) -> str:
@@ -61,32 +65,38 @@ class HttpPassage:
     Whoever creates it closes it. Raises ConfigError where the keys cannot be read.
     """
 
-    def __init__(self, provider: Provider, url: str, model: str, patience: Patience) -> None:
+    def __init__(self, provider: Provider, url: str, model: str, bounds: Bounds) -> None:
         self.served_by = provider.name
         self.model = model
         self._provider = provider
         self._url = url
-        self._patience = patience
+        self._bounds = bounds
+        self._in_progress = 0
         self._keys = Keys(provider.name, provider.keys, provider.key_file)
         self._client = httpx2.AsyncClient(
             verify=not url.startswith("http:"),  # without TLS there is nothing to verify
             trust_env=False,
-            limits=httpx2.Limits(max_connections=provider.max_connections),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
             timeout=httpx2.Timeout(None, connect=provider.connect_timeout_s),
         )
 
     @asynccontextmanager
     async def send(self, content: bytes) -> AsyncIterator["Passing"]:
         """Send JSON, and give the answer inside; see ``ports.Passage``."""
+        if self._in_progress >= self._bounds.max_requests:
+            raise Overloaded(f"Too many requests to {self.served_by} are in progress.", 1)
+        self._in_progress += 1
         try:
-            async with asyncio.timeout(self._patience.total_s):
+            async with asyncio.timeout(self._bounds.total_s):
                 answer = await self._answer(content)
                 try:
-                    yield Passing(self.served_by, answer, self._secrets(), self._patience.idle_s)
+                    yield Passing(self.served_by, answer, self._secrets(), self._bounds.idle_s)
                 finally:
                     await answer.aclose()
         except TimeoutError:
             raise self._late() from None
+        finally:
+            self._in_progress -= 1
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -114,7 +124,7 @@ class HttpPassage:
             "POST", self._url, content=content, headers=self._headers(key)
         )
         try:
-            async with asyncio.timeout(self._patience.first_byte_s):
+            async with asyncio.timeout(self._bounds.first_byte_s):
                 return await self._client.send(request, stream=True)
         except TimeoutError:
             raise self._late() from None
@@ -140,7 +150,7 @@ class HttpPassage:
         """Raise what a refusal means; return where another key may be tried."""
         asked_s = retry.asked_delay(answer.headers, datetime.now(UTC))
         status, name = answer.status_code, self.served_by
-        content = await _refusal(answer, self._patience.idle_s)
+        content = await _refusal(answer, self._bounds.idle_s)
         error = declined(name, status, content, self._secret_texts(), asked_s)
         log.warning("%s answers %d: %s", name, status, error)
         if status not in (401, 403, 429) or key is None or len(self._keys.all) == 1:
@@ -188,42 +198,42 @@ class Passing:
     async def whole(self) -> bytes:
         """Give all of it, once it is known to be JSON."""
         content = bytearray()
-        async for part in self._parts():
-            content += part
-            if len(content) > MAX_ANSWER_BYTES:
-                raise InvalidResult(self._name, "an answer that does not end")
+        async with aclosing(self._parts()) as parts:
+            async for part in parts:
+                content += part
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise InvalidResult(self._name, "an answer that does not end")
         try:
             msgspec.json.decode(content, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise InvalidResult(self._name, "an answer that is not JSON") from None
         return self._shown(bytes(content))
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         """Give each event as it comes."""
         events = Events(MAX_EVENT_BYTES)
-        async for part in self._parts():
-            try:
-                found = events.feed(part)
-            except TooLong:
-                raise InvalidResult(self._name, "an event that does not end") from None
-            for one in found:
-                yield self._shown(one)
+        async with aclosing(self._parts()) as parts:
+            async for part in parts:
+                try:
+                    found = events.feed(part)
+                except TooLong:
+                    raise InvalidResult(self._name, "an event that does not end") from None
+                for one in found:
+                    yield self._shown(one)
         if events.rest.strip():
             yield self._shown(events.rest + b"\n\n")
 
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _parts(self) -> AsyncGenerator[bytes, None]:
         """Give what comes, as it comes."""
         parts = self._answer.aiter_bytes()
         try:
             while True:
-                async with asyncio.timeout(self._idle_s) as timer:
+                async with asyncio.timeout(self._idle_s):
                     part = await anext(parts, None)
                 if part is None:
                     return
                 yield part
         except TimeoutError:
-            if not timer.expired():
-                raise  # the time for all of it is over
             raise DeadlineExceeded(f"{self._name} stopped in the middle of an answer.") from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
             log.warning("%s: connection lost: %s", self._name, str(error) or type(error))
