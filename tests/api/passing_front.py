@@ -95,8 +95,8 @@ class Front:
                 if self.dialect == "tei"
                 else beside(provider, "x", RERANK)
             )
-            chat = HttpPassage(provider, beside(provider, "x", CHAT), "their-model", self.patience)
-            rerank = HttpPassage(provider, at, "their-ranker", self.patience)
+            chat = HttpPassage(provider, beside(provider, "x", CHAT), "their-model", self.bounds)
+            rerank = HttpPassage(provider, at, "their-ranker", self.bounds)
             directory = Directory(
                 [
                     Elsewhere("talker", Task.CHAT, chat, 7, ask_for_usage=self.ask_for_usage),

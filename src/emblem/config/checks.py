@@ -55,8 +55,8 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     _check_names("aliases", settings.aliases, origins)
     _check_names("chat", settings.chat, origins)
     _check_names("rerank", settings.rerank, origins)
-    named = {"models": settings.models, "aliases": settings.aliases}
-    if found := twice_named({**named, "chat": settings.chat, "rerank": settings.rerank}):
+    tables = ("models", "aliases", "chat", "rerank")
+    if found := twice_named({table: getattr(settings, table) for table in tables}):
         name, first, second = found
         raise ConfigError(
             f"{origins[f'{second}.{name}']}: {name!r} is in both [{first}] and [{second}]; "
