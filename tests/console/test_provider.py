@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,13 @@ def ports() -> tuple[int, int]:
 
 @pytest.fixture(scope="module")
 def provider(ports: tuple[int, int]) -> Iterator[str]:
-    """The host of a provider that runs."""
-    own, its = ports
+    with running_provider(*ports) as host:
+        yield host
+
+
+@contextmanager
+def running_provider(own: int, its: int) -> Iterator[str]:
+    """Start a provider that sends browsers back to a port; give its host and port."""
     back = f"http://127.0.0.1:{own}/console/oidc/callback"
     node = shutil.which("node") or "node"
     command = [node, str(HERE / "provider.mjs"), str(its), back, SECRET]
@@ -54,20 +60,25 @@ def served(
     provider: str,
 ) -> Iterator[RunningServer]:
     home = linked_home(tmp_path_factory.mktemp("oidc") / "home", model_home)
-    (home / "secret").write_text(SECRET + "\n")
-    env = {
-        "EMBLEM_CONSOLE_URL": f"http://127.0.0.1:{ports[0]}",
-        "EMBLEM_CONSOLE_OIDC_ISSUER": f"http://{provider}",
-        "EMBLEM_CONSOLE_OIDC_CLIENT_ID": "emblem",
-        "EMBLEM_CONSOLE_OIDC_CLIENT_SECRET_FILE": str(home / "secret"),
-        "EMBLEM_CONSOLE_OIDC_SCOPES": "openid,profile,groups",
-        "EMBLEM_CONSOLE_GROUPS": "platform=admin,research=inference:lab",
-    }
+    env = told(home, ports[0], provider)
     with running_server(home, env=env, args=["wordllama-256"], port=ports[0]) as running:
         yield running
         log = running.log.read_text()
         assert SECRET not in log
         assert "state=" not in log
+
+
+def told(home: Path, port: int, provider: str) -> dict[str, str]:
+    """Give what a server is told of the provider."""
+    (home / "secret").write_text(SECRET + "\n")
+    return {
+        "EMBLEM_CONSOLE_URL": f"http://127.0.0.1:{port}",
+        "EMBLEM_CONSOLE_OIDC_ISSUER": f"http://{provider}",
+        "EMBLEM_CONSOLE_OIDC_CLIENT_ID": "emblem",
+        "EMBLEM_CONSOLE_OIDC_SECRET_FILE": str(home / "secret"),
+        "EMBLEM_CONSOLE_OIDC_SCOPES": "openid,profile,groups",
+        "EMBLEM_CONSOLE_GROUPS": "platform=admin,research=inference:lab",
+    }
 
 
 @pytest.fixture
@@ -78,6 +89,7 @@ def page(browser: "Browser", served: RunningServer, provider: str) -> Iterator["
     made.set_default_timeout(15_000)
     watch = Watch(made, served)
     made.goto(f"{served.root}/console")
+    made.get_by_role("link", name="Sign in through").wait_for()
     yield made
     assert [one for one in watch.errors if not re.search("status of (403|429)", one)] == []
     assert watch.hosts <= {served.root.removeprefix("http://"), provider}
@@ -156,14 +168,7 @@ def test_somebody_who_turns_back_at_the_provider_is_not_signed_in(
 
 def test_another_s_answer_signs_nobody_in(served: RunningServer) -> None:
     """An attacker signs in, stops before the return, and has somebody else's browser follow it."""
-    with requests.Session() as attacker:
-        attacker.trust_env = False
-        begun = attacker.get(f"{served.root}/console/oidc/start", timeout=30)
-        own = {"Cookie": f"emblem_sign_in={attacker.cookies['emblem_sign_in']}"}
-        answer = attacker.post(begun.url, data={"login": "ann"}, timeout=30, allow_redirects=False)
-        while "/callback" not in answer.headers["location"]:
-            answer = attacker.get(answer.headers["location"], timeout=30, allow_redirects=False)
-        address = answer.headers["location"]
+    address, own = on_the_way_back(served)
     assert status(address) == 403
     assert status(re.sub(r"state=[^&]+", "state=x", address), own) == 403
     assert status(re.sub(r"iss=[^&]+", "iss=x", address), own) == 403
@@ -172,5 +177,33 @@ def test_another_s_answer_signs_nobody_in(served: RunningServer) -> None:
     assert status(address, own) == 502  # a code is good for once
 
 
+def on_the_way_back(served: RunningServer) -> tuple[str, dict[str, str]]:
+    """Sign in at the provider as ann; give where it sends the browser then, and the attempt's cookie."""
+    with requests.Session() as browser:
+        browser.trust_env = False
+        begun = browser.get(f"{served.root}/console/oidc/start", timeout=30)
+        own = {"Cookie": f"emblem_sign_in={browser.cookies['emblem_sign_in']}"}
+        answer = browser.post(begun.url, data={"login": "ann"}, timeout=30, allow_redirects=False)
+        while "/callback" not in answer.headers["location"]:
+            answer = browser.get(answer.headers["location"], timeout=30, allow_redirects=False)
+        return answer.headers["location"], own
+
+
 def status(address: str, headers: dict[str, str] | None = None) -> int:
     return requests.get(address, headers=headers, timeout=30, allow_redirects=False).status_code
+
+
+@pytest.mark.slow
+def test_whoever_begins_at_one_process_comes_back_to_any(model_home: Path, tmp_path: Path) -> None:
+    require_provider()
+    own, its = free_port(), free_port()
+    home = linked_home(tmp_path / "home", model_home)
+    with running_provider(own, its) as provider:
+        env = {**told(home, own, provider), "EMBLEM_PROCESSES": "2", "EMBLEM_LIMITS": "false"}
+        with running_server(home, env=env, args=["wordllama-256"], port=own) as served:
+            for _ in range(8):  # each connection is taken by one of the two
+                address, cookie = on_the_way_back(served)
+                back = requests.get(address, headers=cookie, timeout=30, allow_redirects=False)
+                headers = {"Cookie": f"emblem_session={back.cookies['emblem_session']}"}
+                seen = requests.get(f"{served.root}/console/session", headers=headers, timeout=30)
+                assert (back.status_code, seen.json()["name"]) == (303, "ann")

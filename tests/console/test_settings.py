@@ -112,14 +112,14 @@ def test_the_secret_of_the_client_comes_from_a_variable_or_a_file_and_is_never_s
 ) -> None:
     (tmp_path / "secret").write_text("hush-hush\n")
     (tmp_path / "emblem.toml").write_text(
-        'console_oidc_issuer = "https://id"\nconsole_oidc_client_secret_file = "secret"\n'
+        'console_oidc_issuer = "https://id"\nconsole_oidc_secret_file = "secret"\n'
     )
     environ = {"HOME": str(tmp_path)}
     found = oidc(load(flags={}, environ=environ, directory=tmp_path).settings)
     assert found is not None
     assert found.client_secret == "hush-hush"
     assert "hush" not in repr(found)
-    both = {**environ, "EMBLEM_CONSOLE_OIDC_CLIENT_SECRET": "hush-again"}
+    both = {**environ, "EMBLEM_CONSOLE_OIDC_SECRET": "hush-again"}
     loaded = load(flags={}, environ=both, directory=tmp_path).settings
     assert secrets_of(loaded) == ("hush-again",)
     assert "hush" not in repr(loaded)

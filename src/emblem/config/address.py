@@ -35,7 +35,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Give what no line of the log may hold, as far as the settings themselves have it."""
     cache = settings.cache_redis if ":" in settings.cache_redis else ""  # or a word of every day
     given = (settings.api_key, settings.database, settings.redis, cache)
-    return tuple(one for one in (*given, settings.console_oidc_client_secret) if one)
+    return tuple(one for one in (*given, settings.console_oidc_secret) if one)
 
 
 def _address(given: str, file: str, setting: str) -> str:

@@ -34,7 +34,7 @@ MODEL_SETTINGS = ("source", "tokenizer", "default_model", "serve")
 FOLDER_STARTS = ("./", "../", "~", "/")
 
 # Settings that name a folder or a file, whatever they begin with.
-FILES = ("home", "database_file", "redis_file", "key_file", "console_oidc_client_secret_file")
+FILES = ("home", "database_file", "redis_file", "key_file", "console_oidc_secret_file")
 
 Flag = str | bool | Sequence[str] | None
 

@@ -48,17 +48,16 @@ def oidc(settings: Settings) -> Oidc | None:
     """Give the provider; None where none is set. Reads the secret's file, and raises ConfigError."""
     if not settings.console_oidc_issuer:
         return None
-    secret, file = settings.console_oidc_client_secret, settings.console_oidc_client_secret_file
+    secret, file = settings.console_oidc_secret, settings.console_oidc_secret_file
     if secret and file:
         raise ConfigError(
-            "console_oidc_client_secret and console_oidc_client_secret_file are both set; one of "
-            "them is enough"
+            "console_oidc_secret and console_oidc_secret_file are both set; one of them is enough"
         )
     return Oidc(
         settings.console_oidc_issuer,
         settings.console_oidc_client_id,
         settings.console_url.rstrip("/"),
-        read_secret(Path(file), "console_oidc_client_secret_file") if file else secret,
+        read_secret(Path(file), "console_oidc_secret_file") if file else secret,
         settings.console_oidc_scopes,
         settings.console_oidc_name_claim,
         settings.console_oidc_groups_claim,
