@@ -35,6 +35,7 @@ class Front:
     bounds: Bounds = PATIENT
     ask_for_usage: bool = True
     dialect: str = "cohere"
+    row: str = "openai-compatible"  # whose preset it is
     quota: Quota = field(default_factory=Quota)
     models: tuple[str, ...] = ()
     seen: list[Observed] = field(default_factory=list)
@@ -89,7 +90,7 @@ class Front:
         """Ask an application whose connections are closed afterwards."""
 
         async def run() -> Reply | None:
-            provider = Provider("theirs", preset("openai-compatible"), self.base_url, self.keys)
+            provider = Provider("theirs", preset(self.row), self.base_url, self.keys)
             at = (
                 at_root(provider, RERANK)
                 if self.dialect == "tei"

@@ -64,6 +64,13 @@ def test_our_key_never_goes_out_and_nothing_of_who_asks(
         assert ours not in said
 
 
+def test_a_key_goes_out_as_its_provider_takes_it(upstream: ChatUpstream) -> None:
+    assert Front(upstream.base_url, row="azure").post(BODY).status == 200
+    [headers] = upstream.headers
+    assert headers["api-key"] == THEIR_KEY
+    assert "authorization" not in headers
+
+
 def test_a_stream_comes_back_event_by_event(front: Front) -> None:
     reply = front.post(STREAMED)
     *chunks, last = streamed(reply)

@@ -49,6 +49,7 @@ def front(
     with running_server(home, env={"THEIR_KEY": THEIR_KEY, "EMBLEM_LOG_LEVEL": "debug"}) as running:
         yield running
         log = running.log.read_text()
+        assert "Traceback" not in log
         for secret in (THEIR_KEY, running.key, "a text that nobody may log"):
             assert secret not in log
 
