@@ -321,6 +321,23 @@ def test_two_endpoints_are_compared(
         assert (code, report["compared"]) == (0, 10)
 
 
+def test_a_model_that_is_elsewhere_is_verified_through_its_deployments(
+    verify: Verify, static: EmbeddingModel
+) -> None:
+    with running(truth=Own(static), manners=Manners(model="m")) as there:
+        Path("emblem.toml").write_text(
+            f'[upstreams.there]\npreset = "openai-compatible"\nbase_url = "{there.base_url}"\n'
+            '[models.elsewhere]\nupstream = "there"\nsource = "m"\nmax_length = 4096\n'
+        )
+        options = ("--model", "elsewhere", "--config", "emblem.toml")
+        code, report, err = verify(stored(TEXTS, static.embed(TEXTS)), *options)
+        assert (code, report["space"]) == (0, "there/m/256"), err
+        there.play(always(Fault.OTHER_SPACE))
+        code, report, err = verify(stored(TEXTS, static.embed(TEXTS)), *options)
+        assert code == 2
+        assert "is quarantined" in err
+
+
 def test_people_get_a_table(
     verify: Verify, static: EmbeddingModel, capfd: pytest.CaptureFixture[str]
 ) -> None:

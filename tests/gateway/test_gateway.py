@@ -198,7 +198,7 @@ def weather(
     asyncio.run(ask_all(gateway, [*bodies, *bodies]))  # the same texts twice, at the same time
 
 
-@settings(max_examples=15, **BOUNDED)
+@settings(max_examples=10, **BOUNDED)
 @STORMS
 def test_clients_never_get_a_wrong_vector(
     gateway: Gateway, scripts: list[list[Fault]], asked: list[tuple[int, list[str], str, int]]

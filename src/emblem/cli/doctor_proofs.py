@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from emblem.cli.canaries import Check
 from emblem.ports import Deploying
@@ -28,29 +25,16 @@ async def proven(model: str, settings: Settings, local: Embedder | None) -> dict
     ``local`` is the one that is here, if there is one. Nothing is written. Raises what a server
     that serves the model would not start for: ConfigError or ModelError.
     """
-    from emblem import serving, wiring
+    from emblem import wiring
+    from emblem.cli import hosted_model
     from emblem.wrappers.references import FileReferences
 
-    alone = msgspec.structs.replace(
-        settings,
-        models={model: settings.models[model]},
-        serve=(),
-        aliases={},
-        chat={},
-        rerank={},
-    )
-    plan = await asyncio.to_thread(serving.plan, alone)
     kept = Borrowed(FileReferences(Path(settings.home) / wiring.REFERENCES))
     lent = None if local is None else Lent(local)
-    assembled = wiring.open_hosted(plan.hostings[model], settings, lent, kept)
-    try:
-        await assembled.begin()
-        pool = assembled.embedder
+    async with hosted_model.opened(model, settings, lent, kept) as found:
+        pool = found.embedder
         states = pool.deployments() if isinstance(pool, Deploying) else ()
-    finally:
-        await assembled.end()
-        await assembled.embedder.aclose()
-    return {one.name: _check(one, plan.hostings[model].offer.space) for one in states}
+    return {one.name: _check(one, found.offer.space) for one in states}
 
 
 def _check(state: DeploymentState, space: Space) -> Check:

@@ -353,10 +353,13 @@ async def _opened(given: _Given) -> AsyncIterator[Opened]:
     from emblem import wiring
     from emblem.cli.verify_trying import Opened
     from emblem.config import environment
+    from emblem.hosting import is_hosted
 
     reference = given.model or given.settings.default_model
     if given.base_url is None:
-        async with _here(reference, given.settings) as opened:
+        own = given.settings.models.get(reference)
+        where = _hosted if own is not None and is_hosted(own) else _here
+        async with where(reference, given.settings) as opened:
             yield opened
         return
     key = environment().get("OPENAI_API_KEY") or None
@@ -365,6 +368,25 @@ async def _opened(given: _Given) -> AsyncIterator[Opened]:
         yield Opened(embedder, reference)
     finally:
         await embedder.aclose()
+
+
+@asynccontextmanager
+async def _hosted(name: str, settings: Settings) -> AsyncIterator[Opened]:
+    """Open a model with deployments elsewhere, and here too, where it has one."""
+    from emblem import serving, wiring
+    from emblem.cli import hosted_model
+    from emblem.cli.verify_trying import Opened
+    from emblem.hosting import is_local
+    from emblem.types import Kind
+
+    local = None
+    if is_local(settings.models[name]):
+        model = await asyncio.to_thread(serving.model, name, settings)
+        local = await asyncio.to_thread(wiring.open_engine, model, settings)
+    async with hosted_model.opened(name, settings, local) as found:
+        offer = found.offer
+        prompts = tuple(Kind) if offer.kinds else ()
+        yield Opened(found.embedder, name, prompts, offer.max_length)
 
 
 @asynccontextmanager
