@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from console.house import House
 from emblem.accounts import Role
+from emblem.api.console.opening import console
 from emblem.config import Opening, Settings, load, oidc, openings, secrets_of
 from emblem.config.console import check_console, check_people
-from emblem.errors import ConfigError
+from emblem.errors import ConfigError, MissingExtra
 
 PROXY: dict[str, Any] = {
     "console_proxy_header": "X-Forwarded-User",
@@ -125,3 +127,12 @@ def test_the_secret_of_the_client_comes_from_a_variable_or_a_file_and_is_never_s
     assert "hush" not in repr(loaded)
     with pytest.raises(ConfigError, match="one of them is enough"):
         oidc(loaded)
+
+
+def test_without_its_extra_a_provider_is_an_error_that_says_how_to_have_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emblem.api.console.opening.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'emblem\[oidc\]'"):
+        console(Settings(**OIDC), house.office.ring)
+    assert console(Settings(**OIDC, console=False), house.office.ring).sessions is not None

@@ -2,15 +2,17 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emblem.api.console.people import People, Proxy
-from emblem.api.console.provider import Provider
 from emblem.api.console.routes import Door, Ring
 from emblem.api.console.sessions import Sessions
 from emblem.api.console.shelves import FolderShelf, MemoryShelf, shared_secret
-from emblem.api.console.signing_in import SigningIn
 from emblem.config import Settings, oidc, openings
 from emblem.errors import MissingExtra
+
+if TYPE_CHECKING:  # only where somebody is to sign in so
+    from emblem.api.console.signing_in import SigningIn
 
 
 def console(settings: Settings, ring: Ring | None, shared: Path | None = None) -> Door:
@@ -34,11 +36,14 @@ def console(settings: Settings, ring: Ring | None, shared: Path | None = None) -
 
 def _signing_in(
     settings: Settings, people: People, sessions: Sessions, shared: Path | None
-) -> SigningIn | None:
+) -> "SigningIn | None":
     """Give what lets in whom a provider of OpenID Connect has signed in; None where none is set."""
     provider = oidc(settings) if settings.console else None
     if provider is None:
         return None
     if find_spec("joserfc") is None:
         raise MissingExtra("console_oidc_issuer", "oidc")
+    from emblem.api.console.provider import Provider
+    from emblem.api.console.signing_in import SigningIn
+
     return SigningIn(Provider(provider), people, sessions, shared_secret(shared))

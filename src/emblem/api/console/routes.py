@@ -1,6 +1,6 @@
 """The console's addresses: its page and files, and signing in and out."""
 
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -23,11 +23,13 @@ from emblem.api.console.sessions import (
     set_session,
 )
 from emblem.api.console.shelves import Session
-from emblem.api.console.signing_in import SigningIn
 from emblem.api.problems import Detail, Problem, permission_denied, unparsed, unsupported
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
 from emblem.ledger.secret import digest
+
+if TYPE_CHECKING:  # it asks over HTTP, and what it needs for that takes a while to import
+    from emblem.api.console.signing_in import SigningIn
 
 MAX_BODY_BYTES = 4096
 BODY_TIMEOUT_S = 10.0
@@ -94,7 +96,7 @@ class Door:
         ring: Ring | None,
         sessions: Sessions | None,
         people: People = NOBODY,
-        signing_in: SigningIn | None = None,
+        signing_in: "SigningIn | None" = None,
     ) -> None:
         self._ring = ring
         self.sessions = self._sessions = sessions
