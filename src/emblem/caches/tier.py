@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TIMEOUT_S = 0.25  # that a request waits for a tier at most
+TIMEOUT_S = 0.25  # that a request waits for a tier at most, for each so many texts
+TEXTS_PER_TIMEOUT = 256
 WRITE_TIMEOUT_S = 5.0
 FLUSH_S = 2.0  # for what is not written yet when the server ends
 UNDER_WAY = 2  # questions; whoever comes meanwhile is asked for together with all who do
@@ -80,7 +81,7 @@ class _Way:
 
 
 class Tier:
-    """Finds entries on a shelf within ``timeout_s``, and writes them there some time later.
+    """Finds entries on a shelf within ``timeout_s`` for each 256 of them, and writes them there some time later.
 
     What is not what was written (``core.seal``) is not found, and is written anew once it was
     computed. While the shelf fails it is left alone but for a question now and then. What is to be
@@ -171,10 +172,14 @@ class Tier:
         self._waiting.append(asked)
         self._ask()
         try:
-            done, _ = await asyncio.wait([asked.answer], timeout=self._timeout_s)
+            done, _ = await asyncio.wait([asked.answer], timeout=self._patience(names))
             return asked.answer.result() if done else {}
         finally:
             asked.answer.cancel()
+
+    def _patience(self, names: Sequence[bytes]) -> float:
+        """Give the seconds that so many contents are waited for."""
+        return self._timeout_s * max(1.0, len(names) / TEXTS_PER_TIMEOUT)
 
     def _ask(self) -> None:
         """Begin to ask for those who wait, unless enough is under way."""
@@ -200,7 +205,8 @@ class Tier:
         wanted = list(dict.fromkeys(name for asked in together for name in asked.names))
         found: Mapping[bytes, bytes] = {}
         if not self._reads.shut:
-            found = await self._tried(self._reads, self._shelf.get(wanted), self._timeout_s) or {}
+            get = self._shelf.get(wanted)
+            found = await self._tried(self._reads, get, self._patience(wanted)) or {}
         for asked in together:
             if not asked.answer.done():
                 asked.answer.set_result(found)
