@@ -1,7 +1,9 @@
 """Settings of models elsewhere that give no vectors: [chat.NAME] and [rerank.NAME]."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from emblem.config import ChatSettings, RerankSettings, load
@@ -59,3 +61,16 @@ def test_an_upstream_that_there_is_not_is_said_when_it_is_opened(tmp_path: Path)
     settings = read(tmp_path, '[chat.a]\nupstream = "opnai"')
     with pytest.raises(ConfigError, match="opnai"):
         open_directory(settings, ())
+
+
+@pytest.mark.parametrize(("page", "struct"), [("chat", ChatSettings), ("rerank", RerankSettings)])
+def test_every_setting_has_its_row_in_the_documentation(page: str, struct: type) -> None:
+    text = (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text("utf-8")
+    table = text.partition(f"<!-- {page}: begin -->")[2].partition(f"<!-- {page}: end -->")[0]
+    fields = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, re.MULTILINE))
+    assert [*rows] == [*fields]
+    for name, default in fields.items():
+        if isinstance(default, float | int):
+            said = f"{default:g}" if not isinstance(default, bool) else str(default).lower()
+            assert re.search(rf", {said}(;|$)", rows[name]), name
