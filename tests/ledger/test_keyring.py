@@ -1,6 +1,7 @@
 """Checking keys: from memory, soon after a change, and at a bounded cost for wrong ones."""
 
 import asyncio
+import hmac
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -79,6 +80,27 @@ def test_a_live_key_is_known_and_anything_else_is_not(
     assert ring.check(secret) == key
     for wrong in ("", "sk-", secret[:-1], f"{secret} ", secret.swapcase(), "\ud800", "ключ"):
         assert ring.check(wrong) is None
+
+
+def test_a_guess_is_compared_with_no_key_however_near_it_comes(
+    file_ledger: SqlLedger, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret is looked for by its SHA-256, which says nothing of how near it is to another."""
+    _, secret = file_ledger.keys.issue(LAPTOP, now=100.0)
+    ring.refresh()
+    compared: list[tuple[bytes, bytes]] = []
+    real = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for guess in (secret[:-1] + ("A" if secret[-1] != "A" else "B"), secret[:-1], secret + "A"):
+        assert ring.check(guess) is None
+    assert compared == []
+    assert ring.check(secret)
+    assert compared == [(digest(secret), digest(secret))]  # and that in constant time
 
 
 def test_checks_cost_no_question_to_the_ledger(
