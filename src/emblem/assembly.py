@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 
 from emblem.config import Settings, environment
 from emblem.core.pieces import Caps
@@ -37,12 +38,13 @@ class Assembled:
         self._beginning: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
-        """Prove the deployments: what is here first, for the others are held to it."""
-        for one in self._here:
-            await one.begin()
-        self._beginning = {asyncio.create_task(one.begin()) for one in self._elsewhere}
-        if self._beginning:
-            await asyncio.wait(self._beginning, timeout=PATIENCE_S)
+        """Prove the deployments: what is here first, or the first of them, for others are held to it."""
+        first, *others = [*self._here, *self._elsewhere]
+        for batch in ([first], others):
+            begun = {asyncio.create_task(one.begin()) for one in batch}
+            self._beginning |= begun
+            if begun:
+                await asyncio.wait(begun, timeout=PATIENCE_S)
 
     async def end(self) -> None:
         """Begin no more proofs. The embedder is closed by whoever has it."""
@@ -106,7 +108,8 @@ def _elsewhere(
 def _demands(hosting: Hosting, one: Deployment, settings: Settings) -> Demands:
     return Demands(
         settings.proof_cosine,
-        settings.proof_every_s,
+        # What is here is what others are held to: it need not be held to itself again and again.
+        settings.proof_every_s if one.upstream else inf,
         founds=not hosting.local or not one.upstream,
         kinds=tuple(Kind) if hosting.offer.kinds else (),
     )

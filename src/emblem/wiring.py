@@ -378,7 +378,7 @@ def create(
                     await loading[one.model.name].load()
             for pool in assembled.values():
                 stack.push_async_callback(pool.end)
-                await pool.begin()
+            await asyncio.gather(*(pool.begin() for pool in assembled.values()))
             on_ready(ledger)
             yield
 
