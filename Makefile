@@ -20,6 +20,10 @@ PIP     := -m pip --disable-pip-version-check
 UV_VERSION    := 0.13.8
 TORCH_VERSION := 2.13.0
 
+# Many tests wait for processes to start, so two are run at a time. Each of the two takes the tests
+# of a module one after the other, in their order, as far as it can.
+TOGETHER := -n 2 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-slow test-torch bench check lock check-lock clean
 
@@ -30,7 +34,7 @@ serve: .venv/.core ## install what is needed and serve; ARGS="--port 9000" adds 
 	@exec $(BIN)/emblem serve $(ARGS)
 
 test: .venv/.dev $(CLIENTS)/.done node-packages ## install what is needed and run the tests; ARGS="-k name" chooses
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(if $(ARGS),$(ARGS),$(TOGETHER))
 
 test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and torch, live
 	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m "slow and not torch" $(ARGS)
