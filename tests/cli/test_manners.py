@@ -24,6 +24,7 @@ Emblem = Callable[..., "subprocess.CompletedProcess[str]"]
 # Commands that print no facts, and so no JSON.
 NO_FACTS = {
     "serve": "it answers over HTTP",
+    "misbehave": "it answers over HTTP",
     "completion": "it prints a program for a shell",
     "run": "it says what to type instead",
 }
