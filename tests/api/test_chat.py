@@ -158,6 +158,23 @@ def test_a_client_that_leaves_takes_the_request_to_the_upstream_with_it(
     assert one.tokens > 0
 
 
+def test_whoever_leaves_makes_room_for_the_next(upstream: ChatUpstream) -> None:
+    front = Front(upstream.base_url, bounds=Bounds(20.0, 20.0, 20.0, max_requests=1))
+    content = json.dumps(STREAMED).encode()
+    headers = {"Authorization": f"Bearer {SECRET}"}
+
+    async def asked(app: Any) -> Reply | None:
+        upstream.wanted = Wanted(hold_after=1)
+        await reply_to(app, "POST", "/v1/chat/completions", leaving(upstream, STREAMED), headers)
+        upstream.wanted = Wanted()
+        return await reply_to(app, "POST", "/v1/chat/completions", arriving(content), headers)
+
+    reply = front.within(asked)
+    assert reply is not None
+    assert streamed(reply)[-1] == "[DONE]"
+    assert upstream.left.wait(20)
+
+
 def test_a_stream_that_breaks_off_ends_with_an_error_that_clients_raise(
     front: Front, upstream: ChatUpstream
 ) -> None:

@@ -102,6 +102,15 @@ def test_a_stream_that_is_closed_is_closed_at_the_upstream_too(
     assert upstream.left.wait(20)
 
 
+def test_a_client_that_waits_no_longer_is_not_waited_for(
+    client: openai.OpenAI, upstream: ChatUpstream
+) -> None:
+    upstream.wanted = Wanted(silent=True)
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=0.5).chat.completions.create(model="talker", messages=MESSAGES)
+    assert upstream.left.wait(20)
+
+
 def test_many_streams_run_at_once_and_do_not_mix(front: RunningServer) -> None:
     async def ask() -> list[str]:
         async with openai.AsyncOpenAI(base_url=front.base_url, api_key=front.key) as opened:
@@ -187,3 +196,22 @@ def test_langchain_talks_too(run_python_client: Any, front: RunningServer) -> No
     assert told["whole"] == "".join(WORDS)
     assert told["streamed"] == list(WORDS)
     assert told["tokens"] == USAGE["total_tokens"]
+
+
+@pytest.mark.slow
+def test_another_emblem_is_an_upstream_like_any_other(
+    front: RunningServer, model_home: Path, tmp_path: Path
+) -> None:
+    home = linked_home(tmp_path / "home", model_home)
+    second = TOML.replace("their-model", "talker").replace("openai-compatible", "emblem")
+    (home / "emblem.toml").write_text(second.format(base_url=front.base_url))
+    with (
+        running_server(home, env={"THEIR_KEY": front.key}) as outer,
+        openai.OpenAI(base_url=outer.base_url, api_key=outer.key, max_retries=0) as client,
+    ):
+        stream = client.chat.completions.create(model="talker", messages=MESSAGES, stream=True)
+        assert "".join(one.choices[0].delta.content or "" for one in stream) == "".join(WORDS)
+        body = {"model": "ranker", "query": "q", "documents": ["a", "ccc", "bb"]}
+        ranked = outer.post(body, "/v1/rerank").json()
+        assert [one["index"] for one in ranked["results"]] == [1, 2, 0]
+        assert ranked["usage"] == {"total_tokens": 21}
