@@ -330,8 +330,11 @@ def test_a_model_that_is_elsewhere_is_verified_through_its_deployments(
             '[models.elsewhere]\nupstream = "there"\nsource = "m"\nmax_length = 4096\n'
         )
         options = ("--model", "elsewhere", "--config", "emblem.toml")
-        code, report, err = verify(stored(TEXTS, static.embed(TEXTS)), *options)
+        texts = [*TEXTS, "too long for a model whose tokens nobody here counts " * 100]
+        code, report, err = verify(stored(texts, static.embed(texts)), *options)
         assert (code, report["space"]) == (0, "there/m/256"), err
+        assert (report["compared"], report["left_out"]) == (len(TEXTS), 1)
+        assert report["problems"][0].startswith(f"row {len(TEXTS)} ")
         there.play(always(Fault.OTHER_SPACE))
         code, report, err = verify(stored(TEXTS, static.embed(TEXTS)), *options)
         assert code == 2

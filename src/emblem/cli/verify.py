@@ -17,7 +17,7 @@ from emblem.errors import EmblemError, InvalidRequest
 if TYPE_CHECKING:
     from emblem.cli.verify_explained import Band, Finding, Numbers, Way
     from emblem.cli.verify_stored import Stored, Wanted
-    from emblem.cli.verify_trying import Opened
+    from emblem.cli.verify_trying import Embedded, Opened
     from emblem.config import Settings
     from emblem.types import Kind, Overflow, Tokens
 
@@ -209,13 +209,12 @@ def _rule(given: str | None) -> Overflow | None:
 
 async def _examined(given: _Given) -> Report:
     from emblem.cli.verify_explained import bands, compared, moved, notes
-    from emblem.cli.verify_trying import embed
 
     stored = await asyncio.to_thread(_stored, given)
     async with _opened(given) as opened:
         if stored is None or given.against is not None:
             stored = await _of_server(given, opened, stored)
-        mine = await embed(opened, stored.texts, given.way)
+        stored, mine = await _embedded(given, opened, stored)
         normalised = opened.normalised
         cosines = compared(stored.vectors, mine.vectors, normalised=normalised)
         found = notes(stored.vectors, mine.vectors.shape[1], normalised=normalised)
@@ -240,6 +239,19 @@ async def _examined(given: _Given) -> Report:
         left_out=len(stored.problems),
         problems=stored.problems[:MAX_PROBLEMS],
     )
+
+
+async def _embedded(given: _Given, opened: Opened, stored: Stored) -> tuple[Stored, Embedded]:
+    """Embed the texts, leaving out those that the model does not embed."""
+    from emblem.cli.verify_stored import without
+    from emblem.cli.verify_trying import embed
+    from emblem.errors import InvalidInput
+
+    while True:
+        try:
+            return stored, await embed(opened, stored.texts, given.way)
+        except InvalidInput as error:
+            stored = without(stored, dict(error.problems), given.table or given.source or "")
 
 
 def _stored(given: _Given) -> Stored | None:

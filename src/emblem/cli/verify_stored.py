@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,24 @@ def stored(drawn: Iterator[Drawn] | Sequence[Drawn], *, rows: int | None, where:
     ]
     places, texts, vectors = zip(*right, strict=True)
     return Stored(texts, np.stack(vectors), places, rows, tuple(problems))
+
+
+def without(given: Stored, wrong: Mapping[int, str], where: str) -> Stored:
+    """Leave out rows whose texts cannot be embedded, by their indices, and say why.
+
+    Raises InvalidRequest where none is left.
+    """
+    kept = [index for index in range(len(given.texts)) if index not in wrong]
+    problems = tuple(f"{given.places[index]} {why}" for index, why in wrong.items())
+    if not kept:
+        raise InvalidRequest(f"{where} has no text that the model embeds; {problems[0]}")
+    return replace(
+        given,
+        texts=tuple(given.texts[index] for index in kept),
+        vectors=given.vectors[kept],
+        places=tuple(given.places[index] for index in kept),
+        problems=given.problems + problems,
+    )
 
 
 def numbers_in(value: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emblem.cli.verify_explained import Finding, Numbers, Way, compared
-from emblem.errors import InvalidRequest
+from emblem.errors import InvalidInput, InvalidRequest
 from emblem.types import EmbedRequest, Lane, Overflow
 
 if TYPE_CHECKING:
@@ -50,12 +50,18 @@ class Embedded:
 
 
 async def embed(opened: Opened, texts: Sequence[str], way: Way) -> Embedded:
-    """Embed all texts in one way. Raises what ``Embedder.embed`` raises."""
+    """Embed all texts in one way. Raises what ``Embedder.embed`` raises.
+
+    InvalidInput has the indices of all texts of the first part that has wrong ones.
+    """
     vectors, tokens = [], []
     for start in range(0, len(texts), PART):
         inputs = tuple(way.text(one) for one in texts[start : start + PART])
         request = EmbedRequest(inputs, way.kind, overflow=way.overflow, lane=Lane.BULK)
-        result = await opened.embedder.embed(request)
+        try:
+            result = await opened.embedder.embed(request)
+        except InvalidInput as error:
+            raise InvalidInput([(start + at, why) for at, why in error.problems]) from None
         vectors.append(result.vectors)
         tokens.append(result.tokens if result.uncut is None else result.uncut)
     return Embedded(np.concatenate(vectors), np.concatenate(tokens))
