@@ -109,6 +109,7 @@ def ranking(body: dict[str, Any]) -> dict[str, Any]:
 def _handler(server: ChatUpstream) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a class in it
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
