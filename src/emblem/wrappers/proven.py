@@ -45,6 +45,7 @@ LEAST = 0.999
 EVERY_S = 300.0
 PROOF_S = 120.0  # that a proof may take
 AT_ONCE = 4  # texts that are embedded at the same time for it
+TRIES = 3  # of a request for it that fails
 SOON_S = 2.0  # after a proof that could not be made, and twice as long after each further one
 
 # Why a proof cannot be made now, which says nothing against the deployment.
@@ -286,7 +287,7 @@ class Proven(Around):
         )
         try:
             async with slots:
-                result = await self._embedder.embed(request)
+                result = await self._tried(request)
         except InvalidRequest:
             if len(places) == 1:
                 return {}
@@ -294,6 +295,15 @@ class Proven(Around):
             return {place: row for one in each for place, row in one.items()}
         refuse_wrong(request, result, self._space)
         return dict(zip(places, result.vectors, strict=True))
+
+    async def _tried(self, request: EmbedRequest) -> EmbedResult:
+        """Embed, and again at once where that fails: one who fails now and then is to be proven, too."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._embedder.embed(request)
+            except DeploymentFailed:
+                continue
+        return await self._embedder.embed(request)
 
 
 def _groups(texts: Sequence[Canary]) -> list[list[int]]:
