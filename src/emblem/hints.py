@@ -13,6 +13,10 @@ def hint(plan: Plan, name: str) -> str:
     """Say what to do about a model that is not served."""
     listed = "GET /v1/models lists what is served."
     base = name.partition("@")[0]
+    if name in plan.settings.chat:
+        return "It is for chat: POST /v1/chat/completions."
+    if name in plan.settings.rerank:
+        return "It is for rankings: POST /v1/rerank."
     if base in OPENAI_WIDTHS:
         return (
             "It stands for the default model only while no models are configured; "

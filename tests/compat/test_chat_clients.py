@@ -140,6 +140,8 @@ def test_errors_are_the_classes_that_the_client_knows(
 ) -> None:
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="nobody", messages=MESSAGES)
+    with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions"):
+        client.embeddings.create(model="talker", input="x")
     error = {"message": "too long", "type": "invalid_request_error", "param": "messages"}
     upstream.wanted = Wanted(400, {"error": {**error, "code": "context_length_exceeded"}})
     with pytest.raises(openai.BadRequestError) as refused:
