@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emblem.config import DeploymentSettings, ModelSettings, Settings, UpstreamSettings
@@ -10,6 +11,8 @@ from emblem.hosting import Hosting, host, is_hosted, is_local
 from emblem.model import Tokenization
 from emblem.providers import provider
 from emblem.types import Overflow
+from emblem.upstreams.answers import Named
+from emblem.upstreams.finding import Probed
 
 SMALL = "text-embedding-3-small"
 AT = UpstreamSettings(preset="openai-compatible", base_url="http://127.0.0.1:9/v1")
@@ -64,7 +67,9 @@ def test_a_model_whose_tokenizer_is_known_has_its_long_texts_windowed() -> None:
     found = hosted(own, "m", mine=AT)
     assert found.tokenization == Tokenization(Path("/t"), 64)
     assert found.offer.space.overflow is Overflow.MEAN
-    assert str(found.offer.space) == "mine/org/m/8"
+    assert found.offer.space.name.startswith(
+        "mine/org/m@"
+    )  # what it gives for them is decided here
     cutting = hosted(ModelSettings(**{**_fields(own), "overflow": Overflow.TRUNCATE}), "m", mine=AT)
     assert cutting.offer.space.overflow is Overflow.TRUNCATE
 
@@ -84,6 +89,51 @@ def test_prompts_make_a_model_that_embeds_queries_and_documents_differently() ->
     assert hosted(cohere, "c").offer.kinds
     told = refusal(ModelSettings(**{**_fields(cohere), "query_prompt": "q: "}), "c")
     assert "cohere is told itself what a text is for" in told
+
+
+def test_what_a_table_adds_to_a_model_is_part_of_the_name_of_its_space() -> None:
+    plain = ModelSettings(upstream="mine", source="org/m", width=8, max_length=64)
+    added = (
+        {},
+        {"query_prompt": "query: "},
+        {"query_prompt": "Query: "},
+        {"document_prompt": "query: "},
+        {"tokenizer": "/t"},
+        {"tokenizer": "/t", "max_length": 32},
+    )
+    names = [
+        hosted(ModelSettings(**{**_fields(plain), **one}), "m", mine=AT).offer.space.name
+        for one in added
+    ]
+    assert names[0] == "mine/org/m"
+    assert len(set(names)) == len(added)
+    shorter = ModelSettings(
+        **{**_fields(plain), "max_length": 32}
+    )  # refuses more, and cuts nothing
+    assert hosted(shorter, "m", mine=AT).offer.space.name == "mine/org/m"
+    said = ModelSettings(**{**_fields(plain), "query_prompt": "query: ", "space": "ours/m"})
+    assert hosted(said, "m", mine=AT).offer.space.name == "ours/m"
+
+
+def test_an_emblem_that_is_spoken_to_as_any_other_server_does_not_name_the_space(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = Named("org/m@01234567", 8, Overflow.MEAN)
+    found = Probed(8, True, "m", named, True, None, np.ones((1, 8), np.float32))
+    monkeypatch.setattr("emblem.hosting._look", lambda *_: (found, None))
+    own = ModelSettings(upstream="mine", source="org/m", max_length=64)
+    assert str(hosted(own, "m", mine=AT).offer.space) == "mine/org/m/8"
+    assert hosted(own, "m", mine=AT).offer.space.overflow is Overflow.ERROR
+    emblem = UpstreamSettings(preset="emblem", base_url="http://127.0.0.1:9/v1")
+    assert str(hosted(own, "m", mine=emblem).offer.space) == "org/m@01234567/8"
+
+
+def test_another_emblem_that_cannot_be_asked_is_named_as_the_reason() -> None:
+    emblem = UpstreamSettings(preset="emblem", base_url="http://127.0.0.1:9/v1")
+    said = refusal(ModelSettings(upstream="mine", width=8, max_length=64), "m", mine=emblem)
+    assert said.startswith(
+        "[models.m] is served by another Emblem, and what it gives could not be found out: mine "
+    )
 
 
 def test_deployments_that_are_known_to_be_two_models_are_refused() -> None:

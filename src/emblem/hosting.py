@@ -21,12 +21,13 @@ from emblem.errors import ConfigError, EmblemError
 from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
 from emblem.providers import provider
-from emblem.space import Space
+from emblem.space import Space, recipe_digest
 from emblem.types import Overflow
 from emblem.upstreams.presets import Known
 from emblem.upstreams.provider import Provider
 
 if TYPE_CHECKING:
+    from emblem.upstreams.answers import Named
     from emblem.upstreams.finding import Probed
     from emblem.upstreams.listing import Listed
 
@@ -231,15 +232,19 @@ def _refuse_silent_cuts(found: _Found, asked: Sequence[_Asked]) -> None:
 
 def _look(where: str, asked: Sequence[_Asked]) -> "tuple[Probed, Listed | None]":
     """Ask the deployments in their order until one answers; an Emblem for what it lists, too."""
+    emblems = [one for one in asked if one.speaks_emblem]
     problems = []
-    for one in asked:
+    for one in emblems or asked:  # whoever else is there must not decide what the space is called
         try:
             return asyncio.run(_look_at(one))
         except EmblemError as error:
             problems.append(str(error))
-    raise ConfigError(
-        f"{where} has no width = …, and it could not be found out: {'; '.join(problems)}"
+    why = (
+        "is served by another Emblem, and what it gives could not be found out"
+        if emblems
+        else "has no width = …, and it could not be found out"
     )
+    raise ConfigError(f"{where} {why}: {'; '.join(problems)}")
 
 
 async def _look_at(one: _Asked) -> "tuple[Probed, Listed | None]":
@@ -255,21 +260,21 @@ def _offer(
     name: str, found: _Found, asked: Sequence[_Asked], rule: Overflow, *, cuts: bool
 ) -> Hosted:
     """Say what may be asked of a model; ``cuts`` tells that long texts can be cut here."""
-    own, probed = found.own, found.probed
+    own = found.own
     prompts = Prompts(own.query_prompt, own.document_prompt)
     told = all(one.provider.preset.kinds for one in asked)
-    if found.listed is not None:
-        told = told and bool(found.listed.prompts)
+    told = told and (found.listed is None or bool(found.listed.prompts))
     if prompts and told:
         raise ConfigError(
             f"{found.where} has prompts, and {asked[0].deployment.name} is told itself what a text "
             "is for; leave query_prompt and document_prompt out"
         )
-    if probed is not None and probed.named is not None:
-        rule = own.overflow or probed.named.overflow
+    named = _named_by_emblem(found, asked)
+    if named is not None:
+        rule = own.overflow or named.overflow
     elif not cuts:
         rule = Overflow.ERROR  # nobody here can tell where a text would have to be cut
-    declared = _space(found, asked)
+    declared = own.space or (named.name if named else _called(found, asked, cuts=cuts))
     width = found.width or 0  # whoever does not say it was asked for it
     space = Space.declared(declared, width, normalised=found.normalised, overflow=rule)
     return Hosted(
@@ -283,12 +288,28 @@ def _offer(
     )
 
 
-def _space(found: _Found, asked: Sequence[_Asked]) -> str:
-    """Give the declared name of a space."""
-    if found.own.space:
-        return found.own.space
-    if found.probed is not None and found.probed.named is not None:
-        return found.probed.named.name
+def _named_by_emblem(found: _Found, asked: Sequence[_Asked]) -> "Named | None":
+    """Give the space that another Emblem names; None where one is spoken to as to any other server.
+
+    What is put before its texts and where they are cut is decided here then, and not in that space.
+    """
+    if found.probed is None or not any(one.speaks_emblem for one in asked):
+        return None
+    return found.probed.named
+
+
+def _called(found: _Found, asked: Sequence[_Asked], *, cuts: bool) -> str:
+    """Name a space after the provider and its model, and after what the table adds to that.
+
+    With other prompts, or with long texts cut elsewhere, vectors are others.
+    """
+    own = found.own
     first = next((one for one in asked if one.known is not None), asked[0])
     whose = first.provider.preset.name if first.known else first.provider.name
-    return f"{whose}/{first.deployment.model}"
+    added: dict[str, object] = {}
+    if own.query_prompt or own.document_prompt:
+        added["prompts"] = [own.query_prompt or "", own.document_prompt or ""]
+    if cuts and own.max_length is not None:
+        added["max_length"] = own.max_length
+    digest = f"@{recipe_digest(added)[:8]}" if added else ""
+    return f"{whose}/{first.deployment.model}{digest}"
