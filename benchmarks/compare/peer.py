@@ -68,7 +68,7 @@ def row(folder):
     from emblem.types import EmbedRequest, Overflow, Row
 
     model = layout.read(Path(folder), "m", overflow=Overflow.TRUNCATE)
-    reader = wiring._tokenizer(model)  # noqa: SLF001  what a server puts together
+    reader = wiring._tokenizer(model.tokenization, model.prompts, model.name)  # noqa: SLF001  what a server puts together
     stream = wiring._backend(model, reader, Settings()).stream()  # noqa: SLF001
     head, rows = Head(model.pooling, (), model.normalise), {}
 
