@@ -3,8 +3,12 @@
 import gzip
 import http.client
 import json
+import re
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -260,3 +264,18 @@ def test_the_command_lists_its_faults_and_says_what_is_wrong(
     with pytest.raises(SystemExit) as ended:
         run(["misbehave", "--as", "gemini"])
     assert "it must be openai, tei, cohere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_interrupted(how: int) -> None:
+    command = [sys.executable, "-m", "emblem", "misbehave", "--port", "0", "--width", "8"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.search(r"misbehaving at http://(\S+)/v1 with vectors of 8 numbers", said)
+        assert found, said
+        with closing(http.client.HTTPConnection(found[1], timeout=10)) as connection:
+            connection.request("POST", "/v1/embeddings", b'{"input": "a cat"}')
+            assert connection.getresponse().status == 200
+        process.send_signal(how)
+        assert process.wait(timeout=30) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -138,7 +139,18 @@ async def _serve(script: Script, manners: Manners, truth: Truth | None, settings
     model = truth or await _opened(manners.model, settings)
     async with Misbehaving(script, manners, model) as server:
         typer.echo(f"misbehaving at {server.base_url} with vectors of {model.width} numbers")
-        await asyncio.Event().wait()
+        await _interrupted()
+
+
+async def _interrupted() -> None:
+    """Wait for Ctrl-C, or to be told to end."""
+    import signal
+
+    stop = asyncio.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows Ctrl-C raises KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    await stop.wait()
 
 
 async def _opened(reference: str, settings: Settings) -> Truth:
