@@ -21,6 +21,7 @@ from emblem.api.running import RunningItem
 from emblem.api.wire import EmbeddingsBody
 from emblem.cli.main import EXAMPLES, _app
 from emblem.config import AliasSettings, DeploymentSettings, ModelSettings, UpstreamSettings
+from emblem.config.passing import ChatSettings, RerankSettings
 
 API = ROOT / "docs" / "api.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -61,6 +62,8 @@ def test_the_table_of_settings_is_the_settings() -> None:
         ("aliases", AliasSettings),
         ("upstreams", UpstreamSettings),
         ("deployments", DeploymentSettings),
+        ("chat", ChatSettings),
+        ("rerank", RerankSettings),
     ],
 )
 def test_the_tables_of_model_and_alias_settings_have_every_field(name: str, struct: type) -> None:
