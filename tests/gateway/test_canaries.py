@@ -8,7 +8,7 @@ import pytest
 from emblem.errors import DeploymentFailed
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Reference
-from emblem.upstreams.misbehaving import Fault, Misbehaving, Notice, always, vector
+from emblem.upstreams.misbehaving import Fault, Misbehaving, Notice, always, in_turn, vector
 from emblem.upstreams.misbehaving.faults import FAULTS
 from emblem.upstreams.opening import open_upstream
 from emblem.wrappers.checked import Checked
@@ -116,3 +116,19 @@ def test_a_proof_that_meets_any_other_fault_never_passes_on_wrong_vectors() -> N
         await asyncio.gather(*map(one, faults))
 
     asyncio.run(every())
+
+
+def test_a_refusal_that_passes_is_not_what_others_are_held_to() -> None:
+    async def run() -> str | None:
+        script = in_turn([Fault.OK] * 8 + [Fault.REFUSED])
+        async with Misbehaving(script, MANNERS, _Narrow()) as server:
+            deployment = proven(server, Shelf())
+            try:
+                await deployment.prove()
+                server.play(always(Fault.OK))
+                await deployment.prove()
+                return deployment.problem()
+            finally:
+                await deployment.aclose()
+
+    assert asyncio.run(run()) is None

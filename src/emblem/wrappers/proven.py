@@ -297,12 +297,18 @@ class Proven(Around):
         return dict(zip(places, result.vectors, strict=True))
 
     async def _tried(self, request: EmbedRequest) -> EmbedResult:
-        """Embed, and again at once where that fails: one who fails now and then is to be proven, too."""
+        """Embed, and again at once where that fails: one who fails now and then is to be proven, too.
+
+        Nor is a text refused that is so once: what is found may be what others are held to for ever.
+        """
         for _ in range(TRIES - 1):
             try:
                 return await self._embedder.embed(request)
             except DeploymentFailed:
                 continue
+            except InvalidRequest:
+                if len(request.inputs) > 1:
+                    raise
         return await self._embedder.embed(request)
 
 
