@@ -168,6 +168,17 @@ def test_an_upstream_that_may_cut_long_texts_needs_the_length_of_its_model() -> 
     assert "say max_length, too" in said
 
 
+def test_an_upstream_that_is_said_to_refuse_long_texts_needs_no_length() -> None:
+    refusing = UpstreamSettings(
+        preset="openai-compatible", base_url="http://127.0.0.1:9/v1", refuses_long=True
+    )
+    assert (
+        hosted(ModelSettings(upstream="mine", width=8), "m", mine=refusing).offer.max_length is None
+    )
+    cutting = UpstreamSettings(preset="openai", refuses_long=False)
+    assert provider("o", settings(o=cutting), {}).preset.refuses_long is None
+
+
 def test_a_width_that_nobody_says_is_asked_for_and_its_absence_is_said() -> None:
     said = refusal(ModelSettings(upstream="mine", max_length=64), "m", mine=AT)
     assert said.startswith("[models.m] has no width = …, and it could not be found out: ")

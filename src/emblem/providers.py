@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emblem.config import Settings, UpstreamSettings, upstream_keys
 from emblem.errors import ConfigError
-from emblem.upstreams.presets import Preset, preset
+from emblem.upstreams.presets import NOTHING, Fields, Preset, preset
 from emblem.upstreams.provider import Provider
 
 
@@ -49,5 +49,13 @@ def _preset(name: str, own: UpstreamSettings) -> Preset:
         max_request_tokens=own.max_request_tokens or row.max_request_tokens,
         max_request_bytes=own.max_request_bytes or row.max_request_bytes,
         dimensions_field=field or None,
+        refuses_long=_refuses_long(row, own),
         query=f"api-version={own.api_version}" if own.api_version else row.query,
     )
+
+
+def _refuses_long(row: Preset, own: UpstreamSettings) -> Fields | None:
+    """Give the fields with which long texts are refused; None where they are cut."""
+    if own.refuses_long is None:
+        return row.refuses_long
+    return (row.refuses_long or NOTHING) if own.refuses_long else None

@@ -21,6 +21,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     key_file: str = ""  # a file that holds its keys, one in a line
     dimensions_field: str | None = None  # what its field for dimensions is called; "" has none
     encodings: tuple[str, ...] = ()  # "base64", "float": what it gives, the best first
+    refuses_long: bool | None = None  # whether it refuses texts that are too long, and cuts none
     max_inputs: Positive | None = None  # in one request to it
     max_request_tokens: Positive | None = None
     max_request_bytes: Positive | None = None
