@@ -99,7 +99,7 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     run(go)
 
 
-@pytest.mark.parametrize("damage", ["text", "cut", "version"])
+@pytest.mark.parametrize("damage", ["text", "cut", "version", "empty", "half made"])
 def test_a_file_that_is_damaged_or_of_another_version_is_begun_anew(
     damage: str, tmp_path: Path
 ) -> None:
@@ -116,6 +116,12 @@ def test_a_file_that_is_damaged_or_of_another_version_is_begun_anew(
         if damage == "version":
             with closing(sqlite3.connect(file)) as database:
                 database.execute("PRAGMA user_version = 99")
+        if damage == "empty":
+            with closing(sqlite3.connect(file)) as database:
+                database.execute("DROP TABLE entries")
+        if damage == "half made":
+            with closing(sqlite3.connect(file)) as database:
+                database.execute("PRAGMA user_version = 0")
         shelf = DiskShelf(file, 20 << 20)
         for _ in range(2):  # the first question finds the damage
             with suppress(Away):

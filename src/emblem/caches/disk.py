@@ -27,7 +27,8 @@ ROWS_AT_ONCE = 256  # that make room
 TURNS = 64  # of making room for one batch; the next goes on with it
 MAX_STALE = 4096
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# SQLITE_ERROR is that of words which do not fit the tables there are, and the words are always these.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _SCHEMA = (
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE, "
     "content BLOB NOT NULL)"
@@ -126,9 +127,11 @@ class DiskShelf:
                 database.close()
                 self._unlink()
                 return self._connected()
-            if version == 0:
+            if version == 0:  # both or nothing, however this ends
+                database.execute("BEGIN IMMEDIATE")
                 database.execute(_SCHEMA)
                 database.execute(f"PRAGMA user_version = {VERSION}")
+                database.execute("COMMIT")
         except BaseException:
             database.close()
             raise
