@@ -132,7 +132,7 @@ class Doubting(Protocol):
         ...
 
     def doubt(self, space: Space, known: int) -> int:
-        """Have it be once more than ``known``, at the least, and say how often it is now."""
+        """Have it be once more than it was and than ``known``, and say how often it is now."""
         ...
 
 

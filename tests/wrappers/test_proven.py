@@ -532,14 +532,40 @@ def test_an_era_outlives_the_process_and_is_that_of_all_who_share_the_references
         await one.prove()
         assert (one.era(), twin.era()) == (1, 0)
         await twin.prove()
-        assert (one.era(), twin.era()) == (1, 1), "both found out the same"
+        assert (one.era(), twin.era()) == (1, 2), "it had answered since the first was found out"
         await one.prove()
-        assert one.era() == 1, "it is wrong still, and has given nothing since"
-        assert proven(Place(), references, "c").era() == 1
+        assert one.era() == 2, "it is wrong still, and has given nothing since"
+        assert proven(Place(), references, "c").era() == 2
         never = proven(place, references, "d")
         await never.prove()
         assert never.deployments()[0].health is Health.QUARANTINED
-        assert never.era() == 1, "it never gave a vector"
+        assert never.era() == 2, "it never gave a vector"
+
+    run(go)
+
+
+def test_what_the_second_gave_before_it_was_found_wrong_too_is_not_remembered(
+    references: FileReferences,
+) -> None:
+    """Two deployments of one provider change at once, and are found out one after the other."""
+
+    async def go() -> None:
+        place, other = Place(), Place()
+        one, twin = proven(place, references, "a"), proven(other, references, "b")
+        for each in (one, twin):
+            await each.prove()
+        pool = Pool(SPACE, [Member("a", one), Member("b", twin)])
+        cached = Cached(pool, Recent(10**6))
+        place.turn = other.turn = 0.3
+        await one.prove()
+        wrong = await cached.embed(REQUEST)
+        assert wrong.served_by == "b"
+        await twin.prove()
+        other.turn = 0.0
+        await twin.prove()
+        right = await cached.embed(REQUEST)
+        assert right.hits == 0
+        assert not same(right, wrong)
 
     run(go)
 

@@ -116,17 +116,17 @@ def test_where_the_disk_knows_no_links_there_is_one_file_all_the_same(
     assert len(_files(tmp_path)) == 1
 
 
-def test_doubts_are_counted_for_each_space_and_once_for_all_who_find_out(tmp_path: Path) -> None:
+def test_doubts_are_counted_for_each_space_whenever_somebody_finds_out(tmp_path: Path) -> None:
     references, elsewhere = FileReferences(tmp_path / "new"), FileReferences(tmp_path / "new")
     other = Space.declared("other", 4, normalised=True)
     assert references.doubts(SPACE) == 0
     assert references.doubt(SPACE, 0) == 1
     assert elsewhere.doubts(SPACE) == 1
-    assert elsewhere.doubt(SPACE, 0) == 1, "it is the same that was found out"
-    assert elsewhere.doubt(SPACE, 1) == 2
-    assert (references.doubts(SPACE), references.doubts(other)) == (2, 0)
+    assert elsewhere.doubt(SPACE, 0) == 2, "what it gave since the first is in doubt, too"
+    assert elsewhere.doubt(SPACE, 4) == 5
+    assert (references.doubts(SPACE), references.doubts(other)) == (5, 0)
     references.put(SPACE, reference())
-    assert references.doubts(SPACE) == 2
+    assert references.doubts(SPACE) == 5
     assert len(_files(tmp_path)) == 2
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ import numpy as np
 from emblem.errors import ModelError
 from emblem.space import Space
 from emblem.types import Reference
+
+# Deployments of one process count one after another. Others count what they gave in their own eras.
+_counting = threading.Lock()
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -63,20 +67,26 @@ class FileReferences:
             ) from None
 
     def doubt(self, space: Space, known: int) -> int:
-        """Have it be once more than ``known``, at the least, and say how often it is now."""
+        """Have it be once more than it was and than ``known``, and say how often it is now.
+
+        Also where somebody else has just found out: what was given since then is in doubt, too.
+        """
+        with _counting:
+            return self._counted(space, known)
+
+    def _counted(self, space: Space, known: int) -> int:
         path = self._doubts_path(space)
-        if (now := self.doubts(space)) > known:
-            return now  # another process found out, too
+        now = max(self.doubts(space), known) + 1
         beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(beside, str(known + 1).encode())
+            _write(beside, str(now).encode())
             beside.replace(path)
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
             raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
-        return known + 1
+        return now
 
     def _doubts_path(self, space: Space) -> Path:
         return self.path(space, "").with_suffix(".doubts")
