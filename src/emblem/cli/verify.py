@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emblem.cli import completion
 from emblem.cli.options import ConfigOption, HomeOption, JsonOption, loaded
-from emblem.errors import EmblemError, InvalidRequest
+from emblem.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from emblem.cli.verify_explained import Band, Finding, Numbers, Way
-    from emblem.cli.verify_stored import Stored, Wanted
-    from emblem.cli.verify_trying import Embedded, Opened
-    from emblem.config import Settings
-    from emblem.types import Kind, Overflow, Tokens
+    from emblem.cli.verify_asked import Report
+    from emblem.types import Kind, Overflow
 
 LEAST = 0.999
-MOST = 0.5  # the share of vectors that tells whose they are
-MAX_PROBLEMS = 5  # rows left out that are told of one by one
 
 VERIFY_EPILOG = """
 The key of --base-url is taken from OPENAI_API_KEY, that of --against from AGAINST_API_KEY, or from
@@ -106,44 +98,6 @@ OverflowOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was seen of ``compared`` rows out of ``rows``, None where nobody counted those.
-
-    ``least`` is the lowest cosine, None where nothing could be compared; ``as_asked`` says how texts
-    were embedded.
-    """
-
-    source: str
-    model: str
-    space: str
-    as_asked: str
-    ok: bool
-    rows: int | None
-    compared: int
-    least: float | None
-    bands: tuple[Band, ...]
-    findings: tuple[Finding, ...]
-    left_out: int
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A command line."""
-
-    source: str | None
-    model: str | None
-    base_url: str | None
-    against: str | None
-    against_model: str | None
-    table: str | None
-    least: float
-    wanted: Wanted
-    way: Way
-    settings: Settings
-
-
 def verify(
     source: SourceArgument = None,
     model: ModelOption = None,
@@ -168,12 +122,14 @@ def verify(
     prompt, rule for long texts, number of dimensions, normalisation, order of rows or model.
     """
     from emblem.cli.output import print_json
+    from emblem.cli.verify_asked import Asked
+    from emblem.cli.verify_examined import examined
     from emblem.cli.verify_explained import Way
     from emblem.cli.verify_stored import Wanted
 
     if source is None and against is None:
         raise InvalidRequest("give a file or database to verify, or a server with --against")
-    given = _Given(
+    given = Asked(
         source,
         model,
         base_url,
@@ -185,7 +141,7 @@ def verify(
         Way(_kind(kind), _rule(overflow)),
         loaded(home, config).settings,
     )
-    report = asyncio.run(_examined(given))
+    report = asyncio.run(examined(given))
     print_json(report) if as_json else _print(report)
     return 0 if report.ok else 1
 
@@ -205,219 +161,6 @@ def _rule(given: str | None) -> Overflow | None:
     if given not in (None, *rules):
         raise InvalidRequest(f"--overflow is {given!r}; it must be {', '.join(rules)}")
     return None if given is None else Overflow(given)
-
-
-async def _examined(given: _Given) -> Report:
-    from emblem.cli.verify_explained import bands, compared, moved, notes
-
-    stored = await asyncio.to_thread(_stored, given)
-    async with _opened(given) as opened:
-        if stored is None or given.against is not None:
-            stored = await _of_server(given, opened, stored)
-        stored, mine = await _embedded(given, opened, stored)
-        normalised = opened.normalised
-        cosines = compared(stored.vectors, mine.vectors, normalised=normalised)
-        found = notes(stored.vectors, mine.vectors.shape[1], normalised=normalised)
-        ok = cosines is not None and bool(cosines.min() >= given.least)
-        if not ok:
-            moved_rows = moved(stored.vectors, mine.vectors, given.least, normalised=normalised)
-            found += [moved_rows] if moved_rows else []
-            if moved_rows is None or not moved_rows.whole:
-                found += await _why(given, opened, stored, mine.tokens, cosines)
-    told = () if cosines is None else bands(cosines, mine.tokens, opened.longest, given.least)
-    return Report(
-        source=given.against or given.table or given.source or "",  # never a database's address
-        model=opened.name,
-        space=str(opened.embedder.space),
-        as_asked=str(given.way),
-        ok=ok,
-        rows=stored.rows,
-        compared=len(stored.texts),
-        least=None if cosines is None else round(float(cosines.min()), 6),
-        bands=told,
-        findings=tuple(found),
-        left_out=len(stored.problems),
-        problems=stored.problems[:MAX_PROBLEMS],
-    )
-
-
-async def _embedded(given: _Given, opened: Opened, stored: Stored) -> tuple[Stored, Embedded]:
-    """Embed the texts, leaving out those that the model does not embed."""
-    from emblem.cli.verify_stored import without
-    from emblem.cli.verify_trying import embed
-    from emblem.errors import InvalidInput
-
-    while True:
-        try:
-            return stored, await embed(opened, stored.texts, given.way)
-        except InvalidInput as error:
-            stored = without(stored, dict(error.problems), given.table or given.source or "")
-
-
-def _stored(given: _Given) -> Stored | None:
-    from emblem.cli import verify_pgvector, verify_stored
-
-    if given.source is None:
-        return None
-    if verify_pgvector.is_address(given.source):
-        return verify_pgvector.of_table(given.source, given.table, given.wanted)
-    if given.table is not None:
-        raise InvalidRequest("--table is for a database, postgresql://…")
-    return verify_stored.of_file(given.source, given.wanted)
-
-
-async def _of_server(given: _Given, opened: Opened, stored: Stored | None) -> Stored:
-    """Give the vectors of the other server, of the texts that are stored or of our own."""
-    import numpy as np
-
-    from emblem import wiring
-    from emblem.cli import canaries, verify_stored
-    from emblem.cli.verify_explained import Way
-    from emblem.cli.verify_trying import Opened, embed
-    from emblem.config import environment
-
-    texts: Sequence[str]
-    if stored is None:
-        texts = [*canaries.SHORT, canaries.LONG, *canaries.overlong(opened.longest)]
-    else:
-        texts = stored.texts
-    variables = environment()
-    key = variables.get("AGAINST_API_KEY")
-    if given.base_url is None:
-        key = key or variables.get("OPENAI_API_KEY")
-    name = given.against_model or opened.name
-    other = await wiring.open_upstream(given.against or "", name, key or None)
-    try:
-        found = await embed(Opened(other, name), texts, Way())
-    finally:
-        await other.aclose()
-    places = [f"text {number + 1}" for number in range(len(texts))]
-    rows = stored.rows if stored else len(texts)
-    vectors = found.vectors.astype(np.float64)
-    return verify_stored.Stored(tuple(texts), vectors, tuple(places), rows, ())
-
-
-async def _why(
-    given: _Given,
-    opened: Opened,
-    stored: Stored,
-    tokens: Tokens,
-    cosines: Numbers | None,
-) -> list[Finding]:
-    """Try what else may have given the stored vectors: other ways, then other models."""
-    from emblem.cli.verify_explained import ways
-    from emblem.cli.verify_trying import tried
-
-    found = []
-    breaks = any("\n" in one for one in stored.texts)
-    if cosines is not None:
-        longest = opened.longest is not None and int(tokens.max()) > opened.longest
-        others = ways(
-            given.way,
-            prompts=opened.prompts,
-            rules=opened.rules,
-            longest=longest,
-            breaks=breaks,
-        )
-        one = await tried(opened, stored.texts, stored.vectors, cosines, others, given.least)
-        found += [one] if one else []
-    # Where most vectors are this model's, the rest is hardly another's.
-    most = cosines is not None and float((cosines >= given.least).mean()) >= MOST
-    if not most and not any(one.whole for one in found):
-        found += await _other_models(given, opened.name, stored, breaks=breaks)
-    return found
-
-
-async def _other_models(given: _Given, name: str, stored: Stored, *, breaks: bool) -> list[Finding]:
-    """Try the other models that are here."""
-    from emblem.cli.verify_explained import Finding, Way, ways
-    from emblem.cli.verify_trying import tried
-    from emblem.serving import open_library
-
-    library = open_library(given.settings)
-    for other in library.installed():
-        if other == name:
-            continue
-        try:
-            async with _here(other, given.settings) as opened:
-                if opened.embedder.space.width < stored.vectors.shape[1]:
-                    continue
-                more = [
-                    Way(),
-                    *ways(
-                        Way(),
-                        prompts=opened.prompts,
-                        rules=opened.rules,
-                        longest=True,
-                        breaks=breaks,
-                    ),
-                ]
-                one = await tried(opened, stored.texts, stored.vectors, None, more, given.least)
-        except EmblemError:
-            continue  # one that cannot be opened explains nothing
-        if one is not None and one.whole:
-            return [Finding("model", f"{one.said}, by the model {other}", True)]
-    return []
-
-
-@asynccontextmanager
-async def _opened(given: _Given) -> AsyncIterator[Opened]:
-    from emblem import wiring
-    from emblem.cli.verify_trying import Opened
-    from emblem.config import environment
-    from emblem.hosting import is_hosted
-
-    reference = given.model or given.settings.default_model
-    if given.base_url is None:
-        own = given.settings.models.get(reference)
-        where = _hosted if own is not None and is_hosted(own) else _here
-        async with where(reference, given.settings) as opened:
-            yield opened
-        return
-    key = environment().get("OPENAI_API_KEY") or None
-    embedder = await wiring.open_upstream(given.base_url, reference, key)
-    try:
-        yield Opened(embedder, reference)
-    finally:
-        await embedder.aclose()
-
-
-@asynccontextmanager
-async def _hosted(name: str, settings: Settings) -> AsyncIterator[Opened]:
-    """Open a model with deployments elsewhere, and here too, where it has one."""
-    from emblem import serving, wiring
-    from emblem.cli import hosted_model
-    from emblem.cli.verify_trying import Opened
-    from emblem.hosting import is_local
-    from emblem.types import Kind
-
-    local = None
-    if is_local(settings.models[name]):
-        model = await asyncio.to_thread(serving.model, name, settings)
-        local = await asyncio.to_thread(wiring.open_engine, model, settings)
-    async with hosted_model.opened(name, settings, local) as found:
-        offer = found.offer
-        prompts = tuple(Kind) if offer.kinds else ()
-        yield Opened(found.embedder, name, prompts, offer.max_length)
-
-
-@asynccontextmanager
-async def _here(reference: str, settings: Settings) -> AsyncIterator[Opened]:
-    from emblem import serving, wiring
-    from emblem.cli.progress import bars
-    from emblem.cli.verify_trying import Opened
-    from emblem.types import Kind, Overflow
-
-    with bars() as progress:
-        model = await asyncio.to_thread(serving.model, reference, settings, progress)
-    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
-    longest = model.tokenization.max_length
-    rules = (Overflow.MEAN, Overflow.TRUNCATE) if longest else ()
-    prompts = tuple(kind for kind in Kind if model.prompts.of(kind))
-    try:
-        yield Opened(embedder, model.name, prompts, longest, rules)
-    finally:
-        await embedder.aclose()
 
 
 def _print(report: Report) -> None:
