@@ -1,5 +1,6 @@
 """Arrays of cl100k_base ids, read back into the text that they were made from."""
 
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def test_the_first_and_the_last_ordinary_token_are_read(cl100k: Cl100k) -> None:
     assert cl100k.decode((Cl100k.SIZE - 1,)) == " Conveyor"
 
 
+def test_tokens_of_all_lengths_come_out_as_they_are_in_the_file(
+    cl100k: Cl100k, model_home: Path
+) -> None:
+    ranks = Library(model_home, offline=True).cl100k(fetch=False)
+    assert ranks is not None
+    lines = [line.split() for line in ranks.read_bytes().splitlines()][::97]
+    ids = [int(rank) for _, rank in lines]
+    assert cl100k.decode(ids) == b"".join(map(b64decode, (one for one, _ in lines))).decode(
+        "utf-8", "replace"
+    )
+
+
 def test_no_ids_are_no_text(cl100k: Cl100k) -> None:
     assert cl100k.decode(()) == ""
 
@@ -63,6 +76,7 @@ def test_no_ids_are_no_text(cl100k: Cl100k) -> None:
         (b"I Q== 0\n", "not as tiktoken writes them"),
         (b"*!*! 0\n", "not as tiktoken writes them"),
         (b"IQ== 100256\n", "are not those from 0 to 100255"),
+        (b"IQ== 0\nIg== 0\n", "are not those from 0 to 100255"),
         (b"IQ== -1\n", "are not those from 0 to 100255"),
     ],
 )
