@@ -186,6 +186,45 @@ def test_a_stream_that_breaks_off_ends_with_an_error_that_clients_raise(
     assert front.seen[0].code == "deployment_failed"
 
 
+def test_a_stream_ends_once_its_key_is_revoked(front: Front, upstream: ChatUpstream) -> None:
+    upstream.wanted = Wanted(hold_after=2)
+    sent: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if b"".join(sent).count(b"choices") == 2:
+            front.key.revoked = True
+            upstream.release.set()  # only now the upstream goes on
+
+    async def asked(app: Any) -> Reply | None:
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        receive = arriving(json.dumps(STREAMED).encode())
+        async with asyncio.timeout(20):
+            await app(scope_of("POST", "/v1/chat/completions", headers), receive, send)
+        return None
+
+    front.within(asked)
+    *_, last, end = b"".join(sent).split(b"\n\n")
+    assert end == b""
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "invalid_api_key"
+    assert b"".join(sent).count(b"choices") == 2
+    assert SECRET.encode() not in b"".join(sent)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_of_the_other_kind_is_502_for_a_client_would_see_no_word_of_it(
+    front: Front, upstream: ChatUpstream, stream: bool
+) -> None:
+    whole = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
+    event = b"data: " + json.dumps(whole).encode() + b"\n\ndata: [DONE]\n\n"
+    if stream:
+        upstream.wanted = Wanted(200, whole)
+    else:
+        upstream.wanted = Wanted(200, event, {"content-type": "text/event-stream"})
+    reply = front.post({**BODY, "stream": stream})
+    assert (reply.status, reply.error["code"]) == (502, "upstream_invalid_response")
+
+
 def test_a_stream_that_ends_without_saying_so_is_no_whole_answer(
     front: Front, upstream: ChatUpstream
 ) -> None:
@@ -406,6 +445,37 @@ def test_what_costs_more_than_its_advance_is_charged_afterwards(upstream: ChatUp
     )
     assert front.post(BODY).status == 200
     assert asyncio.run(front.limiter.peek(front.charging_account))[0].used == 3000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_no_answer_can_have_cost_is_not_believed(upstream: ChatUpstream, stream: bool) -> None:
+    """A record of it would not fit into the ledger, and be lost."""
+    front = Front(upstream.base_url)
+    for wrong in (10**30, -5):
+        upstream.wanted = Wanted(usage={"prompt_tokens": 1, "total_tokens": wrong})
+        assert front.post({**BODY, "stream": stream}).status == 200
+    assert all(0 < one.tokens < 500 for one in front.seen)
+
+
+def test_a_maximum_beyond_all_models_is_charged_as_what_may_be_written(
+    upstream: ChatUpstream,
+) -> None:
+    front = Front(upstream.base_url, quota=Quota(tokens_per_day=10_000))
+    reply = front.post({**BODY, "max_tokens": 10**30, "n": 10**30})
+    assert (reply.status, upstream.bodies) == (429, [])
+
+
+def test_whoever_leaves_before_an_answer_is_charged_for_the_question(
+    upstream: ChatUpstream,
+) -> None:
+    front = Front(upstream.base_url, quota=Quota(tokens_per_day=10_000))
+    upstream.wanted = Wanted(silent=True)
+    body = {**BODY, "max_tokens": 5000}
+    front.posted(body, leaving(upstream, body))
+    [one] = front.seen
+    assert one.status == 499
+    assert 0 < one.tokens < 100
+    assert asyncio.run(front.limiter.peek(front.charging_account))[0].used == one.tokens
 
 
 def test_a_request_beyond_the_limits_is_429_and_goes_nowhere(upstream: ChatUpstream) -> None:

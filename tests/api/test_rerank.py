@@ -163,6 +163,7 @@ def test_what_tei_cannot_be_asked_is_400(upstream: ChatUpstream) -> None:
         ({"meta": {"tokens": {"input_tokens": 44}}}, 44),
         ({"meta": {"billed_units": {"search_units": 1}}}, GUESSED),
         ({"usage": None}, GUESSED),
+        ({"usage": {"total_tokens": 1e300}}, GUESSED),
     ],
 )
 def test_a_ranking_is_counted_as_its_answer_says(

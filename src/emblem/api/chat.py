@@ -1,6 +1,8 @@
 """POST /v1/chat/completions: passed on to a model elsewhere, and its answer back as it comes."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
@@ -50,7 +52,8 @@ class Chat:
                 await advance.count_wrong()
                 raise
             seen.user, seen.inputs, seen.model = asked.user[:MAX_USER], 1, model.name
-            await unless_gone(_Turn(model, asked, advance, seen).answer(send), receive)
+            turn = _Turn(model, asked, advance, seen, scope["state"]["still"])
+            await unless_gone(turn.answer(send), receive)
 
     def _model(self, scope: Scope, in_body: str | None, caller: Caller) -> Elsewhere:
         in_path: str = scope.get("path_params", {}).get("model", "")
@@ -66,15 +69,21 @@ class Chat:
 
 
 class _Turn:
-    """One request and its answer."""
+    """One request and its answer. ``still`` raises once its key opens nothing any more."""
 
     def __init__(
-        self, model: Elsewhere, asked: ChatRequest, advance: Advance, seen: Observed
+        self,
+        model: Elsewhere,
+        asked: ChatRequest,
+        advance: Advance,
+        seen: Observed,
+        still: Callable[[], None],
     ) -> None:
         self._model = model
         self._asked = asked
         self._advance = advance
         self._seen = seen
+        self._still = still
         self._tally = Tally(hide=model.ask_for_usage and not asked.wants_usage)
         self._begun = False
 
@@ -86,13 +95,21 @@ class _Turn:
         self._seen.served_by = model.passage.served_by
         try:
             async with model.passage.send(content) as passed:
+                if passed.streams != asked.stream:  # a client would see an answer without words
+                    what = "a stream that nobody asked for" if passed.streams else "no stream"
+                    raise InvalidResult(model.passage.served_by, what)
                 if passed.streams:
                     await self._stream(passed, send)
                     return
                 whole = await passed.whole()
             told = tokens_of(whole, model.passage.served_by)
+            self._begun = True
             await self._advance.settle(asked.guess + guessed(len(whole)) if told is None else told)
             await respond(send, 200, whole, self._headers())
+        except asyncio.CancelledError:  # whoever has left before the answer began has read nothing
+            if not self._begun:
+                await self._advance.settle(asked.guess)
+            raise
         except InvalidRequest:
             await self._advance.count_wrong()
             raise
@@ -111,6 +128,7 @@ class _Turn:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with aclosing(passed.events()) as events:
                 async for event in events:
+                    self._still()
                     if tally.passes(event):
                         await _more(send, event)
             if not tally.ended:

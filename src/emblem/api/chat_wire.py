@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from emblem.api.passed import guessed
+from emblem.api.passed import MAX_TOKENS, guessed
 from emblem.api.problems import invalid, unparsed
 from emblem.core.events import data
 from emblem.errors import InvalidResult
@@ -88,7 +88,7 @@ def read(body: bytes) -> ChatRequest:
         wants_usage=bool(taken(options, "include_usage", bool, "true or false")),
         user=taken(fields, "user", str, "a string") or "",
         guess=guessed(len(_NO_TEXT.sub(b'""', body))),
-        most=max(0, most) * max(1, choices),
+        most=min(max(0, most) * max(1, choices), MAX_TOKENS),
     )
 
 
@@ -114,12 +114,11 @@ class Usage(msgspec.Struct):
 
     @property
     def tokens(self) -> int | None:
-        """All tokens, None where nothing tells."""
+        """All tokens, None where nothing tells or what is told cannot be."""
         if self.total_tokens is None and self.prompt_tokens is None:
             return None
-        return max(
-            0, self.total_tokens or (self.prompt_tokens or 0) + (self.completion_tokens or 0)
-        )
+        told = self.total_tokens or (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+        return told if 0 <= told <= MAX_TOKENS else None
 
 
 class _Answer(msgspec.Struct):

@@ -50,9 +50,9 @@ class Edge:
 
     Routes find the caller in ``scope["state"]``: as ``principal``, its key, as ``caller``, the key
     and its team, as ``source``, the address that the request came from, and as ``secret``, the
-    SHA-256 of the secret that let it in; ``seen`` is what is known of the request. One whose errors
-    have another shape puts what gives it into ``scope["emblem.shape"]``. Each of ``observers`` hears
-    of each request once it was answered.
+    SHA-256 of the secret that let it in; ``still`` raises once that would let nobody in any more;
+    ``seen`` is what is known of the request. One whose errors have another shape puts what gives it
+    into ``scope["emblem.shape"]``. Each of ``observers`` hears of each request once it was answered.
     """
 
     def __init__(
@@ -121,7 +121,8 @@ class Edge:
         peer = scope.get("emblem.peer", address)
         who = scope["headers"], address, peer
         caller = await self._authenticator.caller(*who)
-        receive = _checked(receive, partial(self._authenticator.still, *who))
+        still = partial(self._authenticator.still, *who)
+        receive = _checked(receive, still)
         key = caller.key
         seen.key, seen.team = key.id, key.terms.team
         scope.setdefault("state", {}).update(principal=key, source=address)
@@ -133,7 +134,7 @@ class Edge:
             secret = self._authenticator.opened_with(*who)
             scope["state"] = {
                 "principal": key, "caller": caller, "source": address, "secret": secret,
-                "seen": seen,
+                "seen": seen, "still": still,
             }  # fmt: skip
             await self._app(scope, receive, reply.send)
         elif scope["method"] == "POST":

@@ -19,6 +19,7 @@ from emblem.ports import Passage
 log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4  # of JSON with ordinary English in it, more or less
+MAX_TOKENS = 10**9  # of a request: no model has so many, and what counts them holds 64 bits
 
 
 class Task(StrEnum):
@@ -98,11 +99,11 @@ class Advance:
 
     async def pay(self, tokens: int) -> None:
         """Charge what a request may cost. Raises LimitReached or LimitsUnavailable."""
+        if self._caller.limited:
+            cost = self._charging.prices.cost(self._seen.model, tokens)
+            charge = Charge(1, tokens, cost) if self._caller.counted else Charge(1)
+            self._grant = await self._charging.charge(self._caller.account, charge)
         self._note(tokens)
-        if not self._caller.limited:
-            return
-        charge = Charge(1, tokens, self._seen.cost) if self._caller.counted else Charge(1)
-        self._grant = await self._charging.charge(self._caller.account, charge)
 
     async def settle(self, tokens: int) -> None:
         """Note what it has cost: what is too much is given back, and more is charged if it may be.

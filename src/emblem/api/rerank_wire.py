@@ -4,14 +4,13 @@ Sources: Cohere's reference of ``POST /v2/rerank``, which Jina, vLLM and others 
 ``RerankRequest`` and ``Rank`` in docs/openapi.json of huggingface/text-embeddings-inference.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from emblem.api.chat_wire import Fields, fields_of, taken
-from emblem.api.passed import guessed
+from emblem.api.passed import MAX_TOKENS, guessed
 from emblem.api.problems import invalid, kind_of
 from emblem.core.ranking import ranking_problem
 from emblem.errors import InvalidResult
@@ -52,7 +51,7 @@ class Ranking:
         usage, meta = _object(self.usage), _object(self.meta)
         for where in (usage, _inside(meta, "tokens"), _inside(meta, "billed_units")):
             for name in ("total_tokens", "input_tokens", "prompt_tokens"):
-                if isinstance(told := where.get(name), int | float) and 0 <= told < math.inf:
+                if isinstance(told := where.get(name), int | float) and 0 <= told <= MAX_TOKENS:
                     return int(told)
         return None
 
