@@ -314,7 +314,7 @@ def reads_as(model: Model) -> TextTokenizer:
 
 def texts_of(language: str, read: TextTokenizer, *tokens: int) -> tuple[str, ...]:
     """Give texts of about so many tokens."""
-    long = SAMPLES[language] * 120
+    long = SAMPLES[language] * 250
     stops = read.located(long).stops
     return tuple(long[: int(stops[n - 1])] for n in tokens)
 
