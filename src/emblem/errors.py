@@ -228,7 +228,11 @@ class InvalidResult(EmblemError):
 
 
 class DeploymentFailed(EmblemError):
-    """A deployment could not answer at all."""
+    """A deployment could not answer at all. ``lasting`` tells that asking it again soon is of no use."""
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class ConfigError(EmblemError):

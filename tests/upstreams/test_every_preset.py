@@ -304,6 +304,33 @@ def test_each_way_to_fail_has_its_own_error_and_is_tried_once(
     assert type(found) is error
     assert re.search(said, str(found))
     assert len(scripted.bodies) == 1
+    if isinstance(
+        found, DeploymentFailed
+    ):  # what a person has to mend is not asked again and again
+        assert found.lasting is (answer.status in (401, 403, 404, 307))
+
+
+@each_dialect
+def test_servers_in_between_are_told_what_must_not_come_from_memory(
+    known: Preset, scripted: Scripted
+) -> None:
+    async def work(upstream: HostedUpstream) -> None:
+        for reuse, keep in ((True, True), (False, True), (True, False), (False, False)):
+            asked = EmbedRequest(("one",), kind=kind_for(known), reuse=reuse, keep=keep)
+            await upstream.embed(asked)
+
+    using(known, scripted, work)
+    said = [headers.get("cache-control") for headers in scripted.headers]
+    assert said == [None, "no-cache", "no-store", "no-cache, no-store"]
+
+
+@each_dialect
+def test_the_first_look_at_a_server_is_no_look_at_somebodys_memory(
+    known: Preset, scripted: Scripted
+) -> None:
+    scripted.script = answering(known)
+    asyncio.run(probe(provider_for(known, scripted), "m"))
+    assert {headers.get("cache-control") for headers in scripted.headers} == {"no-cache"}
 
 
 @each_dialect

@@ -211,6 +211,22 @@ def test_a_wrong_answer_is_not_asked_for_twice_and_is_said_where_there_is_no_oth
     run(go)
 
 
+def test_a_place_that_refuses_for_good_is_not_asked_twice_by_one_request() -> None:
+    async def go() -> None:
+        refuses = DeploymentFailed("place0 refused the API key (401): no", lasting=True)
+        clock, place = Clock(), Place(refuses)
+        failed = await failure(pool(place, clock=clock))
+        assert isinstance(failed, DeploymentFailed)
+        said = "`a-model` cannot be answered now: place0: refused the API key (401): no"
+        assert str(failed) == said
+        assert (len(place.asked), clock.pauses) == (1, [])
+        clock, other = Clock(), Place(FAILED)
+        result = await pool(Place(refuses), other, clock=clock).embed(REQUEST)
+        assert (result.served_by, len(other.asked), len(clock.pauses)) == ("place1", 2, 1)
+
+    run(go)
+
+
 def test_a_text_that_no_place_can_embed_is_held_against_none_of_them() -> None:
     async def go() -> None:
         one, other = Place(*[OF_ONE_TEXT] * 20), Place(*[OF_ONE_TEXT] * 20)

@@ -77,6 +77,15 @@ def wanted_of(
     return wanted
 
 
+def caching_of(request: EmbedRequest) -> str:
+    """Give what servers in between are told, so that none answers from memory what is to be computed.
+
+    A proof in particular would not show another model behind one that remembers.
+    """
+    said = ("no-cache", not request.reuse), ("no-store", not request.keep)
+    return ", ".join(word for word, meant in said if meant)
+
+
 def _refuse_rule(request: EmbedRequest, spoken: Spoken) -> None:
     rule, refuses = request.overflow, spoken.preset.refuses_long is not None
     if rule is None or (rule is Overflow.ERROR and refuses):

@@ -115,7 +115,8 @@ async def _ask(
     server: Posting, spoken: Spoken, wanted: Wanted, until: float, width: int | None
 ) -> tuple[Embeddings, Answer]:
     content = msgspec.json.encode(spoken.dialect.encode(spoken.preset, wanted))
-    answer = await server.post(Posted(content, 1, until, width))
+    # What somebody remembered does not tell what the server is now.
+    answer = await server.post(Posted(content, 1, until, width, "no-cache"))
     return spoken.dialect.decode(answer.content, 1, width), answer
 
 

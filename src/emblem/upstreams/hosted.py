@@ -19,7 +19,7 @@ from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Overflow
 from emblem.upstreams import answers
 from emblem.upstreams.answers import Embeddings, Malformed, Named
-from emblem.upstreams.asking import Hosted, inputs_for, wanted_of
+from emblem.upstreams.asking import Hosted, caching_of, inputs_for, wanted_of
 from emblem.upstreams.dialects import Input, Wanted
 from emblem.upstreams.finding import STILL, Probed, cosine, find_out
 from emblem.upstreams.refusals import TooLarge
@@ -33,7 +33,8 @@ ASIDE_BYTES = 1 << 20  # a longer answer is read in a thread: it takes more than
 class Part:
     """Some of a request's texts, from ``start`` on, to be there by ``until``.
 
-    ``named`` is the space that the server named when it was met, ``width`` the numbers that are due.
+    ``named`` is the space that the server named when it was met, ``width`` the numbers that are due;
+    ``caching`` is said of remembering it.
     """
 
     wanted: Wanted
@@ -41,6 +42,7 @@ class Part:
     until: float
     width: int
     named: Named | None
+    caching: str = ""
 
     def texts(self, start: int, end: int) -> "Part":
         """Give a part of the part."""
@@ -104,7 +106,7 @@ class HostedUpstream:
         found = self._found or await self._met(until)
         wanted = wanted_of(request, inputs, self._hosted, found)
         width = self.space.width if wanted.dimensions is None else wanted.dimensions
-        whole = Part(wanted, 0, until, width, found.named)
+        whole = Part(wanted, 0, until, width, found.named, caching_of(request))
         most = self._hosted.spoken.preset.max_inputs
         result = _joined(
             [
@@ -168,7 +170,7 @@ class HostedUpstream:
     async def _part(self, part: Part) -> EmbedResult:
         """Embed some of the texts, in smaller parts where the server finds them too many."""
         start, texts = part.start, len(part.wanted.inputs)
-        posted = Posted(self._written(part), texts, part.until, part.width)
+        posted = Posted(self._written(part), texts, part.until, part.width, part.caching)
         try:
             answer = await self._server.post(posted)
         except InvalidInput as error:

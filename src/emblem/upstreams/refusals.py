@@ -65,7 +65,7 @@ def error(
     name, said = asked.provider, _said(detail)
     if key_refused(status):
         what = "refused the API key" if asked.keys else "wants an API key"
-        return DeploymentFailed(f"{name} {what} ({status}): {said}")
+        return DeploymentFailed(f"{name} {what} ({status}): {said}", lasting=True)
     if status == 429 and retry.worth_retrying(status, headers):
         return Overloaded(f"{name} answers 429: {said}", delay_s or 1.0)
     if retry.worth_retrying(status, headers):
@@ -90,12 +90,13 @@ def _final(
     if status == 404:
         return DeploymentFailed(
             f"{name} answers 404: {said} (a base URL ends in /v1 as a rule, and the server must "
-            f"have the model {asked.model!r})"
+            f"have the model {asked.model!r})",
+            lasting=True,
         )
     if (where := headers.get("location")) and 300 <= status < 400:
         host = on_one_line(answers.short(urlsplit(where).netloc or "another path"))
         said = f"it points to {host}, which is not followed"
-    return DeploymentFailed(f"{name} answers {status}: {said}")
+    return DeploymentFailed(f"{name} answers {status}: {said}", lasting=True)
 
 
 def _named(detail: Detail, texts: int) -> InvalidInput | None:

@@ -41,12 +41,14 @@ class Posted:
     """A request: its body, with how many texts, done by when on the monotonic clock.
 
     ``width`` bounds the length of the answer. It is None for the first text that a server gets.
+    ``caching`` is what whoever stands in between is told of remembering it, "" for nothing.
     """
 
     content: bytes
     texts: int
     until: float
     width: int | None = None
+    caching: str = ""
 
 
 class Passing(Exception):
@@ -167,7 +169,7 @@ class Server:
             raise DeadlineExceeded(f"{provider.name} did not answer in time")
         sent = Sent(
             posted.content,
-            self._with(key),
+            self._with(key, posted.caching),
             most_bytes(posted.texts, posted.width),
             min(provider.timeout_s, left),
         )
@@ -185,12 +187,13 @@ class Server:
             failed = DeploymentFailed(f"{provider.name}: connection lost: {error}")
         raise Passing(failed, unanswered=True)
 
-    def _with(self, key: str | None) -> Mapping[str, str]:
+    def _with(self, key: str | None, caching: str) -> Mapping[str, str]:
+        headers = {**self._headers, "Cache-Control": caching} if caching else self._headers
         if key is None:
-            return self._headers
+            return headers
         header = self._provider.preset.key_header
         value = f"Bearer {key}" if header == "authorization" else key
-        return {**self._headers, header: value}
+        return {**headers, header: value}
 
     def _failure(self, answer: Answer, texts: int) -> Exception:
         asked = Asked(self._provider.name, self._model, texts, self._keys.all)
@@ -220,7 +223,8 @@ class Server:
         """Say why nothing was sent: every key rests."""
         name, wait = self._provider.name, self._keys.resting_s()
         if wait is None:
-            return DeploymentFailed(f"{name} refused every API key; they are tried again soon")
+            said = f"{name} refused every API key; they are tried again soon"
+            return DeploymentFailed(said, lasting=True)
         return Passing(
             Overloaded(f"{name} has told every API key to wait", max(wait, 1.0)), max(wait, 0.0)
         )

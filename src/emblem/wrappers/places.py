@@ -1,11 +1,11 @@
 """Places: the deployments of a pool, each with what it has in work and how it has done so far."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from emblem.core.balance import Load
 from emblem.core.breaker import Breaker, Stance, Trip
-from emblem.errors import InvalidResult, Overloaded
+from emblem.errors import DeploymentFailed, EmblemError, InvalidResult, Overloaded
 from emblem.ports import Deploying, Embedder
 from emblem.types import DeploymentState, EmbedRequest, Health, Tokens
 
@@ -173,6 +173,27 @@ class Place:
         if self._rests_until > now:
             return Health.RESTING, "asked for a pause"
         return Health.SERVING, None
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """What became of one request so far.
+
+    ``tried`` were asked in this round, ``failures`` are the last ones of each deployment.
+    ``suspects`` failed at what may be the text's fault: (place, ticket, error).
+    """
+
+    attempts: int = 0
+    rounds: int = 0
+    tried: set[Place] = field(default_factory=set)
+    failures: dict[Place, EmblemError] = field(default_factory=dict)
+    suspects: list[tuple[Place, int, InvalidResult]] = field(default_factory=list)
+
+    def worth_asking(self, place: Place) -> bool:
+        """Tell whether it may answer another time: not what it answered wrongly, or refuses for good."""
+        failure = self.failures.get(place)
+        lasting = isinstance(failure, DeploymentFailed) and failure.lasting
+        return not lasting and not isinstance(failure, InvalidResult)
 
 
 def tokens_of(request: EmbedRequest) -> list[int] | None:

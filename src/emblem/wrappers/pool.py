@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from emblem.ports import Counting, Dated, Examining, Working
 from emblem.space import Space
 from emblem.types import DeploymentState, EmbedRequest, EmbedResult, Tokens, Work
 from emblem.wrappers.around import SURE
+from emblem.wrappers.places import Course, Place, tokens_of
 from emblem.wrappers.places import Member as Member  # it is part of a pool's interface
-from emblem.wrappers.places import Place, tokens_of
 
 PATIENCE = Patience()
 TRIP = Trip()
@@ -33,25 +32,6 @@ TRIP = Trip()
 FAIR_S = 1.0
 
 Pause = Callable[[float], Awaitable[None]]
-
-
-@dataclass(slots=True, eq=False)
-class _Course:
-    """What became of one request so far.
-
-    ``tried`` were asked in this round, ``failures`` are the last ones of each deployment.
-    ``suspects`` failed at what may be the text's fault: (place, ticket, error).
-    """
-
-    attempts: int = 0
-    rounds: int = 0
-    tried: set[Place] = field(default_factory=set)
-    failures: dict[Place, EmblemError] = field(default_factory=dict)
-    suspects: list[tuple[Place, int, InvalidResult]] = field(default_factory=list)
-
-    def worth_asking(self, place: Place) -> bool:
-        """Tell whether it may answer another time: not what it answered wrongly once."""
-        return not isinstance(self.failures.get(place), InvalidResult)
 
 
 class Pool:
@@ -99,7 +79,7 @@ class Pool:
 
         Raises InvalidResult where every one that answered gave vectors that cannot be right.
         """
-        course = _Course()
+        course = Course()
         while True:
             place = self._next(course)
             if place is None:
@@ -169,7 +149,7 @@ class Pool:
     def _able(self) -> list[Place]:
         return [place for place in self._places if place.embedder.problem() is None]
 
-    def _next(self, course: _Course) -> Place | None:
+    def _next(self, course: Course) -> Place | None:
         """Choose whom to ask; None where there is nobody in this round, or any more."""
         if course.attempts >= self._patience.attempts:
             return None
@@ -182,9 +162,7 @@ class Pool:
         chosen = least([place.load for place in ready], self._dice())
         return None if chosen is None else ready[chosen]
 
-    async def _ask(
-        self, place: Place, request: EmbedRequest, course: _Course
-    ) -> EmbedResult | None:
+    async def _ask(self, place: Place, request: EmbedRequest, course: Course) -> EmbedResult | None:
         """Ask a deployment; None where it fails, which the course then has."""
         began = self._clock()
         ticket = place.begin(began)
@@ -208,7 +186,7 @@ class Pool:
         return result
 
     def _blame(
-        self, place: Place, ticket: int, error: EmblemError, course: _Course, began: float
+        self, place: Place, ticket: int, error: EmblemError, course: Course, began: float
     ) -> None:
         """Count a failure against a deployment, unless it may not be its own."""
         now = self._clock()
@@ -222,7 +200,7 @@ class Pool:
         else:
             place.failed(ticket, now, error)
 
-    async def _wait(self, course: _Course, deadline: float) -> None:
+    async def _wait(self, course: Course, deadline: float) -> None:
         """Wait until deployments may be asked again. Raises what is wrong where that is of no use."""
         now, most = self._clock(), self._patience.attempts
         able = [place for place in self._able() if course.worth_asking(place)]
@@ -241,9 +219,12 @@ class Pool:
         course.tried.clear()
         await self._pause(wait)
 
-    def _told(self, course: _Course, now: float) -> EmblemError:
+    def _told(self, course: Course, now: float) -> EmblemError:
         """Give what the caller hears: of all that went wrong, what he can do most about."""
-        each = "; ".join(f"{place.name}: {self._why(place, course, now)}" for place in self._places)
+        each = "; ".join(
+            f"{place.name}: {self._why(place, course, now).removeprefix(f'{place.name} ')}"
+            for place in self._places
+        )
         said = f"`{self._model}` cannot be answered now: {each}"
         failures = course.failures
         able = [place for place in self._able() if not place.failing(now)]
@@ -257,7 +238,7 @@ class Pool:
         late = failures and all(isinstance(one, DeadlineExceeded) for one in failures.values())
         return DeadlineExceeded(said) if late else DeploymentFailed(said)
 
-    def _why(self, place: Place, course: _Course, now: float) -> str:
+    def _why(self, place: Place, course: Course, now: float) -> str:
         if (error := course.failures.get(place)) is not None:
             return str(error)
         if (problem := place.embedder.problem()) is not None:
