@@ -72,5 +72,13 @@ def test_a_declared_space_is_its_name_its_width_and_its_rule() -> None:
     assert (str(declared), declared.digest) == ("api.example.com/a-model/8", "")
     assert declared.written(dimensions=4) == "api.example.com/a-model/4"
     assert declared.identity == "declared:api.example.com/a-model/8+mean"
+    assert len(declared.declared_digest) == 8
+    assert declared.declared_digest != replace(declared, width=4).declared_digest
     cutting = replace(declared, overflow=Overflow.TRUNCATE)
     assert (str(cutting), cutting.identity == declared.identity) == (f"{declared}+truncate", False)
+
+
+@pytest.mark.parametrize("digest", ["53aa5117", "53aa5117-0123abcd"])
+def test_what_another_emblem_calls_its_space_is_pinned_by_the_same_digits(digest: str) -> None:
+    declared = Space.declared(f"all-MiniLM-L6-v2@{digest}", 384, normalised=True)
+    assert declared.declared_digest == digest

@@ -5,6 +5,7 @@ Vectors of two spaces are never compared, averaged, cached together or substitut
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,9 @@ class Space:
 
     @property
     def declared_digest(self) -> str:
-        """Eight digits that stand for the name and the width of a declared space."""
+        """Digits that stand for a declared space: those of its name, or eight of name and width."""
+        if named := re.search(r"@([0-9a-f]{8}(?:-[0-9a-f]{8})?)$", self.name):
+            return named[1]
         return hashlib.sha256(f"{self.name}/{self.width}".encode()).hexdigest()[:8]
 
     @property

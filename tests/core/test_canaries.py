@@ -61,12 +61,13 @@ def test_they_are_as_long_as_they_say_in_several_languages(minilm_folder: Path) 
 def test_a_set_has_a_name_that_changes_with_any_text_or_kind() -> None:
     names = {
         name_of(TEXTS),
+        name_of(TEXTS, refusing=True),
         name_of(TEXTS[1:]),
         name_of((replace(TEXTS[0], text="Hallo"), *TEXTS[1:])),
         name_of(canaries([Kind.QUERY])),
         name_of(canaries(Kind)),
     }
-    assert len(names) == 5
+    assert len(names) == 6
     assert name_of(canaries(Kind)) == name_of(canaries(tuple(Kind)))
 
 

@@ -338,6 +338,23 @@ def test_texts_that_both_refuse_are_no_difference(references: FileReferences) ->
     run(go)
 
 
+def test_a_model_that_is_no_longer_served_refusing_long_texts_is_held_to_other_vectors(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        refusing = Place()
+        refusing.longest = 2000
+        before = Proven(
+            refusing, references, "place", replace(SPACE, overflow=Overflow.ERROR), Demands()
+        )
+        await before.prove()
+        now = proven(Place(), references)  # its tokenizer was found, so its texts are windowed
+        await now.prove()
+        assert (before.problem(), now.problem()) == (None, None)
+
+    run(go)
+
+
 def test_a_deployment_that_refuses_everything_becomes_nobodys_reference(
     references: FileReferences,
 ) -> None:

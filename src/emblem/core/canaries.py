@@ -217,9 +217,13 @@ def canaries(kinds: Iterable[Kind] = ()) -> tuple[Canary, ...]:
     return _WORDS + as_kinds + tuple(replace(one, kind=long_as) for one in _TEXTS)
 
 
-def name_of(texts: Sequence[Canary]) -> str:
-    """Name a set of canaries: another set has another name, so that they are never compared."""
+def name_of(texts: Sequence[Canary], *, refusing: bool = False) -> str:
+    """Name a set of canaries: another set has another name, so that they are never compared.
+
+    Nor are vectors of long texts with the refusals of a model that is served ``refusing`` them.
+    """
     said = "\0".join(f"{one.kind or ''}\0{one.text}" for one in texts)
+    said += "\0refused" if refusing else ""
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 

@@ -36,7 +36,9 @@ class Listed(msgspec.Struct, frozen=True):
 async def listed(provider: Provider, model: str) -> Listed:
     """Ask an Emblem what it says of a model. Raises DeploymentFailed."""
     url = f"{provider.base_url.rstrip('/')}/models/{quote(model, safe='')}"
-    bounds = Bounds(provider.connect_timeout_s, provider.read_timeout_s, 1)
+    bounds = Bounds(
+        provider.connect_timeout_s, provider.read_timeout_s, 1, provider.environment_proxies
+    )
     client = Client(url, bounds, "GET")
     key = Keys(provider.name, provider.keys, provider.key_file).next()
     headers = {**provider.headers} | ({"authorization": f"Bearer {key}"} if key else {})

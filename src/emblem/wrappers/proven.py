@@ -34,6 +34,7 @@ from emblem.types import (
     Health,
     Kind,
     Lane,
+    Overflow,
     Reference,
     Vectors,
 )
@@ -241,7 +242,7 @@ class Proven(Around):
 
     async def _judged(self) -> Verdict:
         """Embed the texts and compare. Raises what says that it cannot be done now."""
-        texts = name_of(self._texts)
+        texts = name_of(self._texts, refusing=self._space.overflow is Overflow.ERROR)
         kept = await asyncio.to_thread(self._references.get, self._space, texts)
         if kept is None and not self._demands.founds:
             raise DeploymentFailed("there is nothing yet to compare it with: another comes first")
