@@ -12,6 +12,7 @@ from emblem.types import Kind, OutputType, Overflow, Tokens, Vectors
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 LENGTHS = (16, 64, 256, 1024)  # tokens up to which texts are told of together
+HUGE = 1e100  # a number of a vector that cannot be meant: its square is beyond all numbers
 UNIT = 1e-2  # how far from 1 the norm of a stored unit vector may be
 MOVED = (
     0.5  # the share of vectors that are another row's, from which on the rows are said to be moved
@@ -87,7 +88,7 @@ def compared(stored: Numbers, ours: Vectors, *, normalised: bool) -> Numbers | N
     if width > ours.shape[1]:
         return None
     mine = shortened(ours, width, normalised=normalised)
-    other = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
+    other = _sound(stored)
     if number_type(stored) is not None:
         other = other - 128 if number_type(stored) is OutputType.UINT8 else other
         own = cast(mine, OutputType.INT8).astype(np.float64)
@@ -97,6 +98,20 @@ def compared(stored: Numbers, ours: Vectors, *, normalised: bool) -> Numbers | N
     dots = np.einsum("nd,nd->n", other, own)
     cosines: Numbers = np.divide(dots, norms, out=np.zeros(len(dots)), where=norms > 0)
     return cosines
+
+
+def _sound(stored: Numbers) -> Numbers:
+    """Give vectors with zeros in place of those that hold what is no number.
+
+    Without that one number their cosine would be high.
+    """
+    found: Numbers = np.where(_sound_rows(stored)[:, None], stored, 0.0)
+    return found
+
+
+def _sound_rows(stored: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    found: np.ndarray[Any, np.dtype[np.bool_]] = (np.abs(stored) < HUGE).all(axis=1)
+    return found
 
 
 def number_type(stored: Numbers) -> OutputType | None:
@@ -138,8 +153,8 @@ def notes(stored: Numbers, width: int, *, normalised: bool) -> list[Finding]:
     elif own < width:
         said = f"the stored vectors have {own} numbers, so the model's {width} were shortened"
         found.append(Finding("width", said, False))
-    broken = int((~np.isfinite(stored)).any(axis=1).sum())
-    zeros = int((np.abs(np.nan_to_num(stored)).max(axis=1) == 0).sum())
+    broken = int((~_sound_rows(stored)).sum())
+    zeros = int((stored == 0).all(axis=1).sum())
     if broken or zeros:
         said = f"{zeros} stored vectors are zeros, and {broken} hold what is no number"
         found.append(Finding("numbers", said, False))
@@ -147,7 +162,7 @@ def notes(stored: Numbers, width: int, *, normalised: bool) -> list[Finding]:
     if rounded is not None:
         said = f"the stored vectors are whole numbers, so the model's were rounded to {rounded}"
         return [*found, Finding("numbers", said, False)]
-    norms = np.linalg.norm(np.nan_to_num(stored), axis=1)
+    norms = np.linalg.norm(_sound(stored), axis=1)
     norms = norms[norms > 0]
     if not len(norms):
         return found
@@ -170,7 +185,7 @@ def moved(stored: Numbers, ours: Vectors, least: float, *, normalised: bool) -> 
     if stored.shape[1] > ours.shape[1] or len(stored) < 3:
         return None
     mine = shortened(ours, stored.shape[1], normalised=normalised).astype(np.float64)
-    one = np.nan_to_num(stored)
+    one = _sound(stored)
     one = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-30)
     mine /= np.maximum(np.linalg.norm(mine, axis=1, keepdims=True), 1e-30)
     cosines = one @ mine.T

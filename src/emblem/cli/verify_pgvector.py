@@ -80,6 +80,8 @@ def _said(error: psycopg.Error, address: str) -> str:
     from emblem.core.redact import redacted
 
     line = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
+    if "@" in line:  # a password that is not encoded was taken for a part of the host
+        return "the address is not understood; special characters of a password are percent-encoded"
     if "invalid" in line and ("URI" in line or "percent-encoded" in line or "port" in line):
         return "the address is not understood"
     return redacted(line, (_password(address),))
