@@ -156,11 +156,14 @@ def test_what_names_nobody_is_refused_in_words(changed: dict[str, Any], says: st
         person(claims(**changed), "preferred_username", "groups")
 
 
-def test_an_address_that_the_provider_has_not_verified_names_nobody() -> None:
-    given = claims(email="ann@example.com", email_verified=False)
+@pytest.mark.parametrize("said", [False, "false", "no", 0])
+def test_an_address_that_the_provider_has_not_verified_names_nobody(said: object) -> None:
+    given = claims(email="ann@example.com", email_verified=said)
     with pytest.raises(Problem, match="not verified"):
         person(given, "email", "groups")
-    assert person({**given, "email_verified": True}, "email", "groups").name == "ann@example.com"
+    for well in (True, "true", None):
+        there = person({**given, "email_verified": well}, "email", "groups")
+        assert there.name == "ann@example.com"
 
 
 def test_one_group_may_be_a_text() -> None:

@@ -110,7 +110,8 @@ def person(claims: Claims, name_claim: str, groups_claim: str) -> Person:
             f"the provider does not say your name in the claim {name_claim!a}; see "
             "console_oidc_name_claim and console_oidc_scopes"
         )
-    if name_claim == "email" and claims.get("email_verified") is False:
+    # Some say nothing of it, and some say it as a text.
+    if name_claim == "email" and claims.get("email_verified") not in (None, True, "true"):
         raise refused("the provider has not verified your address")
     return Person(name.strip(), in_order(_groups(claims.get(groups_claim), groups_claim)))
 
