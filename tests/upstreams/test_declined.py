@@ -1,5 +1,7 @@
 """Refusals of what was passed on: in whichever form, and where a provider's other APIs are."""
 
+import json
+
 import pytest
 
 from emblem.errors import DeploymentFailed, EmblemError, Overloaded, RefusedElsewhere
@@ -44,6 +46,15 @@ def test_what_is_about_the_server_never_repeats_its_words(
     assert type(error) is kind
     assert KEY[-4:] not in str(error)
     assert "acme" not in str(error)
+
+
+def test_a_key_is_in_no_part_of_a_refusal_that_is_passed_on() -> None:
+    words = dict.fromkeys(("message", "type", "param", "code"), f"{KEY} of org-abcdefgh\n")
+    error = declined("theirs", 400, json.dumps({"error": words}).encode(), (KEY,), None)
+    assert isinstance(error, RefusedElsewhere)
+    for part in (str(error), error.param, error.kind, error.code):
+        assert part is not None
+        assert part.endswith("**** of …\\n")
 
 
 def test_control_characters_of_a_refusal_do_not_reach_a_log() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emblem.errors import EmblemError
+from emblem.errors import EmblemError, InvalidRequest
 from emblem.upstreams import answers, refusals
 from emblem.upstreams.answers import Malformed, Named
 from emblem.upstreams.refusals import Asked, TooLarge
@@ -91,6 +91,13 @@ def test_every_refusal_becomes_one_error_of_one_line_without_the_key(
     assert isinstance(error, EmblemError | TooLarge)
     assert str(error).isprintable()
     assert KEY not in str(error)
+
+
+def test_the_field_that_a_refusal_names_is_without_the_key_too() -> None:
+    body = json.dumps({"error": {"message": "no", "param": f"{KEY} of org-AbC123xyz789"}}).encode()
+    error = refusals.error(ASKED, 400, {}, refusals.words(ASKED, 400, body), None)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == "**** of …"
 
 
 def test_whose_key_it_was_is_not_said() -> None:

@@ -10,6 +10,7 @@ from emblem.core.redact import on_one_line, redacted
 from emblem.errors import DeploymentFailed, EmblemError, Overloaded, RefusedElsewhere
 
 MAX_SAID = 1000  # characters of its own words
+MAX_WORD = 200  # of the name of a field, or a code
 
 _WHOSE = re.compile(r"\b(?:org|proj|user)-[A-Za-z0-9]{6,}")
 _QUOTA = "insufficient_quota"
@@ -69,10 +70,14 @@ def declined(
 
 
 def _refused(name: str, words: Said, secrets: Sequence[str]) -> RefusedElsewhere:
-    shown = on_one_line(redacted(_WHOSE.sub("…", words.message), secrets))[:MAX_SAID]
-    return RefusedElsewhere(
-        f"{name} refused the request: {shown or 'it does not say why'}",
-        param=words.param,
-        kind=words.type,
-        code=None if words.code is None else str(words.code),
+    message, param, kind, code = (
+        None if one is None else on_one_line(redacted(_WHOSE.sub("…", str(one)), secrets))[:most]
+        for one, most in (
+            (words.message, MAX_SAID),
+            (words.param, MAX_WORD),
+            (words.type, MAX_WORD),
+            (words.code, MAX_WORD),
+        )
     )
+    shown = f"{name} refused the request: {message or 'it does not say why'}"
+    return RefusedElsewhere(shown, param=param, kind=kind, code=code)

@@ -51,6 +51,9 @@ def words(asked: Asked, status: int, content: bytes) -> Detail:
     """Give what the provider says, without keys and whose they are."""
     detail = answers.refusal(status, content)
     detail.message = redacted(_WHOSE.sub("…", detail.message), asked.keys)
+    if detail.param is not None:
+        param = redacted(_WHOSE.sub("…", detail.param), asked.keys)
+        detail.param = on_one_line(answers.short(param))
     return detail
 
 
