@@ -110,8 +110,7 @@ def _sound(stored: Numbers) -> Numbers:
 
 
 def _sound_rows(stored: Numbers) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    found: np.ndarray[Any, np.dtype[np.bool_]] = (np.abs(stored) < HUGE).all(axis=1)
-    return found
+    return np.asarray((np.abs(stored) < HUGE).all(axis=1), np.bool_)
 
 
 def number_type(stored: Numbers) -> OutputType | None:
