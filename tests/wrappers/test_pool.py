@@ -361,6 +361,16 @@ def test_a_place_that_keeps_failing_is_left_alone_then_tried_by_one_request() ->
     run(go)
 
 
+def test_a_request_under_way_does_not_wait_for_a_place_that_is_found_failing_again() -> None:
+    async def go() -> None:
+        clock, place = Clock(), Place(*[FAILED] * 20)
+        failed = await failure(pool(place, clock=clock, attempts=8))
+        assert isinstance(failed, DeploymentFailed)
+        assert (len(place.asked), clock.pauses) == (4, [0.0, 0.0, 5.0])
+
+    run(go)
+
+
 def test_a_request_that_is_new_does_not_wait_for_places_that_fail() -> None:
     async def go() -> None:
         clock = Clock()

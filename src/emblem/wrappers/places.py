@@ -81,9 +81,9 @@ class Place:
         """Give the seconds until it may be sent a request, 0 where it may now."""
         return max(0.0, self._rests_until - now, self._breaker.wait_s(now))
 
-    def failing(self, now: float) -> bool:
-        """Tell whether it is left alone because it failed too often."""
-        return self._breaker.wait_s(now) > 0
+    def failing(self, now: float, beyond_s: float = 0.0) -> bool:
+        """Tell whether it is left alone because it failed too often, for longer than that."""
+        return self._breaker.wait_s(now) > beyond_s
 
     def begin(self, now: float) -> int:
         """Note a request that is sent to it, and give the ticket for what becomes of it."""

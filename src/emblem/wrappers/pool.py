@@ -63,8 +63,12 @@ class Pool:
         self._space = space
         self._model = model or space.name
         self._places = [Place(one, trip) for one in members]
+        self._counting: dict[Place, Counting] = {
+            one: one.embedder for one in self._places if isinstance(one.embedder, Counting)
+        }
         self._eras = [one.embedder.era for one in members if isinstance(one.embedder, Dated)]
         self._patience = patience
+        self._trip = trip
         self._clock = clock
         self._dice = dice
         self._pause = pause
@@ -123,9 +127,9 @@ class Pool:
         why = self.problem() or "cannot tell how many tokens a text has"
         failure = DeploymentFailed(f"`{self._model}` {why}")
         for place in sorted(self._able(), key=lambda place: place.member.rests):
-            if isinstance(place.embedder, Counting):
+            if (counter := self._counting.get(place)) is not None:
                 try:
-                    read, tokens = await place.embedder.count(place.own(request))
+                    read, tokens = await counter.count(place.own(request))
                 except DeploymentFailed as error:
                     failure = error
                 else:
@@ -204,11 +208,13 @@ class Pool:
         """Wait until deployments may be asked again. Raises what is wrong where that is of no use."""
         now, most = self._clock(), self._patience.attempts
         able = [place for place in self._able() if course.worth_asking(place)]
-        if not course.attempts:
-            # What was never sent waits neither for those that are failing nor for those that are full.
-            able = [place for place in able if not place.failing(now)]
-            if any(place.full and not place.wait_s(now) for place in able):
-                raise self._told(course, now)
+        # What was never sent waits neither for those that are failing nor for those that are full;
+        # what was sent in vain, for those that have only begun to fail.
+        beyond_s = self._trip.open_s if course.attempts else 0.0
+        able = [place for place in able if not place.failing(now, beyond_s)]
+        full = any(place.full and not place.wait_s(now) for place in able)
+        if full and not course.attempts:
+            raise self._told(course, now)
         if not able or course.attempts >= most or course.rounds >= most:
             raise self._told(course, now)
         ready_in = min(place.wait_s(now) for place in able)
