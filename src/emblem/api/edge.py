@@ -82,7 +82,8 @@ class Edge:
         reply = _Reply(send, name)
         seen = Observed(name, scope["method"], time.time())
         path: str = scope["path"]
-        scope["path"] = _SLASHES.sub("/", path).rstrip("/") or "/"
+        if "//" in path or path.endswith("/"):
+            scope["path"] = _SLASHES.sub("/", path).rstrip("/") or "/"
         scope["app"] = self  # so that the router raises what it cannot route
         self._in_progress += 1
         try:

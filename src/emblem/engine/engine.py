@@ -82,6 +82,7 @@ class Engine:
             streams=backend.streams,
         )
         self._closing = False
+        self._lost: list[str] = []  # the streams that have ended, by their threads' names
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
         self._instant = backend.stream() if self._instant_tokens else None
         self._readers = Readers()
@@ -116,8 +117,7 @@ class Engine:
         """Say whether the engine is closing or a stream's thread has died."""
         if self._closing:
             return "is shutting down"
-        dead = [thread.name for thread in self._streams if not thread.is_alive()]
-        return f"has lost {', '.join(dead)}" if dead else None
+        return f"has lost {', '.join(self._lost)}" if self._lost else None
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed every text of the request; see ``ports.Embedder``."""
@@ -315,6 +315,7 @@ class Engine:
         except Exception:
             log.exception("%s has lost a stream", self._model.name)
         finally:
+            self._lost.append(threading.current_thread().name)
             self._queue.close(f"{self._model.name} has lost a stream")
 
     def _run(self, stream: Stream, row: list[Share]) -> None:
