@@ -25,6 +25,7 @@ class Around:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._space = embedder.space
+        self._counter: Counting | None = None  # the embedder, once it has proven to be one
         # Each request asks for it, so that it is not asked through all that is wrapped.
         self.era: Callable[[], int] = embedder.era if isinstance(embedder, Dated) else _sure
 
@@ -44,7 +45,9 @@ class Around:
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Pass on what the embedder will charge; DeploymentFailed where it cannot tell."""
-        return await counting(self._embedder).count(request)
+        if self._counter is None:  # to ask takes as long as to count a short text
+            self._counter = counting(self._embedder)
+        return await self._counter.count(request)
 
     def work(self) -> Work:
         """Pass on what the embedder says of its work, if it can say anything."""
