@@ -4,7 +4,7 @@ import pytest
 
 from console.house import PROXY, House, Visitor
 from emblem.accounts import Quota, Role
-from emblem.api.console.people import opened
+from emblem.api.console.people import Person, Proxy, opened
 from emblem.api.proxies import BehindProxies
 from emblem.config import Opening
 
@@ -33,6 +33,15 @@ def test_nobody_else_may_say_who_somebody_is(house: House, peer: str) -> None:
     visitor = arrive(house, peer=peer)
     assert visitor.cookie == ""
     assert visitor.status() == 401
+
+
+def test_a_header_that_is_there_twice_names_nobody_for_one_may_be_the_browser_s() -> None:
+    proxy = Proxy("X-Forwarded-User", "X-Forwarded-Groups", (PROXY,))
+    user, groups = (b"x-forwarded-user", b"ann"), (b"x-forwarded-groups", b"staff, lab")
+    assert proxy.person([user, groups], PROXY) == Person("ann", ("lab", "staff"), by_proxy=True)
+    assert proxy.person([user], PROXY) == Person("ann", (), by_proxy=True)
+    for twice in ((b"x-forwarded-user", b"bob"), (b"x-forwarded-groups", b"platform")):
+        assert proxy.person([twice, user, groups], PROXY) is None
 
 
 @pytest.mark.parametrize(

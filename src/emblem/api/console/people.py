@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from emblem.accounts import Key, Role, Team, Terms
-from emblem.api.console.origin import header
 from emblem.config import Opening
 from emblem.core.permission import allows_source
 
@@ -47,15 +46,24 @@ class Proxy:
         return bool(self.header and self.addresses) and allows_source(self.addresses, peer)
 
     def person(self, headers: RawHeaders, peer: str) -> Person | None:
-        """Give whom a request's headers name; None where no trusted proxy says who it is."""
+        """Give whom a request's headers name; None where no trusted proxy says who it is.
+
+        Nor where a header is there twice: one of them may be the browser's own.
+        """
         if not self.trusts(peer):
             return None
         given = list(headers)
-        name = (header(given, self.header.lower().encode()) or "").strip()
-        if not is_name(name):
+        names = _said(given, self.header)
+        groups = _said(given, self.groups_header) if self.groups_header else []
+        if len(names) != 1 or len(groups) > 1 or not is_name(names[0].strip()):
             return None
-        said = header(given, self.groups_header.lower().encode()) if self.groups_header else ""
-        return Person(name, in_order((said or "").split(",")), by_proxy=True)
+        return Person(names[0].strip(), in_order(",".join(groups).split(",")), by_proxy=True)
+
+
+def _said(headers: RawHeaders, name: str) -> list[str]:
+    """Give all that is said in headers of a name."""
+    wanted = name.lower().encode()
+    return [value.decode("latin-1") for given, value in headers if given == wanted]
 
 
 class People:
