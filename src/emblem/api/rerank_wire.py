@@ -51,7 +51,8 @@ class Ranking:
         usage, meta = _object(self.usage), _object(self.meta)
         for where in (usage, _inside(meta, "tokens"), _inside(meta, "billed_units")):
             for name in ("total_tokens", "input_tokens", "prompt_tokens"):
-                if isinstance(told := where.get(name), int | float) and 0 <= told <= MAX_TOKENS:
+                told: Any = where.get(name)
+                if type(told) in (int, float) and 0 <= told <= MAX_TOKENS:
                     return int(told)
         return None
 
