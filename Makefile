@@ -25,10 +25,10 @@ TORCH_VERSION := 2.13.0
 TOGETHER := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow test-torch bench check lock check-lock clean
+.PHONY: help serve test test-slow test-torch bench bench-gateway check lock check-lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .venv/.core ## install what is needed and serve; ARGS="--port 9000" adds options
 	@exec $(BIN)/emblem serve $(ARGS)
@@ -50,6 +50,10 @@ bench: .venv/.dev $(TORCH)/.done bench-rivals ## measure Emblem beside other ser
 	@test -e $(BENCH_BUILT)/flat || $(BENCH)-onnx/bin/python benchmarks/compare/export.py \
 		$(BENCH_HOME)/models/all-MiniLM-L6-v2 $(BENCH_BUILT)
 	@$(BIN)/python -m benchmarks.compare run $(ARGS)
+
+bench-gateway: .venv/.dev ## measure Emblem as a gateway beside LiteLLM's proxy; ARGS="--rounds 1" is short
+	-@$(MAKE) --no-print-directory $(BENCH)-litellm/.done
+	@$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 check: .venv/.dev ## lint, format, types, layers, and that the lock has what pyproject.toml asks for
 	$(BIN)/ruff check .
@@ -112,6 +116,12 @@ $(TORCH)/.done: $(LOCKS)/slow.txt pyproject.toml
 bench-rivals:
 	-@$(MAKE) --no-print-directory $(BENCH)-infinity/.done
 	-@$(MAKE) --no-print-directory $(BENCH)-onnx/.done
+
+$(BENCH)-litellm/.done: benchmarks/requirements/litellm.txt
+	$(call make_environment,$(BENCH)-litellm)
+	@echo "Installing LiteLLM's proxy into $(BENCH)-litellm for the benchmark (once)"
+	@$(BENCH)-litellm/bin/python $(PIP) install -q --no-deps -r $<
+	@touch $@
 
 $(BENCH)-%/.done: benchmarks/requirements/%.txt
 	$(call make_environment,$(BENCH)-$*)
