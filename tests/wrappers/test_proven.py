@@ -556,7 +556,28 @@ def test_an_era_outlives_the_process_and_is_that_of_all_who_share_the_references
         never = proven(place, references, "d")
         await never.prove()
         assert never.deployments()[0].health is Health.QUARANTINED
-        assert never.era() == 2, "it never gave a vector"
+        assert never.era() == 3, "it may have given some before this process began"
+
+    run(go)
+
+
+def test_what_was_remembered_before_a_restart_is_not_answered_where_the_model_changed_meanwhile(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        place, kept = Place(), Recent(10**6)
+        before = proven(place, references)
+        await before.prove()
+        place.turn = 0.3  # and before that is found out, the process ends
+        wrong = await Cached(before, kept).embed(REQUEST)
+        now = proven(place, references)
+        await now.prove()
+        assert now.deployments()[0].health is Health.QUARANTINED
+        place.turn = 0.0
+        await now.prove()
+        right = await Cached(now, kept).embed(REQUEST)
+        assert not np.array_equal(right.vectors, wrong.vectors)
+        assert same(right, await place.embed(REQUEST))
 
     run(go)
 

@@ -75,8 +75,8 @@ class Proven(Around):
     """Passes requests on to a deployment while it is proven, and raises DeploymentFailed else.
 
     ``name`` is what it is called. ``space`` is what it is proven to be in, that of the deployment
-    unless given. ``begin`` has it proven the first time. One that had served begins a new era when
-    it is found wrong, so that nothing is remembered of before. A proof that cannot be made, because
+    unless given. ``begin`` has it proven the first time. One that had served, here or before this
+    process began, begins a new era when it is found wrong, so that nothing is remembered of before. A proof that cannot be made, because
     nothing answers, changes nothing: what was proven stays so, and what was not does not answer.
 
     Used on one event loop. ``clock`` is the monotonic clock, in seconds, ``dice`` gives 0…1,
@@ -162,9 +162,10 @@ class Proven(Around):
             return None
         except InvalidResult as error:
             verdict = Verdict(None, f"it gave {error.what}")
-        served = self._verdict is not None and self._verdict.problem is None
+        # The process before this one may have served it until a moment ago, and remembered that.
+        trusted = self._verdict is None or self._verdict.problem is None
         self._judge(verdict)
-        await self._date(wrong=served and verdict.problem is not None)
+        await self._date(wrong=trusted and verdict.problem is not None)
         return verdict
 
     async def aclose(self) -> None:
