@@ -5,8 +5,9 @@
 One fake upstream answers both (``upstream.py``); it is asked directly, too, which is the ceiling.
 The systems are asked in turn, a few seconds each, round after round; the others are stopped
 meanwhile with SIGSTOP. After the clock has stopped every answer must have been a success, and some
-fifty of each round are decoded and compared with the upstream's own vectors. Emblem asks for a key that has limits of a minute and a day, and records its use;
-LiteLLM asks for its master key, and counts nothing, since it would need a database for that.
+fifty of each round are decoded and compared with the upstream's own vectors. Emblem asks for a key
+that has limits of a minute and a day, and records its use; LiteLLM asks for its master key, and
+counts nothing, since it would need a database for that.
 """
 
 import argparse
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-bench-litellm" / "bin" / "litellm"
 START_S = 120.0
 VECTORS = table()
-WORDS = "a museum of garden engines open from May to September and closed on Mondays".split()
+TEXT = "a museum of garden engines open from May to September and closed on Mondays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Workload:
         return made
 
     def _text(self, number: int) -> str:
-        return " ".join([str(number), *(WORDS[at % len(WORDS)] for at in range(self.words - 1))])
+        words = TEXT.split()
+        return " ".join([str(number), *(words[at % len(words)] for at in range(self.words - 1))])
 
 
 @dataclass(slots=True)
