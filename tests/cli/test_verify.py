@@ -216,12 +216,22 @@ def test_rows_without_a_text_or_a_vector_are_left_out_and_counted(
 ) -> None:
     path = Path(stored(TEXTS[:6], static.embed(TEXTS[:6])))
     more = ['{"text": "x", "embedding": null}', '{"text": "", "embedding": [1]}', "no JSON"]
-    more += ['{"text": "x", "embedding": [1, 2]}', '{"text": "x", "embedding": ["1"]}']
+    more += ['{"text": "x", "embedding": ["1"]}']
     path.write_text(path.read_text() + "".join(f"{row}\n" for row in more))
     code, report, _ = verify(str(path), "--column", "text")
     assert code == 0
-    assert (report["compared"], report["left_out"]) == (6, 5)
+    assert (report["compared"], report["left_out"]) == (6, 4)
     assert "row 6 has no vector of numbers" in report["problems"]
+
+
+def test_a_vector_of_another_width_than_most_is_not_the_model_s(
+    verify: Verify, static: EmbeddingModel
+) -> None:
+    path = Path(stored(TEXTS[:6], static.embed(TEXTS[:6])))
+    path.write_text(path.read_text() + '{"text": "x", "embedding": [1, 2]}\n')
+    code, report, _ = verify(str(path))
+    assert (code, report["ok"], report["compared"], report["left_out"]) == (1, False, 6, 1)
+    assert causes(report) == [("width", True)]
 
 
 @pytest.mark.parametrize(

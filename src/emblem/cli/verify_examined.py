@@ -21,7 +21,7 @@ MAX_PROBLEMS = 5  # rows left out that are told of one by one
 async def examined(given: Asked) -> Report:
     """Embed the texts again and compare; where they differ, try what may explain it."""
     from emblem.cli.verify_asked import Report
-    from emblem.cli.verify_explained import bands, compared, moved, notes
+    from emblem.cli.verify_explained import bands, compared, misfits, moved, notes
     from emblem.cli.verify_opening import of_server, opened_of, stored_of
 
     stored = await asyncio.to_thread(stored_of, given)
@@ -32,8 +32,10 @@ async def examined(given: Asked) -> Report:
         normalised = opened.normalised
         cosines = compared(stored.vectors, mine.vectors, normalised=normalised)
         found = notes(stored.vectors, mine.vectors.shape[1], normalised=normalised)
-        ok = cosines is not None and bool(cosines.min() >= given.least)
-        if not ok:
+        alike = cosines is not None and bool(cosines.min() >= given.least)
+        if stored.misfits:
+            found.append(misfits(stored.misfits, whole=alike))
+        if not alike:
             moved_rows = moved(stored.vectors, mine.vectors, given.least, normalised=normalised)
             found += [moved_rows] if moved_rows else []
             if moved_rows is None or not moved_rows.whole:
@@ -44,7 +46,7 @@ async def examined(given: Asked) -> Report:
         model=opened.name,
         space=str(opened.embedder.space),
         as_asked=str(given.way),
-        ok=ok,
+        ok=alike and not stored.misfits,
         rows=stored.rows,
         compared=len(stored.texts),
         least=None if cosines is None else round(float(cosines.min()), 6),

@@ -179,6 +179,12 @@ def notes(stored: Numbers, width: int, *, normalised: bool) -> list[Finding]:
     return found
 
 
+def misfits(count: int, *, whole: bool) -> Finding:
+    """Say how many rows have vectors of another width than most, which cannot be the model's, too."""
+    said = f"{count} rows that were left out have vectors of another width than most"
+    return Finding("width", said, whole)
+
+
 def moved(stored: Numbers, ours: Vectors, least: float, *, normalised: bool) -> Finding | None:
     """Say whether vectors belong to other rows' texts, as far as those were drawn, too."""
     if stored.shape[1] > ours.shape[1] or len(stored) < 3:

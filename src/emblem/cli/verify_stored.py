@@ -26,7 +26,7 @@ class Stored:
     """Texts with their stored vectors: ``vectors`` is (n, width) float64, ``places`` names the rows.
 
     ``rows`` is how many there are in all, None where nobody counted. ``problems`` says what was
-    wrong with rows that were drawn and left out.
+    wrong with rows that were drawn and left out, ``misfits`` of them for a vector of another width.
     """
 
     texts: tuple[str, ...]
@@ -34,6 +34,7 @@ class Stored:
     places: tuple[str, ...]
     rows: int | None
     problems: tuple[str, ...]
+    misfits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,8 @@ def stored(drawn: Iterator[Drawn] | Sequence[Drawn], *, rows: int | None, where:
         (place, text, one) for place, text, one in kept if one is not None and len(one) == width
     ]
     places, texts, vectors = zip(*right, strict=True)
-    return Stored(texts, np.stack(vectors), places, rows, tuple(problems))
+    misfits = len(kept) - len(right)
+    return Stored(texts, np.stack(vectors), places, rows, tuple(problems), misfits)
 
 
 def without(given: Stored, wrong: Mapping[int, str], where: str) -> Stored:
