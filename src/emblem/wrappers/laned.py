@@ -43,6 +43,8 @@ class Laned(Around):
 
     async def _counted(self, request: EmbedRequest, lane: Lane) -> tuple[EmbedRequest, Tokens]:
         read, tokens = await super().count(_in(lane, request))
+        if read.readings is request.readings:  # as they are of one that counts without reading
+            return request, tokens
         return replace(request, readings=read.readings), tokens
 
 

@@ -135,6 +135,8 @@ class Place:
 
     def signed(self, read: EmbedRequest, tokens: Tokens) -> EmbedRequest:
         """Give a request that this deployment has read, so that no other takes that for its own."""
+        if self.member.rests and not read.readings:  # it guessed, and has nothing to go on with
+            return read
         given = read.readings or (None,) * len(read.inputs)
         counts = (None,) * len(tokens) if self.member.rests else tokens.tolist()
         signed = [Reading(self, *one) for one in zip(given, counts, strict=True)]
