@@ -62,4 +62,5 @@ class Cl100k:
         # Where each byte lies: from its token's start on, as far as it is into that.
         at = np.repeat(self._starts[tokens] - ends + lengths, lengths)
         at += np.arange(len(at))
-        return self._joined[at].tobytes().decode("utf-8", "replace")
+        content: bytes = self._joined[at].tobytes()
+        return content.decode("utf-8", "replace")
