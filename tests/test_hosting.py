@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emblem.config import DeploymentSettings, ModelSettings, Settings, UpstreamSettings
-from emblem.errors import ConfigError
+from emblem.errors import ConfigError, ModelError
 from emblem.hosting import Hosting, host, is_hosted, is_local
 from emblem.model import Tokenization
 from emblem.providers import provider
@@ -212,3 +212,17 @@ def test_a_model_is_local_hosted_or_both() -> None:
     assert (is_local(both), is_hosted(both)) == (True, True)
     elsewhere = ModelSettings(upstream="mine")
     assert (is_local(elsewhere), is_hosted(elsewhere)) == (False, True)
+
+
+def test_what_is_wrong_with_an_upstream_or_a_tokenizer_names_the_tables() -> None:
+    own = ModelSettings(upstream="mine", width=8, max_length=64, tokenizer="/no/such")
+    at = UpstreamSettings(preset="openai-compatible", base_url="ftp://somewhere")
+    said = refusal(own, "m", mine=at)
+    assert said.startswith("[models.m]: [upstreams.mine] the base URL is 'ftp://somewhere'")
+
+    def none(name: str, length: int) -> Tokenization | None:
+        raise ModelError(f"{name}: no such folder, for {length} tokens")
+
+    with pytest.raises(ConfigError) as caught:
+        host("m", own, None, settings(mine=AT), none)
+    assert str(caught.value).startswith("[models.m] tokenizer = '/no/such': /no/such: no such")

@@ -17,7 +17,7 @@ from emblem.config import (
     deployments,
     environment,
 )
-from emblem.errors import ConfigError, EmblemError
+from emblem.errors import ConfigError, EmblemError, ModelError
 from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
 from emblem.providers import provider
@@ -95,9 +95,12 @@ def host(
     environ = environment()
     places = _named(name, deployments(own))
     where = f"[models.{name}]"
-    asked = [
-        _Asked(one, provider(one.upstream, settings, environ)) for one in places if one.upstream
-    ]
+    try:
+        asked = [
+            _Asked(one, provider(one.upstream, settings, environ)) for one in places if one.upstream
+        ]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     _refuse_two_models(where, asked)
     if local is not None:
         return Hosting(local, places, local.tokenization)
@@ -108,7 +111,10 @@ def host(
     _refuse_silent_cuts(found, asked)
     reading = None
     if found.tokenizer and found.length is not None:
-        reading = tokenizers(found.tokenizer, found.length)
+        try:
+            reading = tokenizers(found.tokenizer, found.length)
+        except (ConfigError, ModelError) as error:
+            raise ConfigError(f"{where} tokenizer = {found.tokenizer!r}: {error}") from None
     offer = _offer(name, found, asked, own.overflow or settings.overflow, cuts=reading is not None)
     return Hosting(offer, places, reading)
 

@@ -25,17 +25,20 @@ def provider(name: str, settings: Settings, environ: Mapping[str, str]) -> Provi
             if name not in settings.upstreams
             else f"[upstreams.{name}] {error}"
         ) from None
-    return Provider(
-        name=name,
-        preset=known,
-        base_url=own.base_url,
-        keys=upstream_keys(own, known.key_variable, environ),
-        key_file=Path(own.key_file) if own.key_file else None,
-        connect_timeout_s=own.connect_timeout_s,
-        read_timeout_s=own.read_timeout_s,
-        timeout_s=own.timeout_s,
-        environment_proxies=own.environment_proxies,
-    )
+    try:
+        return Provider(
+            name=name,
+            preset=known,
+            base_url=own.base_url,
+            keys=upstream_keys(own, known.key_variable, environ),
+            key_file=Path(own.key_file) if own.key_file else None,
+            connect_timeout_s=own.connect_timeout_s,
+            read_timeout_s=own.read_timeout_s,
+            timeout_s=own.timeout_s,
+            environment_proxies=own.environment_proxies,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"[upstreams.{name}] {error}") from None
 
 
 def _preset(name: str, own: UpstreamSettings) -> Preset:
