@@ -40,6 +40,10 @@ def modes_in(folder: Path) -> dict[str, int]:
     return {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()}
 
 
+def inode_of(file: str) -> int:
+    return Path(file).stat().st_ino
+
+
 def remove(file: Path) -> None:
     for left in file.parent.glob(f"{file.name}*"):
         left.unlink()
@@ -142,6 +146,25 @@ def test_another_process_that_begins_it_anew_is_followed(tmp_path: Path) -> None
         assert await there(other, range(3)) == [0, 1, 2]
         remove(file)
         await filled(one, range(7, 9))
+        assert await there(other, range(9)) == [7, 8]
+        await one.aclose()
+        await other.aclose()
+
+    run(go)
+
+
+def test_what_others_have_of_a_removed_file_is_left_as_it_is(tmp_path: Path) -> None:
+    """A part of it is in their memory, and cutting that ends their process with SIGBUS."""
+
+    async def go() -> None:
+        file = tmp_path / "cache.sqlite"
+        one, other = DiskShelf(file, 1 << 20), DiskShelf(file, 1 << 20)
+        await filled(one, range(3))
+        assert await there(other, range(3)) == [0, 1, 2]
+        held = inode_of(f"{file}-shm")
+        file.unlink()
+        await filled(one, range(7, 9))
+        assert inode_of(f"{file}-shm") != held
         assert await there(other, range(9)) == [7, 8]
         await one.aclose()
         await other.aclose()

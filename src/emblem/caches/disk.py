@@ -111,6 +111,9 @@ class DiskShelf:
             self._close(thread)  # another process has begun it anew
         with self._locked():
             if not self._file.exists():
+                # What is left beside a removed file belongs to that: SQLite would cut the part that
+                # others have in their memory, and end their process.
+                self._unlink()
                 os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))
             database = self._connected()
         self._opened[thread] = database, self._inode()
