@@ -59,10 +59,10 @@ class FileReferences:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+            raise ModelError(f"{_said(path)}: cannot be read: {error.strerror}") from None
         except ValueError:
             raise ModelError(
-                f"{path}: is damaged: it is to hold a number. Write one there that is greater than "
+                f"{_said(path)}: is damaged: it is to hold a number. Write one there that is greater than "
                 "any that it had"
             ) from None
 
@@ -85,7 +85,7 @@ class FileReferences:
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
-            raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
+            raise ModelError(f"{_said(path)}: cannot be written: {error.strerror}") from None
         return now
 
     def _doubts_path(self, space: Space) -> Path:
@@ -105,10 +105,10 @@ class FileReferences:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+            raise ModelError(f"{_said(path)}: cannot be read: {error.strerror}") from None
         except (ValueError, msgspec.MsgspecError) as error:
             raise ModelError(
-                f"{path}: is damaged: {error}. Nothing is compared with it. Put the file back from "
+                f"{_said(path)}: is damaged: {error}. Nothing is compared with it. Put the file back from "
                 "a copy; or remove it where all deployments are known to be right, and the next "
                 "one that is proven makes it anew"
             ) from None
@@ -120,11 +120,16 @@ class FileReferences:
             self.folder.mkdir(parents=True, exist_ok=True)
             _place(path, _written(space, reference))
         except OSError as error:
-            raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
+            raise ModelError(f"{_said(path)}: cannot be written: {error.strerror}") from None
         kept = self.get(space, reference.texts)
         if kept is None:
-            raise ModelError(f"{path}: was removed right after it was written")
+            raise ModelError(f"{_said(path)}: was removed right after it was written")
         return kept
+
+
+def _said(path: Path) -> str:
+    """Name a file as whoever runs this finds it in the home folder; clients need not know where."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _place(path: Path, content: bytes) -> None:
