@@ -69,7 +69,6 @@ def test_every_setting_has_the_same_name_in_all_three_sources(folder: Path) -> N
     texts["cors_origins"] = "https://app.example"
     texts["trusted_proxies"] = texts["console_proxy_addresses"] = "10.0.0.0/8"
     texts["console_groups"] = "*=admin"
-    texts["console_url"] = texts["console_oidc_issuer"] = "https://app.example"
     texts["proof_cosine"] = "0.99"
     texts["console_url"] = texts["console_oidc_issuer"] = "https://app.example"
     for setting in describe():
