@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from emblem.config import Settings
+from emblem.opening import open_model
 from emblem.types import EmbedRequest, Kind, Overflow, Vectors
-from emblem.wiring import open_model
 
 LEAST_COSINE = 0.99999
 MOST_APART = 1e-4  # in any one component

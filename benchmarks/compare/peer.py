@@ -60,7 +60,7 @@ def row(folder):
     """
     from pathlib import Path
 
-    from emblem import wiring
+    from emblem import opening
     from emblem.config import Settings
     from emblem.core.head import Head
     from emblem.core.plan import plan
@@ -68,8 +68,8 @@ def row(folder):
     from emblem.types import EmbedRequest, Overflow, Row
 
     model = layout.read(Path(folder), "m", overflow=Overflow.TRUNCATE)
-    reader = wiring._tokenizer(model.tokenization, model.prompts, model.name)  # noqa: SLF001  what a server puts together
-    stream = wiring._backend(model, reader, Settings()).stream()  # noqa: SLF001
+    reader = opening.open_tokenizer(model.tokenization, model.prompts, model.name)
+    stream = opening._backend(model, reader, Settings()).stream()  # noqa: SLF001
     head, rows = Head(model.pooling, (), model.normalise), {}
 
     def embed(texts):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy.typing as npt
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from emblem import __version__, registry
+from emblem import __version__
 from emblem.accounting import Accounting
 from emblem.accounts import Role, Terms
 from emblem.api.access import AccessLog
@@ -31,37 +30,30 @@ from emblem.api.usage import OwnUsage
 from emblem.api.working import RECORDED, passing_routes, tei_routes
 from emblem.assembly import Assembled, assemble
 from emblem.backends import memory
-from emblem.backends.cpus import available_cpus, streams_for
 from emblem.caches.opening import open_tiers
 from emblem.caches.tiers import Tiers
 from emblem.config import Settings, cache_redis_address
 from emblem.core.cl100k import Cl100k
-from emblem.core.head import Layer
-from emblem.core.quantise import proven
 from emblem.core.tokenize import TextTokenizer
-from emblem.engine import Engine, QueueLimits
-from emblem.engine.alone import embed_alone
+from emblem.engine import QueueLimits
 from emblem.engine.readers import stay_in_own_thread
-from emblem.errors import ConfigError, ModelError
 from emblem.hints import hint
 from emblem.hosting import Hosting
 from emblem.ledger.observing import UsageObserver
-from emblem.model import Graph, Model, Modules, Quantised, Tokenization
-from emblem.models import dense, layout, quantised, static_table, tokenizer
-from emblem.models.safetensors import Weights
+from emblem.model import Model
 from emblem.models.tokens import Tokens
 from emblem.names import Names
 from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
-from emblem.offer import Offer, Prompts
+from emblem.offer import Offer
+from emblem.opening import open_engine, open_tokenizer, queue_limits
 from emblem.passages import open_directory
-from emblem.ports import Backend, Embedder, Ledger, Observer, References
+from emblem.ports import Embedder, Ledger, Observer, References
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
 from emblem.serving import Deployed, Plan, Stamp, read_again, stamp
-from emblem.types import EmbedRequest, Kind, Lane, Occupancy, Vectors
+from emblem.types import EmbedRequest, Lane, Occupancy
 from emblem.wrappers.cached import Cached
-from emblem.wrappers.checked import Checked
 from emblem.wrappers.coalesced import Coalesced
 from emblem.wrappers.laned import Laned
 from emblem.wrappers.on_demand import Closed, OnDemand
@@ -71,138 +63,6 @@ from emblem.wrappers.residency import Residency
 
 REFERENCES = "spaces"  # the folder, in the home folder, of what deployments are held to
 CANARY = "A short text that every model must embed before it is said to be ready."
-
-
-def open_model(folder: Path, name: str, settings: Settings) -> Embedder:
-    """Open a model folder: tokenizer, backend, engine, check. Raises ModelError."""
-    return open_engine(layout.read(folder, name, overflow=settings.overflow), settings)
-
-
-def open_engine(model: Model, settings: Settings, limits: QueueLimits | None = None) -> Embedder:
-    """Open a model that is understood already. Raises ModelError.
-
-    Engines that are opened with the same limits share the bytes that may wait.
-    """
-    limits = limits or _limits(settings, settings.max_queue_bytes)
-    reader = _tokenizer(model.tokenization, model.prompts, model.name)
-    layers = tuple(dense.load(layer) for layer in model.dense)
-    backend = _backend(model, reader, settings)
-    try:
-        if model.quantised is not None:
-            _prove(model, model.quantised, reader, backend, layers)
-        return Checked(Engine(model, reader, backend, limits, layers=layers))
-    except BaseException:
-        backend.close()
-        raise
-
-
-def embed_with(
-    model: Model,
-    weights: Mapping[str, npt.NDArray[Any]],
-    texts: Sequence[str],
-    settings: Settings,
-) -> Vectors:
-    """Embed texts one by one with other tensors than a model's own, without a prompt.
-
-    For an encoder that is built here. Gives (n, width) float32. Raises ModelError.
-    """
-    reader = _tokenizer(model.tokenization, model.prompts, model.name)
-    layers = tuple(dense.load(layer) for layer in model.dense)
-    made = model.quantised
-    backend: Backend = registry.backend("openvino")(
-        model.encoder,
-        weights,
-        threads=settings.threads or available_cpus(),
-        group=made.group if made else 0,
-    )
-    try:
-        return embed_alone(model, reader, backend, layers, texts)
-    finally:
-        backend.close()
-
-
-def _limits(settings: Settings, max_bytes: int) -> QueueLimits:
-    return QueueLimits(settings.interactive_queue_s, settings.bulk_queue_s, max_bytes)
-
-
-async def open_upstream(
-    base_url: str, model: str, key: str | None = None, *, timeout_s: float = 60.0
-) -> Embedder:
-    """Open a model of somebody else's server, and find its space out with a first request.
-
-    ``base_url`` ends in ``/v1`` as a rule. Raises ConfigError, or what ``Embedder.embed`` raises.
-    """
-    from emblem.upstreams.opening import connect, provider_at
-
-    return Checked(await connect(provider_at(base_url, key, timeout_s=timeout_s), model))
-
-
-def _tokenizer(own: Tokenization, prompts: Prompts, name: str) -> TextTokenizer:
-    reader = TextTokenizer(
-        tokenizer.load(own),
-        max_length=own.max_length,
-        strip=own.strip,
-        lowercase=own.lowercase,
-        special_tokens=own.special_tokens,
-        keep_unknown=own.keep_unknown,
-    )
-    for kind in Kind:
-        prompt = prompts.of(kind)
-        if own.max_length and reader.frame.length(reader.read([prompt])[0]) >= own.max_length:
-            raise ModelError(f"{name}: its {kind} prompt leaves no room for a text")
-    return reader
-
-
-def _backend(model: Model, tokenizer: TextTokenizer, settings: Settings) -> Backend:
-    network = model.encoder
-    if network is None:
-        table = static_table.load(model.weights)
-        static: Backend = registry.backend("static")(
-            table.table, rows=table.rows, weights=table.weights
-        )
-        return static
-    threads = settings.threads or available_cpus()
-    if isinstance(network, Modules):
-        whole: Backend = registry.backend("torch")(
-            model, tokenizer, device=settings.device, threads=threads
-        )
-        return whole
-    streams = settings.streams or streams_for(threads)
-    if streams > threads:
-        raise ConfigError(f"streams = {streams} is more than the {threads} threads there are")
-    if isinstance(network, Graph):
-        graph: Backend = registry.backend("graph")(network, threads=threads, streams=streams)
-        return graph
-    made = model.quantised
-    try:
-        encoder: Backend = registry.backend("openvino")(
-            network,
-            Weights(model.weights, eight_bits=made is not None),
-            threads=threads,
-            streams=streams,
-            group=made.group if made else 0,
-        )
-    except ModelError as error:
-        raise ModelError(f"{model.weights[0].parent}: {error}") from None
-    return encoder
-
-
-def _prove(
-    model: Model,
-    made: Quantised,
-    reader: TextTokenizer,
-    backend: Backend,
-    layers: tuple[Layer, ...],
-) -> None:
-    """Raise ModelError where this CPU gives other vectors than those that came with a model."""
-    texts, stored = quantised.canaries(made, model.width)
-    now = embed_alone(model, reader, backend, layers, texts)
-    if not proven(made.loss, stored, now):
-        raise ModelError(
-            f"{made.file}: canaries: the vectors of {len(texts)} texts are not those that the model "
-            "was quantised with, so its numbers or this machine's arithmetic are wrong; quantise "
-            "it again, or serve the model that it was made from"
-        )
 
 
 class _Opening:
@@ -298,7 +158,7 @@ def open_hosted(
 def _reader(hosting: Hosting) -> TextTokenizer | None:
     """Open what upstreams' texts are counted and cut with, if it is known."""
     own, prompts = hosting.tokenization, hosting.offer.prompts
-    return None if own is None else _tokenizer(own, prompts, hosting.offer.name)
+    return None if own is None else open_tokenizer(own, prompts, hosting.offer.name)
 
 
 def _occupancy(residency: Residency, recent: Recent, tiers: Tiers | None) -> Occupancy:
@@ -329,7 +189,7 @@ def create(
         memory.give_back,
         elsewhere=lambda: recent.held_bytes,
     )
-    limits = _limits(settings, plan.max_queue_bytes)
+    limits = queue_limits(settings, plan.max_queue_bytes)
     loading = {
         one.model.name: _on_demand(one, settings, limits, residency) for one in plan.deployed
     }

@@ -43,7 +43,9 @@ def soon(is_so: Callable[[], bool]) -> bool:
 
 
 def test_a_key_is_made_used_counted_changed_rotated_and_revoked(server: RunningServer) -> None:
-    made = ask(server, "POST", "/admin/keys", {"name": "laptop", "requests_per_minute": 6000}).json()
+    made = ask(
+        server, "POST", "/admin/keys", {"name": "laptop", "requests_per_minute": 6000}
+    ).json()
     path = f"/admin/keys/{made['id']}"
     assert embed(server, made["key"]) == 200
 

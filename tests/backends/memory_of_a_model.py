@@ -10,7 +10,7 @@ import random
 import sys
 from pathlib import Path
 
-from emblem import wiring
+from emblem import opening
 from emblem.backends import footprint, memory
 from emblem.config import Settings
 from emblem.models import layout, sizes
@@ -20,7 +20,7 @@ from emblem.types import EmbedRequest
 async def use(folder: Path, requests: int) -> None:
     """Embed texts of many lengths."""
     dice = random.Random(3)
-    embedder = wiring.open_model(folder, "measured", Settings(threads=2, streams=STREAMS))
+    embedder = opening.open_model(folder, "measured", Settings(threads=2, streams=STREAMS))
     for _ in range(requests):
         texts = [" ".join(["river"] * dice.randint(1, 250)) for _ in range(dice.randint(1, 3))]
         request = EmbedRequest(tuple(texts))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emblem import wiring
+from emblem import opening
 from emblem.cli.quantize import _quantised
 from emblem.cli.quantize_texts import built_in, spread
 from emblem.config import Settings
@@ -53,7 +53,7 @@ def vectors(folder: Path, settings: Settings) -> Vectors:
     """Open a folder and embed three texts."""
 
     async def embed() -> Vectors:
-        embedder = wiring.open_model(folder, "m", settings)
+        embedder = opening.open_model(folder, "m", settings)
         try:
             return (await embedder.embed(EmbedRequest(ASKED))).vectors
         finally:
@@ -88,7 +88,7 @@ def test_every_family_is_quantised_and_opens_unless_it_is_damaged(
     bad = shutil.copytree(made, tmp_path / "bad")
     rewrite(bad / "model.safetensors", shuffled)
     with pytest.raises(ModelError, match=r"canaries: the vectors of 10 texts are not those"):
-        wiring.open_model(bad, "m", settings)
+        opening.open_model(bad, "m", settings)
 
 
 def test_a_sound_model_opens_however_short_its_vectors_are(tmp_path: Path) -> None:

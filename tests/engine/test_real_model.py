@@ -9,9 +9,9 @@ import pytest
 
 from emblem.config import Settings
 from emblem.errors import InvalidInput
+from emblem.opening import open_model
 from emblem.ports import Embedder
 from emblem.types import EmbedRequest, Lane, Overflow, Vectors
-from emblem.wiring import open_model
 from golden_texts import few
 
 pytestmark = pytest.mark.anyio

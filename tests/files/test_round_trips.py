@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emblem import wiring
+from emblem import opening
 from emblem.cli import embed_file
 from emblem.cli.embed_asked import Asked
 from emblem.cli.embed_model import Opened
@@ -432,7 +432,9 @@ def _alone(home: Path, texts: list[str]) -> Vectors:
     import asyncio
 
     async def all_of_them() -> Vectors:
-        engine = wiring.open_model(home / "models" / "wordllama-256", "w", Settings(home=str(home)))
+        engine = opening.open_model(
+            home / "models" / "wordllama-256", "w", Settings(home=str(home))
+        )
         try:
             each = [await engine.embed(EmbedRequest((text,))) for text in texts]
             return np.concatenate([one.vectors for one in each])

@@ -13,7 +13,7 @@ from emblem.config import Settings
 from emblem.errors import ModelError
 from emblem.model import Bert, Graph, Modules
 from emblem.models import dense, extras, layout
-from emblem.wiring import open_model
+from emblem.opening import open_model
 from tiny_models import TinyModel, write, write_safetensors
 
 TORCH = r"pip install 'emblem\[torch\]'"

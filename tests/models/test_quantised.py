@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emblem import wiring
+from emblem import opening
 from emblem.config import Settings
 from emblem.errors import EmblemError, ModelError
 from emblem.model import Loss, Model, Quantised
@@ -42,7 +42,7 @@ def make(into: Path, source: Path, kept: tuple[str, ...] = ()) -> Model:
     made = Quantised(file, 16, kept, str(before.space), Loss(0.998, 0.98, 0.997, 20), "1.0")
     model = replace(before, quantised=made, licence="MIT", languages=("en",), shortening=False)
     tensors = Rounded(Weights(before.weights), tuple(one for one in LAYERS if one not in kept))
-    vectors = wiring.embed_with(model, tensors, TEXTS, SETTINGS)
+    vectors = opening.embed_with(model, tensors, TEXTS, SETTINGS)
     into.mkdir()
     quantised.fill(into, source, model, tensors, TEXTS, vectors)
     return before
@@ -134,7 +134,7 @@ def test_a_written_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_int8_is_read_only_where_the_folder_says_what_it_stands_for(folder: Path) -> None:
     (folder / quantised.FILE).unlink()
     with pytest.raises(ModelError, match=r"tensor .* is I8; F32, F16, BF16 and F64 are read"):
-        wiring.open_model(folder, "tiny", SETTINGS)
+        opening.open_model(folder, "tiny", SETTINGS)
 
 
 def edit(folder: Path, **fields: object) -> None:
@@ -200,7 +200,7 @@ def test_tensors_that_are_not_what_is_said_are_named(
 
 
 def test_a_model_whose_vectors_are_not_those_it_came_with_does_not_open(folder: Path) -> None:
-    asyncio.run(wiring.open_model(folder, "tiny", SETTINGS).aclose())
+    asyncio.run(opening.open_model(folder, "tiny", SETTINGS).aclose())
     file = folder / quantised.FILE
     said = json.loads(file.read_text())
     said["canaries"][0]["vector"], said["canaries"][1]["vector"] = (
@@ -209,14 +209,14 @@ def test_a_model_whose_vectors_are_not_those_it_came_with_does_not_open(folder: 
     )
     file.write_text(json.dumps(said))
     with pytest.raises(ModelError, match="canaries: the vectors of 3 texts are not those"):
-        wiring.open_model(folder, "tiny", SETTINGS)
+        opening.open_model(folder, "tiny", SETTINGS)
 
 
 @pytest.mark.parametrize("canaries", [[], [{"text": "a", "vector": "AAAAAA=="}]])
 def test_canaries_of_another_width_are_refused(folder: Path, canaries: list[object]) -> None:
     edit(folder, canaries=canaries)
     with pytest.raises(ModelError, match="canaries: are not vectors of 32 numbers"):
-        wiring.open_model(folder, "tiny", SETTINGS)
+        opening.open_model(folder, "tiny", SETTINGS)
 
 
 @pytest.mark.parametrize(

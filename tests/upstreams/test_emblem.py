@@ -9,9 +9,9 @@ import pytest
 
 from emblem.config import Settings
 from emblem.errors import DeploymentFailed, InvalidInput
+from emblem.opening import open_model, open_upstream
 from emblem.ports import Embedder
 from emblem.types import EmbedRequest, EmbedResult, Overflow
-from emblem.wiring import open_model, open_upstream
 from server import RunningServer, linked_home, running_server
 
 MODEL = "all-MiniLM-L6-v2"

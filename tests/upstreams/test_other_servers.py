@@ -16,11 +16,11 @@ import requests
 
 from emblem.config import Settings
 from emblem.errors import DeploymentFailed, EmblemError, InvalidRequest
+from emblem.opening import open_model
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult
 from emblem.upstreams.opening import Provider, open_upstream
 from emblem.upstreams.presets import preset
-from emblem.wiring import open_model
 from emblem.wrappers.checked import Checked
 from server import free_port, linked_home, running_server
 from system import ROOT

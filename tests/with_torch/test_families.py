@@ -11,8 +11,8 @@ from agreement import disagreements, embed
 from emblem.config import Settings
 from emblem.model import Modules
 from emblem.models import layout
+from emblem.opening import open_engine
 from emblem.types import EmbedRequest, Kind, Overflow, Vectors
-from emblem.wiring import open_engine
 from golden_texts import few
 from tiny_models import ROTARY_MODELS, TINY_MODELS, WORDS, TinyModel
 from tiny_models import write as write_tiny

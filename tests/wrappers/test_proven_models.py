@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from emblem.config import Settings
+from emblem.opening import open_model
 from emblem.ports import Embedder
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult, Health, Overflow
 from emblem.upstreams.opening import open_upstream, preset
 from emblem.upstreams.provider import Provider
-from emblem.wiring import open_model
 from emblem.wrappers.around import Around
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.pool import Member, Pool

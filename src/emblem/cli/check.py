@@ -106,14 +106,14 @@ class _Seen:
 
 
 async def _run(model: Model, settings: Settings) -> _Seen:
-    from emblem import wiring
+    from emblem import opening
     from emblem.backends.memory import resident_bytes
     from emblem.cli import canaries
     from emblem.cli.speed import pace, passages
     from emblem.errors import InvalidResult
 
     begun = time.perf_counter()
-    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    embedder = await asyncio.to_thread(opening.open_engine, model, settings)
     load_s = time.perf_counter() - begun
     try:
         checks = await _checks(model, embedder)

@@ -107,12 +107,12 @@ async def _visit(
 async def _here(
     visit: Visit, settings: Settings, stack: AsyncExitStack
 ) -> tuple[list[Check], Patient]:
-    from emblem import serving, wiring
+    from emblem import opening, serving
     from emblem.cli.progress import bars
 
     with bars() as progress:
         model = await asyncio.to_thread(serving.model, visit.model, settings, progress)
-    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    embedder = await asyncio.to_thread(opening.open_engine, model, settings)
     stack.push_async_callback(embedder.aclose)
     shortens = model.shortening
     patient = Patient(embedder, shortens=shortens, longest=model.tokenization.max_length)

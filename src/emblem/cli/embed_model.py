@@ -54,7 +54,7 @@ async def opened(asked: Asked) -> AsyncIterator[Opened]:
 async def _here(asked: Asked) -> Opened:
     import asyncio
 
-    from emblem import serving, wiring
+    from emblem import opening, serving
     from emblem.cli.progress import bars
     from emblem.names import Options, Served, check_options
 
@@ -69,7 +69,7 @@ async def _here(asked: Asked) -> Opened:
     except InvalidRequest as error:  # which names a field of the API, and here it is a flag
         raise InvalidRequest(str(error).replace("input_type", "--kind")) from None
     written = model.written(dimensions=choices.dimensions, overflow=choices.overflow, output=output)
-    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    embedder = await asyncio.to_thread(opening.open_engine, model, settings)
     return Opened(embedder, model.name, written, model.tokenization.max_length, Manner())
 
 

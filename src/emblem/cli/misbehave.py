@@ -154,12 +154,12 @@ async def _interrupted() -> None:
 
 
 async def _opened(reference: str, settings: Settings) -> Truth:
-    from emblem import serving, wiring
+    from emblem import opening, serving
     from emblem.cli.progress import bars
 
     with bars() as progress:
         found = await asyncio.to_thread(serving.model, reference, settings, progress)
-    return _OfModel(await asyncio.to_thread(wiring.open_engine, found, settings))
+    return _OfModel(await asyncio.to_thread(opening.open_engine, found, settings))
 
 
 class _OfModel:

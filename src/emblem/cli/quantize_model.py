@@ -160,7 +160,7 @@ class Quantiser:
         return sorted(left, key=lambda name: -costs[name])
 
     def _vectors(self, model: Model, weights: Weights | Rounded, texts: Sequence[str]) -> Vectors:
-        from emblem.wiring import embed_with
+        from emblem.opening import embed_with
 
         return _unit(embed_with(model, weights, texts, self._settings))
 
@@ -190,7 +190,7 @@ def _check(folder: Path, name: str, settings: Settings) -> None:
     """Open what was written as a server would, which compares it with its canaries."""
     import asyncio
 
-    from emblem.wiring import open_model
+    from emblem.opening import open_model
 
     embedder = open_model(folder, name, settings)
     asyncio.run(embedder.aclose())

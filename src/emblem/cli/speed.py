@@ -126,12 +126,12 @@ async def pace(
 
 def measured(model: str, active: int, settings: Settings) -> tuple[str, Speed]:
     """Measure a model that is here; give the identity of its space with its speed."""
-    from emblem import serving, wiring
+    from emblem import opening, serving
 
     found = serving.model(model, settings)
 
     async def run() -> float:
-        embedder = await asyncio.to_thread(wiring.open_engine, found, settings)
+        embedder = await asyncio.to_thread(opening.open_engine, found, settings)
         try:
             return await pace(embedder, passages())
         finally:

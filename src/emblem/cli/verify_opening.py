@@ -33,7 +33,7 @@ async def of_server(given: Asked, opened: Opened, stored: Stored | None) -> Stor
     """Give the vectors of the other server, of the texts that are stored or of our own."""
     import numpy as np
 
-    from emblem import wiring
+    from emblem import opening
     from emblem.cli import canaries, verify_stored
     from emblem.cli.verify_explained import Way
     from emblem.cli.verify_trying import Opened, embed
@@ -49,7 +49,7 @@ async def of_server(given: Asked, opened: Opened, stored: Stored | None) -> Stor
     if given.base_url is None:
         key = key or variables.get("OPENAI_API_KEY")
     name = given.against_model or opened.name
-    other = await wiring.open_upstream(given.against or "", name, key or None)
+    other = await opening.open_upstream(given.against or "", name, key or None)
     try:
         found = await embed(Opened(other, name), texts, Way())
     finally:
@@ -63,7 +63,7 @@ async def of_server(given: Asked, opened: Opened, stored: Stored | None) -> Stor
 @asynccontextmanager
 async def opened_of(given: Asked) -> AsyncIterator[Opened]:
     """Open the model that is asked for, as long as the block runs. Raises EmblemError."""
-    from emblem import wiring
+    from emblem import opening
     from emblem.cli.verify_trying import Opened
     from emblem.config import environment
     from emblem.hosting import is_hosted
@@ -76,7 +76,7 @@ async def opened_of(given: Asked) -> AsyncIterator[Opened]:
             yield opened
         return
     key = environment().get("OPENAI_API_KEY") or None
-    embedder = await wiring.open_upstream(given.base_url, reference, key)
+    embedder = await opening.open_upstream(given.base_url, reference, key)
     try:
         yield Opened(embedder, reference)
     finally:
@@ -86,7 +86,7 @@ async def opened_of(given: Asked) -> AsyncIterator[Opened]:
 @asynccontextmanager
 async def hosted(name: str, settings: Settings) -> AsyncIterator[Opened]:
     """Open a model with deployments elsewhere, and here too, where it has one."""
-    from emblem import serving, wiring
+    from emblem import opening, serving
     from emblem.cli import hosted_model
     from emblem.cli.verify_trying import Opened
     from emblem.hosting import is_local
@@ -95,7 +95,7 @@ async def hosted(name: str, settings: Settings) -> AsyncIterator[Opened]:
     local = None
     if is_local(settings.models[name]):
         model = await asyncio.to_thread(serving.model, name, settings)
-        local = await asyncio.to_thread(wiring.open_engine, model, settings)
+        local = await asyncio.to_thread(opening.open_engine, model, settings)
     async with hosted_model.opened(name, settings, local) as found:
         offer = found.offer
         prompts = tuple(Kind) if offer.kinds else ()
@@ -105,14 +105,14 @@ async def hosted(name: str, settings: Settings) -> AsyncIterator[Opened]:
 @asynccontextmanager
 async def here(reference: str, settings: Settings) -> AsyncIterator[Opened]:
     """Open a model in this process, as long as the block runs. Raises ConfigError or ModelError."""
-    from emblem import serving, wiring
+    from emblem import opening, serving
     from emblem.cli.progress import bars
     from emblem.cli.verify_trying import Opened
     from emblem.types import Kind, Overflow
 
     with bars() as progress:
         model = await asyncio.to_thread(serving.model, reference, settings, progress)
-    embedder = await asyncio.to_thread(wiring.open_engine, model, settings)
+    embedder = await asyncio.to_thread(opening.open_engine, model, settings)
     longest = model.tokenization.max_length
     rules = (Overflow.MEAN, Overflow.TRUNCATE) if longest else ()
     prompts = tuple(kind for kind in Kind if model.prompts.of(kind))

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from emblem import config as configuration
-from emblem import serving, wiring
+from emblem import opening, serving
 from emblem.config import Settings
 from emblem.errors import ConfigError
 from emblem.local.loop import Loop
@@ -62,7 +62,7 @@ def load(
 def opened(reference: str, settings: Settings, progress: Progress | None = None) -> EmbeddingModel:
     """Open a model in this process with these settings. Raises ConfigError or ModelError."""
     model = serving.model(reference, settings, progress)
-    embedder = wiring.open_engine(model, _unbounded(settings))
+    embedder = opening.open_engine(model, _unbounded(settings))
     abilities = Abilities(
         model.tokenization.max_length, bool(model.prompts), settings.empty_input == "embed"
     )
@@ -89,7 +89,7 @@ def connect(
     key = api_key or variables.get("OPENAI_API_KEY") or None
     loop = Loop(model)
     try:
-        embedder = loop.run(wiring.open_upstream(base_url, model, key, timeout_s=timeout_s))
+        embedder = loop.run(opening.open_upstream(base_url, model, key, timeout_s=timeout_s))
     except BaseException:
         loop.stop()
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emblem import wiring
+from emblem import opening
 from emblem.backends.fake import FakeBackend
 from emblem.config import Settings
 from emblem.errors import ModelError
@@ -37,10 +37,10 @@ def test_a_backend_is_closed_where_its_model_cannot_be_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backend = FakeBackend(width)
-    monkeypatch.setattr(wiring, "_tokenizer", lambda *_: None)
-    monkeypatch.setattr(wiring, "_backend", lambda *_: backend)
-    monkeypatch.setattr(wiring.quantised, "canaries", canaries)
-    monkeypatch.setattr(wiring, "embed_alone", alone)
+    monkeypatch.setattr(opening, "open_tokenizer", lambda *_: None)
+    monkeypatch.setattr(opening, "_backend", lambda *_: backend)
+    monkeypatch.setattr(opening.quantised, "canaries", canaries)
+    monkeypatch.setattr(opening, "embed_alone", alone)
     with pytest.raises(ModelError):
-        wiring.open_engine(replace(model(), quantised=MADE if canaries else None), Settings())
+        opening.open_engine(replace(model(), quantised=MADE if canaries else None), Settings())
     assert backend.closed
