@@ -100,6 +100,7 @@ def _elsewhere(
         Prompts() if told else offer.prompts,
         writes_prompts=not told,
         refuses_long=whose.preset.refuses_long is not None,
+        exact=hosting.local and tokenizer is not None,
     )
     # A text of several windows is several inputs there, more than the request had.
     return Windowed(Pieced(upstream, _caps([whose])), manner, tokenizer)

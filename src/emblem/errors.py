@@ -228,11 +228,15 @@ class InvalidResult(EmblemError):
 
 
 class DeploymentFailed(EmblemError):
-    """A deployment could not answer at all. ``lasting`` tells that asking it again soon is of no use."""
+    """A deployment could not answer at all. ``lasting`` tells that asking it again soon is of no use.
 
-    def __init__(self, message: str, *, lasting: bool = False) -> None:
+    ``unasked`` tells that it cannot be asked for just this, of which another may be.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False, unasked: bool = False) -> None:
         super().__init__(message)
-        self.lasting = lasting
+        self.lasting = lasting or unasked
+        self.unasked = unasked
 
 
 class ConfigError(EmblemError):

@@ -110,6 +110,23 @@ def test_an_answer_says_which_place_gave_it_and_is_that_places() -> None:
     run(go)
 
 
+def test_who_cannot_be_asked_for_just_this_is_not_to_blame_and_another_is_asked() -> None:
+    async def go() -> None:
+        unasked = [DeploymentFailed("cannot be sent that", unasked=True) for _ in range(9)]
+        clock = Clock()
+        some, other = Place(*unasked), Place()
+        both = pool(some, other, clock=clock)
+        for _ in range(9):
+            assert (await both.embed(REQUEST)).served_by == "place1"
+        assert both.deployments()[0].health is Health.SERVING
+        assert clock.pauses == []
+        alone = pool(Place(*unasked), clock=clock)
+        assert "place0: cannot be sent that" in str(await failure(alone))
+        assert clock.pauses == [], "it would say the same again"
+
+    run(go)
+
+
 def test_requests_go_to_who_has_the_least_to_do_for_his_weight() -> None:
     async def go() -> None:
         light, heavy = Place(), Place()

@@ -370,6 +370,28 @@ def test_a_deployment_that_refuses_everything_becomes_nobodys_reference(
     run(go)
 
 
+def test_texts_that_it_cannot_be_asked_for_are_left_out_of_its_proof(
+    references: FileReferences,
+) -> None:
+    class Picky(Place):
+        async def embed(self, request: EmbedRequest) -> EmbedResult:
+            if any(len(one) > 500 for one in request.inputs):
+                raise DeploymentFailed("cannot be sent that", unasked=True)
+            return await super().embed(request)
+
+    async def go() -> None:
+        here, there = Place(), Picky()
+        await proven(here, references, "here").prove()
+        beside = proven(there, references, "there", founds=False)
+        await beside.prove()
+        assert beside.problem() is None
+        there.turn = 0.3
+        await beside.prove()
+        assert beside.deployments()[0].health is Health.QUARANTINED
+
+    run(go)
+
+
 def test_where_the_model_is_here_itself_only_its_own_vectors_are_the_reference(
     references: FileReferences,
 ) -> None:

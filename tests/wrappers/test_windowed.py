@@ -16,7 +16,14 @@ from emblem.core.pieces import Caps
 from emblem.core.tokenize import TextTokenizer
 from emblem.core.windows import Manner, near_bounds
 from emblem.engine import Engine, QueueLimits
-from emblem.errors import ConfigError, EmblemError, InvalidInput, InvalidRequest, InvalidResult
+from emblem.errors import (
+    ConfigError,
+    DeploymentFailed,
+    EmblemError,
+    InvalidInput,
+    InvalidRequest,
+    InvalidResult,
+)
 from emblem.model import Model
 from emblem.models import layout
 from emblem.models.safetensors import Weights
@@ -392,5 +399,32 @@ def test_windows_that_are_more_than_a_deployment_takes_at_once_go_in_pieces() ->
             result = await windowed.embed(request)
             assert [len(one.inputs) for one in inner.asked] == [2, 2, 2]
             assert np.abs(result.vectors - (await engine.embed(request)).vectors).max() < 1e-6
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("rule", [Overflow.MEAN, Overflow.TRUNCATE])
+def test_beside_an_engine_a_long_text_is_sent_in_its_very_windows_or_not_at_all(
+    rule: Overflow, minilm: Engine, minilm_folder: Path
+) -> None:
+    read = reads_as(layout.read(minilm_folder, "all-MiniLM-L6-v2"))
+    texts = [one for name in ("en", "ru", "de") for one in texts_of(name, read, 30, 280, 300, 311)]
+
+    async def go() -> None:
+        windowed = Windowed(Elsewhere(minilm), Manner(256, exact=True), read)
+        unsent = []
+        for text in texts:
+            request = EmbedRequest((text,), overflow=rule)
+            try:
+                there = await windowed.embed(request)
+            except DeploymentFailed as error:
+                unsent.append(error)
+                continue
+            here = await minilm.embed(request)
+            assert cosines(here.vectors, there.vectors).min() >= 0.999999
+            assert same(replace(there, vectors=here.vectors), here)
+        assert all(one.unasked and "inside of a word" in str(one) for one in unsent)
+        assert len(unsent) < len(texts) - 3
+        assert unsent or rule is Overflow.TRUNCATE, "the beginning of a word is read as it was"
 
     asyncio.run(go())

@@ -7,7 +7,7 @@ put together from the words below, the same ones every time.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -228,9 +228,13 @@ def name_of(texts: Sequence[Canary], *, refusing: bool = False) -> str:
 
 
 def compare(
-    texts: Sequence[Canary], reference: Reference, found: Reference, least: float
+    texts: Sequence[Canary],
+    reference: Reference,
+    found: Reference,
+    least: float,
+    unasked: Collection[int] = (),
 ) -> Verdict:
-    """Hold what was found to a reference of the same texts.
+    """Hold what was found to a reference of the same texts, but for those that were ``unasked``.
 
     The same texts must be refused, and of all others each vector's cosine be ``least`` at least,
     and its length be as near as that is for unit vectors.
@@ -238,13 +242,14 @@ def compare(
     wide, width = found.vectors.shape[1], reference.vectors.shape[1]
     if wide != width:
         return Verdict(None, f"its vectors have {wide} numbers, and {width} are right")
-    if other := set(reference.refused) ^ set(found.refused):
+    if other := (set(reference.refused) ^ set(found.refused)) - set(unasked):
         first = min(other)
         does = ("refuses", "embedded") if first in found.refused else ("embeds", "refused")
         return Verdict(
             None, f"it {does[0]} {texts[first]}, which {reference.by or 'another'} {does[1]}"
         )
-    compared = [place for place in range(len(texts)) if place not in reference.refused]
+    left_out = {*reference.refused, *unasked}
+    compared = [place for place in range(len(texts)) if place not in left_out]
     right, given = (
         one.vectors[compared].astype(np.float64) for one in (reference, found)
     )  # (n, width)

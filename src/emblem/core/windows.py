@@ -37,7 +37,8 @@ class Manner:
     ``length`` is the tokens that it reads at once, special ones and prompt included; None where
     any number is read. With ``writes_prompts`` it is sent the prompt before each text, because it
     adds none by itself; ``refuses_long`` says that it never cuts a text in silence, ``takes_ids``
-    that it takes token ids of its own vocabulary for texts.
+    that it takes token ids of its own vocabulary for texts. ``exact`` is for one that stands beside
+    an engine: a long text is sent in the very windows of ``core.tokenize.cut``, or not at all.
     """
 
     length: int | None
@@ -45,6 +46,7 @@ class Manner:
     writes_prompts: bool = False
     refuses_long: bool = False
     takes_ids: bool = False
+    exact: bool = False
 
     def kind(self, kind: Kind | None) -> Kind | None:
         """Give the kind that it is told of: none where the prompt says it already."""
@@ -134,6 +136,8 @@ def parts(
     for place, (one, text) in enumerate(zip(inputs, readings, strict=True)):
         if as_ids or not isinstance(one, str):
             found = reader.of_ids(text, overflow, long=place in long)
+        elif place in long and reader.manner.exact:
+            found = reader.just(one, text, overflow)
         elif place in long:
             found = reader.of_text(one, overflow)
         else:
@@ -197,6 +201,29 @@ class Reader:
             if windows > len(found.starts):
                 break
         return []
+
+    def just(self, text: str, read: Text, overflow: Overflow) -> list[Part]:
+        """Give the parts of a long text that are read as the tokens of ``of_ids``; none where none are.
+
+        A part that begins or ends inside of a word may be read as other tokens.
+        """
+        found, content = self.tokenizer.located(text, self.prompt), read.ids[read.prompt :]
+        if len(found.starts) != len(content):
+            return []
+        room = self._room(read.prompt)
+        if overflow is Overflow.TRUNCATE:
+            bounds, contents = [0, room], [found.content[: int(found.stops[room - 1])]]
+        else:
+            bounds = even_bounds(len(content), room).tolist()
+            contents = [found.content[start:stop] for start, stop in _spans(found, bounds)]
+        again = self.tokenizer.read(contents, self.prompt)
+        for one, (start, stop) in zip(again, pairwise(bounds), strict=True):
+            if not np.array_equal(one.ids[one.prompt :], content[start:stop]):
+                return []
+        return [
+            Part(self.before + one, stop - start)
+            for one, (start, stop) in zip(contents, pairwise(bounds), strict=True)
+        ]
 
     def _first(self, found: Located, room: int) -> list[Part]:
         """Give the longest beginning of a text that is read whole."""

@@ -199,7 +199,7 @@ class Pool:
         elif isinstance(error, InvalidResult) and error.of_one_text:
             place.left(ticket)
             course.suspects.append((place, ticket, error))
-        elif isinstance(error, DeadlineExceeded) and now - began < FAIR_S:
+        elif _excused(error, now - began):
             place.left(ticket)
         else:
             place.failed(ticket, now, error)
@@ -255,6 +255,13 @@ class Pool:
         if place.full:
             return f"has {place.member.max_concurrency} requests in work, as many as it may"
         return "was not asked"
+
+
+def _excused(error: EmblemError, seconds: float) -> bool:
+    """Tell whether an error says nothing against its deployment, which had so many seconds."""
+    if isinstance(error, DeadlineExceeded):
+        return seconds < FAIR_S
+    return isinstance(error, DeploymentFailed) and error.unasked
 
 
 def _any(kind: type[EmblemError], failures: Mapping[Place, EmblemError]) -> bool:

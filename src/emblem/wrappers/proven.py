@@ -247,15 +247,15 @@ class Proven(Around):
         kept = await asyncio.to_thread(self._references.get, self._space, texts)
         if kept is None and not self._demands.founds:
             raise DeploymentFailed("there is nothing yet to compare it with: another comes first")
-        found = await self._found(texts)
+        found, unasked = await self._found(texts)
         if kept is None:
             kept = await asyncio.to_thread(self._references.put, self._space, found)
             if kept.by == self._name and kept.made == found.made:
                 log.info("%s is what others in %s are held to", self._name, self._space)
-        return compare(self._texts, kept, found, self._demands.least)
+        return compare(self._texts, kept, found, self._demands.least, unasked)
 
-    async def _found(self, name: str) -> Reference:
-        """Have every text embedded that is not refused."""
+    async def _found(self, name: str) -> tuple[Reference, frozenset[int]]:
+        """Have every text embedded that is not refused; those that it cannot be asked for are named."""
         deadline = self._clock() + PROOF_S
         slots = asyncio.Semaphore(AT_ONCE)
         try:
@@ -266,19 +266,24 @@ class Proven(Around):
                 ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None  # the others were given up for it
-        rows = {place: row for group in groups for place, row in group.result().items()}
+        given = {place: row for group in groups for place, row in group.result().items()}
+        unasked = frozenset(place for place, row in given.items() if row is None)
+        rows = {place: row for place, row in given.items() if row is not None}
         if not any(self._texts[place].tokens <= SHORT for place in rows):
             raise DeploymentFailed("it refuses even short texts")
         vectors = np.zeros((len(self._texts), self._space.width), np.float32)
         for place, row in rows.items():
             vectors[place] = row
-        refused = tuple(place for place in range(len(self._texts)) if place not in rows)
-        return Reference(name, vectors, refused, self._name, time.time())
+        refused = tuple(place for place in range(len(self._texts)) if place not in given)
+        return Reference(name, vectors, refused, self._name, time.time()), unasked
 
     async def _group(
         self, places: Sequence[int], deadline: float, slots: asyncio.Semaphore
-    ) -> dict[int, Vectors]:
-        """Embed some of the texts together, or one by one where one of them is refused."""
+    ) -> dict[int, Vectors | None]:
+        """Embed some of the texts together, or one by one where one of them is refused.
+
+        None stands for a text that the deployment cannot be asked for.
+        """
         request = EmbedRequest(
             tuple(self._texts[place].text for place in places),
             kind=self._texts[places[0]].kind,
@@ -290,6 +295,10 @@ class Proven(Around):
         try:
             async with slots:
                 result = await self._tried(request)
+        except DeploymentFailed as error:
+            if not error.unasked:
+                raise
+            return dict.fromkeys(places)  # long ones, which are alone
         except InvalidRequest:
             if len(places) == 1:
                 return {}
@@ -306,8 +315,9 @@ class Proven(Around):
         for _ in range(TRIES - 1):
             try:
                 return await self._embedder.embed(request)
-            except DeploymentFailed:
-                continue
+            except DeploymentFailed as error:
+                if error.unasked:
+                    raise
             except InvalidRequest:
                 if len(request.inputs) > 1:
                     raise

@@ -11,7 +11,7 @@ from emblem.core.pieces import most_tokens
 from emblem.core.plan import Charges, charges, problems, refuse_unread, slices
 from emblem.core.tokenize import Reading, Text, TextTokenizer
 from emblem.core.windows import Manner, Parts, Reader, parts, perhaps_long
-from emblem.errors import ConfigError, InvalidInput, InvalidRequest, TooManyTokens
+from emblem.errors import ConfigError, DeploymentFailed, InvalidInput, InvalidRequest, TooManyTokens
 from emblem.ports import Embedder
 from emblem.types import EmbedRequest, EmbedResult, Overflow, Tokens
 from emblem.wrappers.around import Around, Aside
@@ -123,7 +123,7 @@ class Windowed(Around):
         readings: list[Reading],
         charged: Charges,
     ) -> Parts:
-        """Say what is sent for each input. Raises InvalidInput."""
+        """Say what is sent for each input. Raises InvalidInput, or DeploymentFailed; see ``Manner``."""
         texts = [one for one in readings if isinstance(one, Text)]
         reader = Reader(tokenizer, self._manner, request.kind)
         made = partial(
@@ -131,6 +131,12 @@ class Windowed(Around):
         )
         long = sum(len(request.inputs[place]) for place in charged.overflowed)
         cut = await self._aside.do(made, 2 * NUMBERS_PER_CHARACTER * long)
+        if isinstance(cut, dict) and self._manner.exact:
+            raise DeploymentFailed(
+                f"cannot be sent {len(cut)} of the texts as they are read here: they are long, and a "
+                "window of them begins or ends inside of a word",
+                unasked=True,
+            )
         if isinstance(cut, dict):
             raise InvalidInput(sorted(cut.items()))
         return cut
