@@ -143,7 +143,7 @@ def nested(draw: Draw) -> Bad:
 
 def wrong_path(draw: Draw) -> Bad:
     path = draw.choice(
-        ["/", "/v1", "/v2/embeddings", "/v1/embeddings/x", "/v1/chat/completions", "/%00", "/../x"]
+        ["/v1", "/v2/embeddings", "/v1/embeddings/x", "/v1/completions", "/%00", "/../x"]
     )
     return Bad((404,), as_json(good(draw)), draw.choice(["GET", "POST", "DELETE"]), path)
 

@@ -8,7 +8,7 @@ import msgspec
 from emblem import __version__
 from emblem.api import working_description
 from emblem.api.admin import description
-from emblem.api.models import ModelItem, ModelList
+from emblem.api.models import ElsewhereItem, ModelItem, ModelList
 from emblem.api.problems import ErrorBody
 from emblem.api.running import RunningItem, RunningList
 from emblem.api.usage import OwnUsageItem
@@ -64,9 +64,9 @@ def _paths() -> JSON:
         "/v1/embeddings": {"post": _embed("embed", [])},
         "/{model}/v1/embeddings": {"post": _embed("embedWithModelInPath", [model])},
         "/v1/models": {"get": _read("listModels", "ModelList", [])},
-        "/v1/models/{id}": {"get": _read("getModel", "ModelItem", [one])},
+        "/v1/models/{id}": {"get": _read("getModel", "AnyModelItem", [one])},
         "/{model}/v1/models": {"get": _read("listModelsInPath", "ModelList", [model])},
-        "/{model}/v1/models/{id}": {"get": _read("getModelInPath", "ModelItem", [model, one])},
+        "/{model}/v1/models/{id}": {"get": _read("getModelInPath", "AnyModelItem", [model, one])},
         "/v1/usage": {"get": _read("getOwnUsage", "OwnUsageItem", [], "What the key has used")},
         "/ps": {"get": _running()},
         "/metrics": {"get": _scraped()},
@@ -186,6 +186,7 @@ def _schemas() -> JSON:
         [
             ErrorBody,
             ModelItem,
+            ElsewhereItem,
             ModelList,
             RunningItem,
             RunningList,
@@ -195,8 +196,11 @@ def _schemas() -> JSON:
         ],
         ref_template="#/components/schemas/{name}",
     )
+    # What is listed gives vectors, or is passed on to for something else; msgspec has no such union.
+    components["ModelList"]["properties"]["data"]["items"] = _ref("AnyModelItem")
     return {
         **{name: _in_3_0(schema) for name, schema in components.items()},
+        "AnyModelItem": {"anyOf": [_ref("ModelItem"), _ref("ElsewhereItem")]},
         "Status": {
             "type": "object",
             "required": ["status"],

@@ -105,15 +105,16 @@ def _documents(given: list[Any] | None) -> tuple[Any, ...]:
                 f"with 'text', and is {kind_of(one)}.",
                 "documents",
             )
+        if isinstance(one, dict) and not isinstance(one.get("text", ""), str):
+            raise invalid(
+                f"'$.documents' is invalid: $.documents[{index}].text must be a string, and is "
+                f"{kind_of(one['text'])}.",
+                "documents",
+            )
     # An object that holds a text and nothing else says no more than the text, which all take.
     return tuple(
-        _text(one) if isinstance(one, dict) and [*one] == ["text"] else one for one in given
+        one["text"] if isinstance(one, dict) and [*one] == ["text"] else one for one in given
     )
-
-
-def _text(document: dict[str, Any]) -> Any:
-    text = document["text"]
-    return text if isinstance(text, str) else document
 
 
 def encode(asked: RerankRequest, model: str, dialect: str) -> bytes:
