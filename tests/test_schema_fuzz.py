@@ -46,7 +46,7 @@ def narrowed(description: Any) -> Any:
         _fields(narrow, path)["model"] = {"type": "string", "enum": [name]}
     embed = _fields(narrow, "/embed")
     embed["dimensions"]["maximum"] = 384
-    embed["normalize"] = embed["truncate"] = {"type": "boolean", "enum": [True]}
+    embed["normalize"] = {"type": "boolean", "enum": [True]}
     for path in ("/embed", "/tokenize"):
         del _fields(narrow, path)["prompt_name"]
     for path, operations in narrow["paths"].items():
