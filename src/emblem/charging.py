@@ -168,8 +168,8 @@ class Charging:
             log.warning("a charge was not given back: the limits cannot be counted now")
 
 
-class Bill:
-    """What one request is charged, all of it once."""
+class Charged:
+    """What one request was charged, which can be taken back."""
 
     __slots__ = ("_caller", "_charging", "_grant", "_seen")
 
@@ -180,14 +180,43 @@ class Bill:
         self._grant: Grant | None = None
 
     @property
-    def counts(self) -> bool:
-        """Whether the tokens of the request have to be counted before it is charged."""
-        return self._caller.counted
-
-    @property
     def standings(self) -> tuple[Standing, ...]:
         """How the limits stood right after the charge; none where there are none."""
         return self._grant.standings if self._grant else ()
+
+    async def give_back(self) -> None:
+        """Take the charge back: there is no answer."""
+        self._seen.tokens = self._seen.cost = 0
+        grant, self._grant = self._grant, None
+        if grant is not None:
+            await self._charging.refund(grant)
+
+    async def count_wrong(self) -> None:
+        """Leave a request of the minute charged, and nothing else: it is answered with what is wrong.
+
+        Raises LimitReached where it was not charged yet, and none is left.
+        """
+        self._seen.tokens = self._seen.cost = 0
+        grant, self._grant = self._grant, None
+        if grant is None:
+            await self._charging.count_wrong(self._caller.account)
+        elif grant.charge.tokens or grant.charge.cost:
+            await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))
+
+    def _note(self, tokens: int) -> None:
+        self._seen.tokens = tokens
+        self._seen.cost = self._charging.prices.cost(self._seen.model, tokens)
+
+
+class Bill(Charged):
+    """What one request for vectors is charged, all of it once."""
+
+    __slots__ = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether the tokens of the request have to be counted before it is charged."""
+        return self._caller.counted
 
     async def pay(
         self, counter: Counting | None, request: EmbedRequest, cut: int = 1
@@ -215,24 +244,4 @@ class Bill:
 
     def settle(self, tokens: int) -> None:
         """Note what an answer cost: what was charged, where its tokens were counted for that."""
-        self._seen.tokens = tokens
-        self._seen.cost = self._charging.prices.cost(self._seen.model, tokens)
-
-    async def give_back(self) -> None:
-        """Take the charge back: there is no answer."""
-        self._seen.tokens = self._seen.cost = 0
-        grant, self._grant = self._grant, None
-        if grant is not None:
-            await self._charging.refund(grant)
-
-    async def count_wrong(self) -> None:
-        """Leave a request of the minute charged, and nothing else: it is answered with what is wrong.
-
-        Raises LimitReached where it was not charged yet, and none is left.
-        """
-        self._seen.tokens = self._seen.cost = 0
-        grant, self._grant = self._grant, None
-        if grant is None:
-            await self._charging.count_wrong(self._caller.account)
-        elif grant.charge.tokens or grant.charge.cost:
-            await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))
+        self._note(tokens)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from emblem.accounts import Caller, Charge, Grant, Observed, Standing
+from emblem.accounts import Caller, Charge
 from emblem.allowed import LISTED, may_ask
-from emblem.charging import Charging
+from emblem.charging import Charged
 from emblem.errors import LimitReached, LimitsUnavailable, UnknownModel
 from emblem.ports import Passage
 
@@ -83,19 +83,10 @@ def guessed(size: int) -> int:
     return max(1, math.ceil(size / BYTES_PER_TOKEN))
 
 
-class Advance:
+class Advance(Charged):
     """What is charged for one request before anybody knows what it costs."""
 
-    def __init__(self, charging: Charging, caller: Caller, seen: Observed) -> None:
-        self._charging = charging
-        self._caller = caller
-        self._seen = seen
-        self._grant: Grant | None = None
-
-    @property
-    def standings(self) -> tuple[Standing, ...]:
-        """How the limits stood right after the charge; none where there are none."""
-        return self._grant.standings if self._grant else ()
+    __slots__ = ()
 
     async def pay(self, tokens: int) -> None:
         """Charge what a request may cost. Raises LimitReached or LimitsUnavailable."""
@@ -124,26 +115,3 @@ class Advance:
                 await self._charging.charge(self._caller.account, more)
             except (LimitReached, LimitsUnavailable):
                 log.debug("what an answer cost beyond its advance is counted as usage alone")
-
-    async def give_back(self) -> None:
-        """Take the charge back: there is no answer."""
-        self._seen.tokens = self._seen.cost = 0
-        grant, self._grant = self._grant, None
-        if grant is not None:
-            await self._charging.refund(grant)
-
-    async def count_wrong(self) -> None:
-        """Leave a request of the minute charged and nothing else: the fault is the caller's.
-
-        Raises LimitReached where none was charged yet, and none is left.
-        """
-        self._seen.tokens = self._seen.cost = 0
-        grant, self._grant = self._grant, None
-        if grant is None:
-            await self._charging.count_wrong(self._caller.account)
-        elif grant.charge.tokens or grant.charge.cost:
-            await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))
-
-    def _note(self, tokens: int) -> None:
-        self._seen.tokens = tokens
-        self._seen.cost = self._charging.prices.cost(self._seen.model, tokens)
