@@ -56,15 +56,17 @@ class Worded:
         self.unreadable: Exception | None = None
         self.entered = asyncio.Event()
         self.stuck = False
+        self.times = 1  # what it counts beforehand, of what the work then takes
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         self.counts.append(request)
         if self.unreadable:
             raise self.unreadable
-        most, total = request.max_total_tokens, int(tokens_of(request).sum())
+        counted = self.times * tokens_of(request)
+        most, total = request.max_total_tokens, int(counted.sum())
         if most is not None and total > most:
             raise TooManyTokens(str(total), most)
-        return replace(request, readings=("read",) * len(request.inputs)), tokens_of(request)
+        return replace(request, readings=("read",) * len(request.inputs)), counted
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         self.examined += 1
@@ -565,6 +567,65 @@ def test_the_end_waits_for_what_is_being_given_back() -> None:
         task.cancel()
         await charging.aclose()
         assert not any(one.used for one in await limiter.peek(account))
+
+    asyncio.run(go())
+
+
+# -- charged by a bound -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quota", [EVERY, Quota(10, tokens_per_day=100, cost_per_month=2000)])
+def test_what_was_charged_beyond_what_an_answer_cost_is_given_back(quota: Quota) -> None:
+    desk = Desk(Prices([("tiny", 20)]))
+    desk.embedder.times = 4
+
+    async def go() -> None:
+        who = caller(quota)
+        for n in (1, 2):
+            answer = await desk.ask(who, "a b c", "d")
+            cost = [4 * n * 20] if quota.cost_per_month else []
+            assert await desk.used(who) == [n, 4 * n, *cost]
+            assert [one.used for one in answer.standings] == [n, 4 * n, *cost]
+            assert (answer.tokens, desk.seen.tokens, desk.seen.cost) == (4, 4, 80)
+        await answer.withdraw()
+        assert await desk.used(who) == [1, 4, *([80] if cost else [])]
+
+    asyncio.run(go())
+
+
+def test_a_bound_has_to_be_within_the_limits_before_the_work(desk: Desk) -> None:
+    desk.embedder.times = 4
+
+    async def go() -> None:
+        with pytest.raises(ChargeTooLarge):
+            await desk.ask(caller(), "w " * 26)
+        assert not desk.embedder.requests
+        await desk.ask(caller(), "w " * 25)
+        await desk.ask(caller(), "w " * 18)  # which the whole of the first bound would refuse
+        assert await desk.used(caller()) == [2, 43]
+
+    asyncio.run(go())
+
+
+def test_an_answer_that_cost_more_than_its_bound_is_given_and_noted_as_it_was(desk: Desk) -> None:
+    desk.embedder.times = 0
+
+    async def go() -> None:
+        assert (await desk.ask(caller(), "a b c")).tokens == 3
+        assert await desk.used(caller()) == [1, 0]
+        assert desk.seen.tokens == 3
+
+    asyncio.run(go())
+
+
+def test_what_fails_after_it_was_charged_by_a_bound_is_given_back_whole(desk: Desk) -> None:
+    desk.embedder.times = 4
+    desk.embedder.error = Overloaded("full", 1)
+
+    async def go() -> None:
+        with pytest.raises(Overloaded):
+            await desk.ask(caller())
+        assert await desk.used(caller()) == [0, 0]
 
     asyncio.run(go())
 

@@ -91,9 +91,11 @@ def _elsewhere(
 ) -> Embedder:
     """Open one deployment of an upstream, which is sent nothing yet."""
     offer = hosting.offer
-    upstream = Checked(open_upstream(whose, one.model, offer.space, shortening=offer.shortening))
+    upstream = Estimated(
+        Checked(open_upstream(whose, one.model, offer.space, shortening=offer.shortening))
+    )
     if whose.preset.dialect == "emblem":
-        return Estimated(upstream)
+        return upstream
     told = bool(whose.preset.kinds)
     manner = Manner(
         offer.max_length,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing, Unit
 from emblem.core.foresight import foreseen, later, passes, readable
-from emblem.core.limits import limits_of
+from emblem.core.limits import limits_of, lowered
 from emblem.core.prices import Prices
 from emblem.core.refusals import refused
 from emblem.errors import DeploymentFailed, LimitReached, LimitsUnavailable, TooManyTokens
@@ -242,6 +242,14 @@ class Bill(Charged):
         self._seen.tokens, self._seen.cost = tokens, cost
         return request
 
-    def settle(self, tokens: int) -> None:
-        """Note what an answer cost: what was charged, where its tokens were counted for that."""
+    async def settle(self, tokens: int) -> None:
+        """Note what an answer cost, and give back what was charged beyond that.
+
+        Nothing was where its tokens were counted exactly, and a part where they were a bound.
+        """
         self._note(tokens)
+        grant = self._grant
+        if grant is not None and tokens < grant.charge.tokens:
+            over = Charge(0, grant.charge.tokens - tokens, grant.charge.cost - self._seen.cost)
+            self._grant = lowered(grant, over)
+            await self._charging.refund(replace(grant, charge=over))

@@ -99,13 +99,15 @@ def _late() -> DeadlineExceeded:
     return DeadlineExceeded("The request was not answered in time.")
 
 
-def _answer(served: Served, options: Options, result: EmbedResult, bill: Bill) -> Answer:
+def _answer(
+    served: Served, options: Options, result: EmbedResult, bill: Bill, tokens: int
+) -> Answer:
     """Give what a caller gets of a result."""
     model, output = served.model, options.output or OutputType.FLOAT
     return Answer(
         model=model.name,
         vectors=cast(result.vectors, output),
-        tokens=int(result.tokens.sum()),
+        tokens=tokens,
         space=model.written(
             dimensions=options.dimensions, overflow=options.overflow, output=output
         ),
@@ -206,8 +208,9 @@ class Service:
         result = await guarded(
             self._embed(served, request, bill), partial(within, self.limits.timeout_s, _late)
         )
-        answer = _answer(served, options, result, bill)
-        bill.settle(answer.tokens)
+        tokens = int(result.tokens.sum())
+        await bill.settle(tokens)
+        answer = _answer(served, options, result, bill, tokens)
         seen.space, seen.served_by = answer.space, result.served_by
         seen.hits = answer.hits or 0
         self._log_overflow(served, caller.key.id, result)

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from counting import DAY_MS, NOON_MS, account, tokens
-from emblem.accounts import Account, Charge, Limit, Period, Quota, State, Unit
+from emblem.accounts import Account, Charge, Grant, Limit, Period, Quota, State, Unit
 from emblem.core.limits import (
     FRESH,
     MAX_PER_MINUTE,
@@ -18,6 +18,7 @@ from emblem.core.limits import (
     at_least,
     decide,
     limits_of,
+    lowered,
     settle_all,
     standings,
     take_back,
@@ -107,6 +108,28 @@ def test_a_refund_leaves_what_would_be_there_without_the_charge(
     limit = [per_minute(most)]
     now_ms = NOON_MS + later
     assert settle_all(limit, [bucket.state], now_ms) == settle_all(limit, [without.state], now_ms)
+
+
+@EXAMPLES
+@given(before=amounts, n=amounts, data=st.data())
+def test_a_charge_that_is_lowered_is_as_if_no_more_had_been_charged_and_so_is_its_refund(
+    before: int, n: int, data: st.DataObject
+) -> None:
+    """What an upper bound charged too much is taken back some time later, the rest later still."""
+    one = Account("key_1", Quota(tokens_per_minute=130, tokens_per_day=500), None, Quota())
+    limits, kept = limits_of(one), data.draw(st.integers(0, n))
+    first, then, last = sorted(NOON_MS + data.draw(st.integers(0, 90_000)) for _ in range(3))
+    held = decide(limits, [FRESH] * 2, tokens(before), first).states
+    much, little = (decide(limits, held, tokens(each), first) for each in (n, kept))
+    assume(much.refusal is None)
+    grant = Grant(one, tokens(n), first, much.standings, much.states)
+    lower = lowered(grant, Charge(0, n - kept))
+    assert (lower.charge, lower.states) == (tokens(kept), little.states)
+    assert lower.standings == little.standings
+    now = take_back(limits, much.states, grant.states, Charge(0, n - kept), then)
+    assert now == settle_all(limits, little.states, then)
+    after = take_back(limits, now, lower.states, lower.charge, last)
+    assert after == settle_all(limits, held, last)
 
 
 def quotas() -> st.SearchStrategy[Quota]:

@@ -12,11 +12,11 @@ gives the same answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 
-from emblem.accounts import Account, Charge, Limit, Period, Quota, Standing, State, Unit
+from emblem.accounts import Account, Charge, Grant, Limit, Period, Quota, Standing, State, Unit
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -27,7 +27,8 @@ MAX_PER_WINDOW = 2**52
 
 FRESH = State()
 
-_MINUTE = Period.MINUTE  # to look a member of an enumeration up takes as long as the arithmetic
+# To look a member of an enumeration up takes as long as the arithmetic.
+_MINUTE, _DAY = Period.MINUTE, Period.DAY
 _TOKENS = Unit.TOKENS
 _REQUESTS = Unit.REQUESTS
 
@@ -82,16 +83,24 @@ def decide(
     limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
 ) -> Decision:
     """Charge all limits or none of them."""
+    settled = _settled(limits, states, now_ms)
     after: list[State] = []
-    standing: list[Standing] = []
-    for limit, state in zip(limits, states, strict=True):
-        charged = _charged(limit, state, amount(limit, charge), now_ms)
-        if charged is None:
-            settled = settle_all(limits, states, now_ms)
-            return Decision(settled, *refuse(limits, settled, charge, now_ms))
-        after.append(charged)
-        standing.append(_standing(limit, charged, now_ms))
-    return Decision(tuple(after), tuple(standing))
+    # A loop for all of it: calls for each limit take longer than the arithmetic.
+    for limit, (held, at) in zip(limits, settled, strict=True):
+        unit = limit.unit
+        asked = charge.cost
+        if unit is _TOKENS:
+            asked = charge.tokens
+        elif unit is _REQUESTS:
+            asked = charge.requests
+        if asked:  # who asks for nothing has room
+            one = MINUTE_MS if limit.period is _MINUTE else 1
+            held += asked * one
+            if held > limit.most * one:
+                now = tuple([State(*one) for one in settled])
+                return Decision(now, *refuse(limits, now, charge, now_ms))
+        after.append(State(held, at))
+    return Decision(tuple(after), standings(limits, after, now_ms))
 
 
 def refuse(
@@ -105,7 +114,7 @@ def refuse(
     refusals = []
     for one, state in zip(standing, states, strict=True):
         asked = amount(one.limit, charge)
-        if _charged(one.limit, state, asked, now_ms) is None:
+        if asked and state.held + asked * scale(one.limit) > one.limit.most * scale(one.limit):
             wait_ms = _wait_ms(one.limit, state, asked, now_ms)
             refusals.append(Refusal(one.limit, one.used, asked, wait_ms))
     return standing, max(refusals, key=lambda one: inf if one.wait_ms is None else one.wait_ms)
@@ -125,6 +134,18 @@ def take_back(
     )
 
 
+def lowered(grant: Grant, over: Charge) -> Grant:
+    """Give a grant as it would be had so much less been charged: for what is taken back of the rest."""
+    paid = grant.charge
+    left = Charge(paid.requests - over.requests, paid.tokens - over.tokens, paid.cost - over.cost)
+    if not grant.states:  # of one who counts nothing
+        return replace(grant, charge=left)
+    limits = limits_of(grant.account)
+    states = take_back(limits, grant.states, grant.states, over, grant.at_ms)
+    standing = standings(limits, states, grant.at_ms)
+    return replace(grant, charge=left, standings=standing, states=states)
+
+
 def at_least(limit: Limit, state: State, used: int, at_ms: int) -> State:
     """Give a calendar's state with at least so much used in the window of ``at_ms``."""
     number = window(limit.period, at_ms)
@@ -139,42 +160,50 @@ def settle(limit: Limit, state: State, now_ms: int) -> State:
 
     Where the clock went back nothing drains, and time goes on from there.
     """
-    return State(*_settled(limit, state, now_ms))
+    return State(*_settled([limit], [state], now_ms)[0])
 
 
 def settle_all(limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> tuple[State, ...]:
     """Give the states of several limits as they are now."""
-    return tuple(settle(*one, now_ms) for one in zip(limits, states, strict=True))
+    return tuple([State(*one) for one in _settled(limits, states, now_ms)])
 
 
-def _settled(limit: Limit, state: State, now_ms: int) -> tuple[int, int]:
-    if limit.period is _MINUTE:
-        held, passed, most = state.held, now_ms - state.at, limit.most
-        # A limit that was lowered is used up at most: what more was let in would shut it for hours.
-        if held > most * MINUTE_MS:
-            held = most * MINUTE_MS
-        return max(0, held - most * passed) if held and passed > 0 else held, now_ms
-    number = window(limit.period, now_ms)
-    # A window that has begun is not left because a clock goes back a little: its limit would be
-    # there twice. One that is further ahead was begun by a clock that was wrong.
-    if state.at in (number, number + 1):
-        return state.held, state.at
-    return 0, number
+def _settled(
+    limits: Sequence[Limit], states: Sequence[State], now_ms: int
+) -> list[tuple[int, int]]:
+    """Give what is held against limits now, and as of when; see ``settle``."""
+    found = []
+    for limit, state in zip(limits, states, strict=True):
+        held, at = state.held, state.at
+        if limit.period is _MINUTE:
+            most, passed = limit.most, now_ms - at
+            # A limit that was lowered is used up at most: what more was let in would shut it for
+            # hours.
+            if held > most * MINUTE_MS:
+                held = most * MINUTE_MS
+            if held and passed > 0:
+                held = held - most * passed if held > most * passed else 0
+            found.append((held, now_ms))
+            continue
+        number = window(limit.period, now_ms)
+        # A window that has begun is not left because a clock goes back a little: its limit would
+        # be there twice. One that is further ahead was begun by a clock that was wrong.
+        found.append((held, at) if at in (number, number + 1) else (0, number))
+    return found
 
 
 def standings(
     limits: Sequence[Limit], states: Sequence[State], now_ms: int
 ) -> tuple[Standing, ...]:
     """Say how limits stand whose states are settled."""
-    # A list first: it is made in half the time of a generator's tuple, and requests wait for this.
-    return tuple([_standing(*one, now_ms) for one in zip(limits, states, strict=True)])
-
-
-def _standing(limit: Limit, state: State, now_ms: int) -> Standing:
-    held = state.held
-    if limit.period is _MINUTE:  # twice a minute's arithmetic, for nearly all charges have it
-        return Standing(limit, -(-held // MINUTE_MS), -(-held // (limit.most or 1)))
-    return Standing(limit, held, idle_ms(limit, state, now_ms))
+    found = []
+    for limit, state in zip(limits, states, strict=True):
+        held = state.held
+        if limit.period is _MINUTE:  # as ``idle_ms``, for nearly all charges have it
+            found.append(Standing(limit, -(-held // MINUTE_MS), -(-held // (limit.most or 1))))
+        else:
+            found.append(Standing(limit, held, idle_ms(limit, state, now_ms)))
+    return tuple(found)
 
 
 def idle_ms(limit: Limit, state: State, now_ms: int) -> int:
@@ -194,14 +223,6 @@ def amount(limit: Limit, charge: Charge) -> int:
 def scale(limit: Limit) -> int:
     """Give how much of what is held one of the limit's unit is."""
     return MINUTE_MS if limit.period is _MINUTE else 1
-
-
-def _charged(limit: Limit, state: State, asked: int, now_ms: int) -> State | None:
-    """Give the state after a charge, None where there is no room. Who asks for nothing has room."""
-    held, at = _settled(limit, state, now_ms)
-    unit = MINUTE_MS if limit.period is _MINUTE else 1
-    held += asked * unit
-    return State(held, at) if held <= limit.most * unit or not asked else None
 
 
 def _wait_ms(limit: Limit, state: State, asked: int, now_ms: int) -> int | None:
@@ -229,12 +250,12 @@ def _without(limit: Limit, settled: State, granted: State, asked: int) -> State:
 def window(period: Period, now_ms: int) -> int:
     """Give the number of the day since the epoch, or of the month since year 0, both in UTC."""
     day = now_ms // DAY_MS
-    return day if period is Period.DAY else _month(day)
+    return day if period is _DAY else _month(day)
 
 
 def window_start_ms(period: Period, number: int) -> int:
     """Give when a day or a month begins, in milliseconds since the epoch."""
-    return DAY_MS * (number if period is Period.DAY else _first_day(number))
+    return DAY_MS * (number if period is _DAY else _first_day(number))
 
 
 @lru_cache(8)

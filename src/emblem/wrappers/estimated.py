@@ -1,4 +1,6 @@
-"""Estimated: what texts cost at most, where whoever embeds them cannot tell beforehand."""
+"""Estimated: what texts cost at most, where whoever embeds them does not tell."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +12,20 @@ from emblem.wrappers.around import Around
 class Estimated(Around):
     """Counts the tokens that the inputs have at most; see ``core.pieces.most_tokens``.
 
-    For a deployment that decides everything about long texts by itself, such as another Emblem.
+    For a deployment that is elsewhere and cannot tell them beforehand.
     """
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
-        """Pass a request on; see ``ports.Embedder``."""
-        return await self._embedder.embed(request)
+        """Pass a request on, and have it cost as much where nobody says what it did cost."""
+        result = await self._embedder.embed(request)
+        if result.tokens.any():
+            return result
+        return replace(result, tokens=_most(request))
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Say what the inputs cost at most, up to four times as much for English."""
-        return request, np.array([most_tokens(one) for one in request.inputs], np.int32)
+        return request, _most(request)
+
+
+def _most(request: EmbedRequest) -> Tokens:
+    return np.array([most_tokens(one) for one in request.inputs], np.int32)
