@@ -230,11 +230,20 @@ class InvalidResult(EmblemError):
 class DeploymentFailed(EmblemError):
     """A deployment could not answer at all. ``lasting`` tells that asking it again soon is of no use.
 
-    ``unasked`` tells that it cannot be asked for just this, of which another may be.
+    ``unasked`` tells that it cannot be asked for just this, of which another may be. A later request
+    may be answered in ``retry_after_s`` seconds, 1…60.
     """
 
-    def __init__(self, message: str, *, lasting: bool = False, unasked: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        lasting: bool = False,
+        unasked: bool = False,
+        retry_after_s: float = 1.0,
+    ) -> None:
         super().__init__(message)
+        self.retry_after_s = min(60.0, max(1.0, retry_after_s))
         self.lasting = lasting or unasked
         self.unasked = unasked
 

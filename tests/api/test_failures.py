@@ -111,9 +111,9 @@ def test_no_error_of_the_tree_is_forgotten_here() -> None:
 def test_when_to_come_back_is_said_in_whole_seconds_from_1_to_60(
     small: Small, seconds: float, said: str
 ) -> None:
-    small.embedder.error = Overloaded("Too much work is queued.", seconds)
-    reply = post(small.app, BODY)
-    assert reply.headers["retry-after"] == said
+    for error in (Overloaded("Full.", seconds), DeploymentFailed("Gone.", retry_after_s=seconds)):
+        small.embedder.error = error
+        assert post(small.app, BODY).headers["retry-after"] == said
 
 
 @pytest.mark.parametrize("error", [DeadlineExceeded("late"), DeploymentFailed("gone")])

@@ -53,6 +53,17 @@ def test_one_request_finds_out_and_the_others_wait_for_it() -> None:
     assert breaker.wait_s(6.0) == 0.0
 
 
+def test_it_says_when_it_is_half_open_and_not_how_long_a_probe_is_waited_for() -> None:
+    breaker = Breaker(TRIP)
+    assert breaker.half_open_s(0.0) == 0.0
+    failed(breaker, 0.0)
+    assert breaker.half_open_s(1.0) == 4.0
+    probe = breaker.begin(5.0)
+    assert (breaker.half_open_s(6.0), breaker.wait_s(6.0)) == (0.0, 19.0)
+    breaker.end(probe, 6.0, failed=True)
+    assert breaker.half_open_s(6.0) == 10.0
+
+
 def test_it_stays_open_for_twice_as_long_each_time_up_to_a_bound() -> None:
     breaker, now, waits = Breaker(TRIP), 0.0, []
     failed(breaker, now)

@@ -204,7 +204,7 @@ def problem_of(error: EmblemError, request_id: str) -> Problem:
             code = "upstream_invalid_response"
             return Problem(502, Detail(message, type="server_error", code=code))
         case DeploymentFailed():
-            return _unavailable(message, "deployment_failed", 1.0)
+            return _unavailable(message, "deployment_failed", error.retry_after_s)
         case _:
             return internal(request_id)
 

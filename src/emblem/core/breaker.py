@@ -64,6 +64,10 @@ class Breaker:
             until = max(until, self._probed_at + self._trip.longest_s)
         return max(0.0, until - now)
 
+    def half_open_s(self, now: float) -> float:
+        """Give the seconds until one request may find out how it is, 0 where one may or does now."""
+        return max(0.0, self._open_until - now) if self._openings else 0.0
+
     def begin(self, now: float) -> int:
         """Let a request pass and give its ticket."""
         if self._openings:
