@@ -3,48 +3,29 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from emblem.core.balance import least
 from emblem.core.breaker import Trip
 from emblem.core.patience import Patience
-from emblem.errors import (
-    ConfigError,
-    DeadlineExceeded,
-    DeploymentFailed,
-    EmblemError,
-    InvalidResult,
-    Overloaded,
-)
+from emblem.errors import ConfigError, DeploymentFailed
 from emblem.ports import Counting, Dated, Examining, Working
 from emblem.space import Space
-from emblem.types import DeploymentState, EmbedRequest, EmbedResult, Tokens, Work
+from emblem.types import EmbedRequest, EmbedResult, Tokens, Work
 from emblem.wrappers.around import SURE
-from emblem.wrappers.places import Course, Place, tokens_of
+from emblem.wrappers.conduct import Course
+from emblem.wrappers.failover import FAILURES, PATIENCE, TRIP, Failover, Pause
 from emblem.wrappers.places import Member as Member  # it is part of a pool's interface
-
-PATIENCE = Patience()
-TRIP = Trip()
-
-# Who had less time than this for an answer is not blamed for being late.
-FAIR_S = 1.0
-
-Pause = Callable[[float], Awaitable[None]]
+from emblem.wrappers.places import Place, tokens_of
 
 
-class Pool:
+class Pool(Failover[Place]):
     """Sends each request to the deployment with the least to do, and to another where that fails.
 
     All are in ``space``, or ConfigError is raised: one that is shown to be in it says so, see
-    ``Proven``. One that fails too often is left alone until a single request finds it well. Once
-    all were tried, the request waits a while and begins again, within its deadline and the
-    ``patience``. What is wrong with the request itself is raised at once, and one that
-    finds every deployment with as many requests as it may have is refused at once.
-
-    ``model`` is what errors call the model. Used on one event loop. ``clock`` is the monotonic
-    clock, in seconds, ``dice`` gives 0…1 without 1, ``pause`` waits seconds.
+    ``Proven``. What is wrong with the request itself is raised at once. The rest is as ``Failover``
+    says.
     """
 
     def __init__(
@@ -60,18 +41,20 @@ class Pool:
         pause: Pause = asyncio.sleep,
     ) -> None:
         _check(space, members)
+        super().__init__(
+            model or space.name,
+            [Place(one, trip) for one in members],
+            patience=patience,
+            trip=trip,
+            clock=clock,
+            dice=dice,
+            pause=pause,
+        )
         self._space = space
-        self._model = model or space.name
-        self._places = [Place(one, trip) for one in members]
         self._counting: dict[Place, Counting] = {
             one: one.embedder for one in self._places if isinstance(one.embedder, Counting)
         }
         self._eras = [one.embedder.era for one in members if isinstance(one.embedder, Dated)]
-        self._patience = patience
-        self._trip = trip
-        self._clock = clock
-        self._dice = dice
-        self._pause = pause
 
     @property
     def space(self) -> Space:
@@ -83,26 +66,13 @@ class Pool:
 
         Raises InvalidResult where every one that answered gave vectors that cannot be right.
         """
-        course = Course()
+        course: Course[Place] = Course()
         while True:
             place = self._next(course)
             if place is None:
                 await self._wait(course, request.deadline)
             elif (result := await self._ask(place, request, course)) is not None:
                 return _signed(result, place, request)
-
-    def problem(self) -> str | None:
-        """Say why no deployment can answer; None where one can, even if it fails at times."""
-        problems = [(place.name, place.embedder.problem()) for place in self._places]
-        if any(problem is None for _, problem in problems):
-            return None
-        each = "; ".join(f"{name} {problem}" for name, problem in problems)
-        return f"has no deployment that can answer: {each}"
-
-    def deployments(self) -> tuple[DeploymentState, ...]:
-        """Say how each deployment is."""
-        now = self._clock()
-        return tuple(place.state(now) for place in self._places)
 
     def era(self) -> int:
         """Give the latest era of any deployment; see ``ports.Dated``."""
@@ -150,23 +120,9 @@ class Pool:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    def _able(self) -> list[Place]:
-        return [place for place in self._places if place.embedder.problem() is None]
-
-    def _next(self, course: Course) -> Place | None:
-        """Choose whom to ask; None where there is nobody in this round, or any more."""
-        if course.attempts >= self._patience.attempts:
-            return None
-        now = self._clock()
-        ready = [
-            place
-            for place in self._able()
-            if place not in course.tried and course.worth_asking(place) and not place.wait_s(now)
-        ]
-        chosen = least([place.load for place in ready], self._dice())
-        return None if chosen is None else ready[chosen]
-
-    async def _ask(self, place: Place, request: EmbedRequest, course: Course) -> EmbedResult | None:
+    async def _ask(
+        self, place: Place, request: EmbedRequest, course: Course[Place]
+    ) -> EmbedResult | None:
         """Ask a deployment; None where it fails, which the course then has."""
         began = self._clock()
         ticket = place.begin(began)
@@ -174,7 +130,7 @@ class Pool:
         course.tried.add(place)
         try:
             result = await place.embedder.embed(place.own(request))
-        except (Overloaded, DeadlineExceeded, InvalidResult, DeploymentFailed) as error:
+        except FAILURES as error:
             self._blame(place, ticket, error, course, began)
             course.failures[place] = error
             return None
@@ -188,84 +144,6 @@ class Pool:
         for suspect, its_ticket, violation in course.suspects:
             suspect.failed(its_ticket, now, violation)  # so it was not the text
         return result
-
-    def _blame(
-        self, place: Place, ticket: int, error: EmblemError, course: Course, began: float
-    ) -> None:
-        """Count a failure against a deployment, unless it may not be its own."""
-        now = self._clock()
-        if isinstance(error, Overloaded):
-            place.refused(ticket, now, error)
-        elif isinstance(error, InvalidResult) and error.of_one_text:
-            place.left(ticket)
-            course.suspects.append((place, ticket, error))
-        elif _excused(error, now - began):
-            place.left(ticket)
-        else:
-            place.failed(ticket, now, error)
-
-    async def _wait(self, course: Course, deadline: float) -> None:
-        """Wait until deployments may be asked again. Raises what is wrong where that is of no use."""
-        now, most = self._clock(), self._patience.attempts
-        able = [place for place in self._able() if course.worth_asking(place)]
-        # What was never sent waits neither for those that are failing nor for those that are full;
-        # what was sent in vain, for those that have only begun to fail.
-        beyond_s = self._trip.open_s if course.attempts else 0.0
-        able = [place for place in able if not place.failing(now, beyond_s)]
-        full = any(place.full and not place.wait_s(now) for place in able)
-        if full and not course.attempts:
-            raise self._told(course, now)
-        if not able or course.attempts >= most or course.rounds >= most:
-            raise self._told(course, now)
-        ready_in = min(place.wait_s(now) for place in able)
-        wait = self._patience.pause_s(course.rounds, ready_in, deadline - now, self._dice())
-        if wait is None:
-            raise self._told(course, now)
-        course.rounds += 1
-        course.tried.clear()
-        await self._pause(wait)
-
-    def _told(self, course: Course, now: float) -> EmblemError:
-        """Give what the caller hears: of all that went wrong, what he can do most about."""
-        each = "; ".join(
-            f"{place.name}: {self._why(place, course, now).removeprefix(f'{place.name} ')}"
-            for place in self._places
-        )
-        said = f"`{self._model}` cannot be answered now: {each}"
-        failures = course.failures
-        able = [place for place in self._able() if not place.failing(now)]
-        if (able and not failures) or _any(Overloaded, failures):
-            soonest = min((place.wait_s(now) for place in able), default=self._patience.longest_s)
-            return Overloaded(said, soonest, everywhere=all(one.member.rests for one in able))
-        for place, error in failures.items():
-            if isinstance(error, InvalidResult):
-                deployment = f"{place.name}, a deployment of `{self._model}`,"
-                return InvalidResult(deployment, error.what, of_one_text=error.of_one_text)
-        late = failures and all(isinstance(one, DeadlineExceeded) for one in failures.values())
-        return DeadlineExceeded(said) if late else DeploymentFailed(said)
-
-    def _why(self, place: Place, course: Course, now: float) -> str:
-        if (error := course.failures.get(place)) is not None:
-            return str(error)
-        if (problem := place.embedder.problem()) is not None:
-            return problem
-        if (wait := place.wait_s(now)) > 0:
-            state = place.state(now)
-            return f"{state.problem or 'is left alone'}; it is asked again in {wait:.1f} s"
-        if place.full:
-            return f"has {place.member.max_concurrency} requests in work, as many as it may"
-        return "was not asked"
-
-
-def _excused(error: EmblemError, seconds: float) -> bool:
-    """Tell whether an error says nothing against its deployment, which had so many seconds."""
-    if isinstance(error, DeadlineExceeded):
-        return seconds < FAIR_S
-    return isinstance(error, DeploymentFailed) and error.unasked
-
-
-def _any(kind: type[EmblemError], failures: Mapping[Place, EmblemError]) -> bool:
-    return any(isinstance(error, kind) for error in failures.values())
 
 
 def _check(space: Space, members: Sequence[Member]) -> None:
