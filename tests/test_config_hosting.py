@@ -9,6 +9,8 @@ from emblem.config import (
     UpstreamSettings,
     deployments,
     load,
+    secrets_of,
+    upstream_headers,
     upstream_keys,
 )
 from emblem.config.settings import ModelSettings, Settings
@@ -56,6 +58,22 @@ def test_an_upstream_is_read_with_what_its_table_says(tmp_path: Path) -> None:
         ("[upstreams.a]\nkey_env = ['sk-123']", "key_env holds names of variables"),
         ("[upstreams.a]\nkey_env = ['A']\nkey_file = 'b'", "has key_env and key_file"),
         ("[upstreams.a]\ntimeout_s = 0", "timeout_s is 0; it must be a number above 0"),
+        ("[upstreams.a]\nheaders = 'x'", "headers must be a table, such as"),
+        ("[upstreams.a]\nheaders = { X-A = 3 }", "headers 'X-A' must be a text, { env = "),
+        ("[upstreams.a]\nheaders = { X-A = {} }", "headers 'X-A' must be a text, { env = "),
+        ("[upstreams.a]\nheaders = { X-A = { env = '' } }", "headers 'X-A' must be a text, { e"),
+        ("[upstreams.a]\nheaders = { X-A = { env = 'A', file = 'b' } }", "must be a text, { e"),
+        ("[upstreams.a]\nheaders = { X-A = { env = 'sk-123' } }", "env is the name of a variable"),
+        ("[upstreams.a]\nheaders = { Authorization = 'sk-123' }", "may not set 'Authorization': E"),
+        ("[upstreams.a]\nheaders = { Cache-Control = 'no-store' }", "may not set 'Cache-Control'"),
+        ("[upstreams.a]\nheaders = { Content-Type = 'x' }", "may not set 'Content-Type': Emblem"),
+        ("[upstreams.a]\nheaders = { 'x a' = 'sk-123' }", "has 'x a', which is no name of a head"),
+        ("[upstreams.a]\nheaders = { x-a = 'b', X-A = 'c' }", "has 'x-a' twice: upper and lower"),
+        ("[upstreams.a]\nkinds = { query = { a = 'b' } }", "kinds must say both, such as"),
+        ("[upstreams.a]\nkinds = { query = {}, document = {} }", "kinds must say both, such as"),
+        ("[upstreams.a]\nkinds = { query = 'q', document = 'd' }", "kinds must say both, such as"),
+        ("[upstreams.a]\nkinds = { query={a=[1]}, document={} }", "query 'a' must be a text, a n"),
+        ("[upstreams.a]\nkinds = { query={a=1}, document={input=''} }", "document may not set 'in"),
         ("[models.a]\ndeployments = ['x']", "deployments must be a list of tables, such as"),
         ("[models.a]\ndeployments = [{}]", 'deployments[0] needs either upstream = "…" or local'),
         ("[models.a]\ndeployments = [{ up = 'x' }]", "deployments[0] has no key 'up'"),
@@ -87,3 +105,41 @@ def test_keys_are_those_of_the_variables_that_are_named() -> None:
     )
     assert upstream_keys(UpstreamSettings(key_file="/keys"), "USUAL", environ) == ()
     assert upstream_keys(UpstreamSettings(), "", environ) == ()
+
+
+SAID = """
+[upstreams.mine]
+base_url = "http://127.0.0.1:9000/v1"
+headers = { X-Team = "planted-1", x-pass = { env = "PASS" }, x-file = { file = "pass.txt" } }
+kinds = { query = { input_type = "search_query", task = 3 }, document = { task = false } }
+"""
+
+
+def test_headers_have_their_values_from_the_table_a_variable_or_a_file(tmp_path: Path) -> None:
+    mine = read(tmp_path, SAID).upstreams["mine"]
+    (tmp_path / "pass.txt").write_text("planted-3\n")
+    assert upstream_headers(mine, {"PASS": "planted-2\n"}) == {
+        "X-Team": "planted-1",
+        "x-pass": "planted-2",
+        "x-file": "planted-3",
+    }
+    assert "planted" not in repr(mine)
+    assert secrets_of(Settings(upstreams={"mine": mine})) == ("planted-1",)
+    assert mine.kinds == {
+        "query": {"input_type": "search_query", "task": 3},
+        "document": {"task": False},
+    }
+
+
+def test_a_header_whose_value_is_not_there_is_said_by_name_and_by_where_it_should_be(
+    tmp_path: Path,
+) -> None:
+    mine = read(tmp_path, SAID).upstreams["mine"]
+    with pytest.raises(ConfigError, match="header 'x-pass' is in the variable PASS, which is not"):
+        upstream_headers(mine, {"PASS": " "})
+    with pytest.raises(ConfigError, match=r"header 'x-file' .*pass\.txt cannot be read: No such"):
+        upstream_headers(mine, {"PASS": "x"})
+    (tmp_path / "pass.txt").write_text("planted\nplanted")
+    with pytest.raises(ConfigError, match="must hold one line, its value") as caught:
+        upstream_headers(mine, {"PASS": "x"})
+    assert "planted" not in str(caught.value)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from emblem.config import DeploymentSettings, ModelSettings, Settings, UpstreamSettings
+from emblem.config.fields import HeaderSettings
 from emblem.errors import ConfigError, ModelError
 from emblem.hosting import Hosting, host, is_hosted, is_local
 from emblem.model import Tokenization
 from emblem.providers import provider
-from emblem.types import Overflow
+from emblem.types import Kind, Overflow
 from emblem.upstreams.answers import Named
 from emblem.upstreams.finding import Probed
 
@@ -204,6 +205,60 @@ def test_a_provider_has_the_keys_of_its_variables_and_what_its_table_changes() -
     assert found.preset.encodings == ("float",)
     assert provider("openai", settings(), {"OPENAI_API_KEY": "other"}).keys == ("other",)
     assert "key-1" not in repr(found)
+
+
+KINDS = {"query": {"input_type": "question"}, "document": {}}
+
+
+def test_a_table_says_what_headers_are_sent_and_how_a_query_is_told_from_a_document() -> None:
+    table = UpstreamSettings(
+        preset="openai-compatible",
+        base_url=AT.base_url,
+        headers={"X-Pass": HeaderSettings(env="PASS")},
+        kinds=KINDS,
+    )
+    found = provider("mine", settings(mine=table), {"PASS": "planted"})
+    assert found.headers == {"X-Pass": "planted"}
+    assert found.preset.kinds == {Kind.QUERY: {"input_type": "question"}, Kind.DOCUMENT: {}}
+    assert "planted" not in repr(found)
+    with pytest.raises(ConfigError) as caught:
+        provider("mine", settings(mine=table), {})
+    assert str(caught.value).startswith("[upstreams.mine] the header 'X-Pass' is in the variable")
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "said"),
+    [
+        ("emblem", {"kinds": KINDS}, "has kinds, and another Emblem is told them by its own field"),
+        ("voyage", {"kinds": {"query": {"truncation": 1}, "document": {}}}, "may not set 'truncat"),
+        ("openai", {"dimensions_field": "n", "kinds": {"query": {"n": 1}, "document": {}}}, "'n'"),
+        ("azure", {"headers": {"Api-Key": HeaderSettings("planted")}}, "may not set 'Api-Key'"),
+        ("openai", {"headers": {"x": HeaderSettings("planted\n1")}}, "cannot be sent"),
+    ],
+)
+def test_what_emblem_says_itself_to_a_provider_no_table_says(
+    preset: str, changes: dict[str, object], said: str
+) -> None:
+    table = UpstreamSettings(preset=preset, base_url="https://a.example/v1", **changes)
+    with pytest.raises(ConfigError) as caught:
+        provider("mine", settings(mine=table), {})
+    assert str(caught.value).startswith("[upstreams.mine] ")
+    assert said in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
+def test_other_words_for_query_and_document_are_another_space() -> None:
+    own = ModelSettings(upstream="mine", source="org/m", width=8, max_length=64)
+
+    def named(kinds: dict[str, dict[str, str]]) -> str:
+        table = UpstreamSettings(preset=AT.preset, base_url=AT.base_url, kinds=kinds)
+        offer = hosted(own, "m", mine=table).offer
+        assert offer.kinds is bool(kinds)
+        return offer.space.name
+
+    others = {"query": {"input_type": "other"}, "document": {}}
+    assert named({}) == "mine/org/m"
+    assert len({named({}), named(KINDS), named(others)}) == 3
 
 
 def test_a_model_is_local_hosted_or_both() -> None:

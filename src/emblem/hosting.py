@@ -20,10 +20,10 @@ from emblem.config import (
 from emblem.errors import ConfigError, EmblemError, ModelError
 from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
-from emblem.providers import provider
+from emblem.providers import called, provider
 from emblem.space import Space, recipe_digest
 from emblem.types import Overflow
-from emblem.upstreams.presets import Known
+from emblem.upstreams.presets import Known, preset
 from emblem.upstreams.provider import Provider
 
 if TYPE_CHECKING:
@@ -181,16 +181,9 @@ def _first(*said: tuple[object | None, str]) -> Any:
 
 def _named(name: str, given: Sequence[DeploymentSettings]) -> tuple[Deployment, ...]:
     """Name each deployment after its upstream, and after its model too where that is not enough."""
-    often = [one.upstream for one in given]
     made = [
         Deployment(
-            LOCAL
-            if one.local
-            else (
-                one.upstream
-                if often.count(one.upstream) == 1
-                else f"{one.upstream}/{one.model or name}"
-            ),
+            LOCAL if one.local else called(one, given, name),
             one.upstream,
             one.model or name,
             one.weight,
@@ -317,5 +310,7 @@ def _called(found: _Found, asked: Sequence[_Asked], *, cuts: bool) -> str:
         added["prompts"] = [own.query_prompt or "", own.document_prompt or ""]
     if cuts and own.max_length is not None:
         added["max_length"] = own.max_length
+    if (kinds := first.provider.preset.kinds) != preset(first.provider.preset.name).kinds:
+        added["kinds"] = kinds
     digest = f"@{recipe_digest(added)[:8]}" if added else ""
     return f"{whose}/{first.deployment.model}{digest}"

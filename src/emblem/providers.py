@@ -1,11 +1,18 @@
 """Upstreams as they are configured: their presets, with what their tables change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from emblem.config import Settings, UpstreamSettings, upstream_keys
+from emblem.config import (
+    DeploymentSettings,
+    Settings,
+    UpstreamSettings,
+    upstream_headers,
+    upstream_keys,
+)
 from emblem.errors import ConfigError
+from emblem.types import Kind
 from emblem.upstreams.presets import NOTHING, Fields, Preset, preset
 from emblem.upstreams.provider import Provider
 
@@ -35,18 +42,27 @@ def provider(name: str, settings: Settings, environ: Mapping[str, str]) -> Provi
             connect_timeout_s=own.connect_timeout_s,
             read_timeout_s=own.read_timeout_s,
             timeout_s=own.timeout_s,
+            headers=upstream_headers(own, environ),
             environment_proxies=own.environment_proxies,
         )
     except ConfigError as error:
         raise ConfigError(f"[upstreams.{name}] {error}") from None
 
 
+def called(one: DeploymentSettings, among: Sequence[DeploymentSettings], model: str) -> str:
+    """Name a deployment of a model after its upstream, and what that calls it where it is needed."""
+    alone = sum(other.upstream == one.upstream for other in among) == 1
+    return one.upstream if alone else f"{one.upstream}/{one.model or model}"
+
+
 def _preset(name: str, own: UpstreamSettings) -> Preset:
     """Give the preset of an upstream, with what its table says instead."""
     row = preset(own.preset or name)
     field = row.dimensions_field if own.dimensions_field is None else own.dimensions_field
+    _refuse_kinds(own, row)
     return replace(
         row,
+        kinds={Kind(kind): fields for kind, fields in own.kinds.items()} or row.kinds,
         encodings=own.encodings or row.encodings,
         max_inputs=own.max_inputs or row.max_inputs,
         max_request_tokens=own.max_request_tokens or row.max_request_tokens,
@@ -55,6 +71,17 @@ def _preset(name: str, own: UpstreamSettings) -> Preset:
         refuses_long=_refuses_long(row, own),
         query=f"api-version={own.api_version}" if own.api_version else row.query,
     )
+
+
+def _refuse_kinds(own: UpstreamSettings, row: Preset) -> None:
+    """Raise ConfigError for kinds that are said in fields which say something else."""
+    if own.kinds and row.dialect == "emblem":
+        raise ConfigError("has kinds, and another Emblem is told them by its own field")
+    ours = {row.encoding_field, row.dimensions_field, own.dimensions_field}
+    ours |= {*row.extra, *(row.refuses_long or ())}
+    for kind, fields in own.kinds.items():
+        if taken := next((name for name in fields if name in ours), None):
+            raise ConfigError(f"kinds {kind} may not set {taken!r}: Emblem itself does")
 
 
 def _refuses_long(row: Preset, own: UpstreamSettings) -> Fields | None:

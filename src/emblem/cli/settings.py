@@ -39,6 +39,9 @@ def _values(found: "Loaded") -> dict[str, Any]:
 
     values: dict[str, Any] = msgspec.to_builtins(found.settings)
     values |= {name: MASK for name in SECRETS if values[name]}
+    for upstream in values["upstreams"].values():
+        for header in upstream.get("headers", {}).values():
+            header |= {"value": MASK} if "value" in header else {}
     return values
 
 

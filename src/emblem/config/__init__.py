@@ -13,6 +13,7 @@ from emblem.config.address import (
 from emblem.config.checks import name_problem
 from emblem.config.console import Opening, openings
 from emblem.config.deploying import check_serving
+from emblem.config.headers import upstream_headers
 from emblem.config.hosting import deployments
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.oidc import Oidc, oidc
@@ -62,6 +63,7 @@ __all__ = [
     "redis_address",
     "secrets_of",
     "telemetry",
+    "upstream_headers",
     "upstream_keys",
     "written",
 ]

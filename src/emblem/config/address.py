@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from emblem.config.fields import is_secret
 from emblem.config.settings import Settings
 from emblem.errors import ConfigError
 
@@ -35,7 +36,13 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Give what no line of the log may hold, as far as the settings themselves have it."""
     cache = settings.cache_redis if ":" in settings.cache_redis else ""  # or a word of every day
     given = (settings.api_key, settings.database, settings.redis, cache)
-    return tuple(one for one in (*given, settings.console_oidc_secret) if one)
+    headers = [
+        one.value
+        for upstream in settings.upstreams.values()
+        for one in upstream.headers.values()
+        if is_secret(one.value)
+    ]
+    return tuple(one for one in (*given, settings.console_oidc_secret, *headers) if one)
 
 
 def _address(given: str, file: str, setting: str) -> str:
@@ -46,8 +53,8 @@ def _address(given: str, file: str, setting: str) -> str:
     return read_secret(Path(file), f"{setting}_file")
 
 
-def read_secret(file: Path, setting: str) -> str:
-    """Give the one line that a file holds. Raises ConfigError, without what is in it."""
+def read_secret(file: Path, setting: str, what: str = "the address") -> str:
+    """Give the one line that a file holds, which is ``what``. Raises ConfigError, without it."""
     try:
         text = file.read_text("utf-8").strip()
     except OSError as error:
@@ -55,5 +62,5 @@ def read_secret(file: Path, setting: str) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{setting} {file} is not UTF-8") from None
     if not text or len(text.splitlines()) != 1:
-        raise ConfigError(f"{setting} {file} must hold one line, the address")
+        raise ConfigError(f"{setting} {file} must hold one line, {what}")
     return text

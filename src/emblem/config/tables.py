@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from emblem.config.fields import Placed, read_headers, read_kinds
 from emblem.config.passing import ChatSettings, RerankSettings
 from emblem.config.prices import per_million
 from emblem.config.settings import AliasSettings, ModelSettings
@@ -25,8 +26,10 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 )
 # Lists of tables within one, and what each of them is.
 _LISTS: Mapping[str, type[msgspec.Struct]] = MappingProxyType({"deployments": DeploymentSettings})
-
-Placed = Callable[[str, Any], Any]  # a key and its value, with folders as they are seen from here
+# Tables within one that have names of their own, and who reads them.
+_READERS: Mapping[str, Callable[[Any, str, Placed], Any]] = MappingProxyType(
+    {"headers": read_headers, "kinds": read_kinds}
+)
 
 
 def read_table(kind: str, content: Any, file: Path, placed: Placed) -> dict[str, Any]:
@@ -71,14 +74,15 @@ def _entry(kind: type[msgspec.Struct], entry: dict[str, Any], where: str, placed
     missing = [key for key, field in fields.items() if field.required and key not in entry]
     if missing:
         raise ConfigError(f"{where} needs {missing[0]!r}")
-    return kind(
-        **{
-            key: _list(_LISTS[key], value, f"{where} {key}", placed)
-            if key in _LISTS
-            else placed(key, convert(value, fields[key].type, where=f"{where} {key}", text=False))
-            for key, value in entry.items()
-        }
-    )
+
+    def read(key: str, value: Any) -> Any:
+        if key in _LISTS:
+            return _list(_LISTS[key], value, f"{where} {key}", placed)
+        if key in _READERS:
+            return _READERS[key](value, f"{where} {key}", placed)
+        return placed(key, convert(value, fields[key].type, where=f"{where} {key}", text=False))
+
+    return kind(**{key: read(key, value) for key, value in entry.items()})
 
 
 def _list(kind: type[msgspec.Struct], value: Any, where: str, placed: Placed) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from emblem.config.fields import HeaderSettings, Scalar
 from emblem.config.numbers import Positive, Seconds
 
 Weight = Annotated[float, Meta(gt=0, le=1000)]
@@ -30,6 +31,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     read_timeout_s: Seconds = 60.0  # between two parts of an answer
     timeout_s: Seconds = 120.0  # for a whole answer
     environment_proxies: bool = False  # whether it is reached by way of HTTPS_PROXY and its like
+    headers: Mapping[str, HeaderSettings] = {}  # that are sent with every request
+    kinds: Mapping[str, Mapping[str, Scalar]] = {}  # the fields that say query, and document
 
 
 class DeploymentSettings(

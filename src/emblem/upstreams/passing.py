@@ -169,10 +169,11 @@ class HttpPassage:
         return Overloaded(f"{self.served_by} takes no more requests now.", resting_s)
 
     def _secret_texts(self) -> tuple[str, ...]:
-        return tuple(one for one in self._keys.all if one)
+        return (*(one for one in self._keys.all if one), *self._provider.hidden)
 
     def _secrets(self) -> tuple[bytes, ...]:
-        return tuple(one.encode() for one in self._keys.all if len(one) >= MIN_SECRET)
+        shown = (*self._keys.all, *self._provider.hidden)
+        return tuple(one.encode() for one in shown if len(one) >= MIN_SECRET)
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self.served_by} did not answer in time.")

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from emblem.config.fields import header_problem, is_secret
 from emblem.errors import ConfigError
 from emblem.upstreams.presets import Preset
-
-_OURS = frozenset({"authorization", "content-type", "content-length", "host"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,22 @@ class Provider:
         for key in self.keys:
             refuse_unsendable(key, f"the API key of {self.name}")
         for header, value in self.headers.items():
-            if header.lower() in {*_OURS, self.preset.key_header}:
-                raise ConfigError(f"{self.name} may not set the header {header!r}: Emblem does")
+            ours = header.lower() == self.preset.key_header
+            if (
+                problem := f"may not set {header!r}: Emblem itself does"
+                if ours
+                else header_problem(header)
+            ):
+                raise ConfigError(f"{self.name} headers {problem}")
             refuse_unsendable(value, f"the header {header!r} of {self.name}")
         for name in ("connect_timeout_s", "read_timeout_s", "timeout_s"):
             if not 0 < getattr(self, name) < 1e6:
                 raise ConfigError(f"{self.name}: {name} must be seconds above 0")
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What of the headers is in no message, as the keys are in none."""
+        return tuple(filter(is_secret, self.headers.values()))
 
     @property
     def host(self) -> str:

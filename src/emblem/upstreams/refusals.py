@@ -34,12 +34,13 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked: of whom, of which model, with how many texts; and the keys not to be shown."""
+    """What was asked: of whom, of which model, with how many texts; and what is not to be shown."""
 
     provider: str
     model: str
     texts: int
     keys: Sequence[str]
+    hidden: Sequence[str] = ()
 
 
 def key_refused(status: int) -> bool:
@@ -50,9 +51,9 @@ def key_refused(status: int) -> bool:
 def words(asked: Asked, status: int, content: bytes) -> Detail:
     """Give what the provider says, without keys and whose they are."""
     detail = answers.refusal(status, content)
-    detail.message = redacted(_WHOSE.sub("…", detail.message), asked.keys)
+    detail.message = redacted(_WHOSE.sub("…", detail.message), (*asked.keys, *asked.hidden))
     if detail.param is not None:
-        param = redacted(_WHOSE.sub("…", detail.param), asked.keys)
+        param = redacted(_WHOSE.sub("…", detail.param), (*asked.keys, *asked.hidden))
         detail.param = on_one_line(answers.short(param))
     return detail
 

@@ -196,7 +196,8 @@ class Server:
         return {**headers, header: value}
 
     def _failure(self, answer: Answer, texts: int) -> Exception:
-        asked = Asked(self._provider.name, self._model, texts, self._keys.all)
+        provider = self._provider
+        asked = Asked(provider.name, self._model, texts, self._keys.all, provider.hidden)
         status, headers = answer.status, answer.headers
         detail = refusals.words(asked, status, answer.content)
         delay_s = retry.asked_delay(headers, datetime.now(UTC))
