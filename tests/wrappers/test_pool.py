@@ -403,6 +403,36 @@ def test_a_request_that_is_new_does_not_wait_for_places_that_fail() -> None:
     run(go)
 
 
+def test_whoever_comes_while_all_are_left_alone_is_told_when_the_first_is_asked_again() -> None:
+    async def go() -> None:
+        clock, first, second = Clock(), Place(), Place(*[FAILED] * 9)
+        both = pool(first, second, clock=clock, attempts=1)
+        first.trouble = "is not proven"
+        for _ in range(4):
+            error = await failure(both)
+        assert error.retry_after_s == 5.0
+        clock.now += 3.5
+        first.trouble = None
+        first.errors = [FAILED] * 9
+        for _ in range(2):
+            assert (await failure(both)).retry_after_s == 1.0, "one of them is asked now"
+        for _ in range(2):
+            assert (await failure(both)).retry_after_s == 1.5
+        clock.now += 1.5
+        second.gate.clear()
+        async with asyncio.TaskGroup() as group:
+            probe = group.create_task(failure(both))
+            await until(lambda: len(second.asked) == 4)
+            error = await failure(both)
+            assert error.retry_after_s == 1.0, "what finds out may end at any time"
+            second.gate.set()
+        assert (await probe).retry_after_s == 3.5
+        first.trouble = second.trouble = "gives other vectors"
+        assert (await failure(both)).retry_after_s == 1.0
+
+    run(go)
+
+
 def test_a_place_takes_so_many_requests_at_once_and_the_next_is_refused_early() -> None:
     async def go() -> None:
         place = Place()

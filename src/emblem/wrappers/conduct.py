@@ -88,6 +88,10 @@ class Conduct(Generic[M]):
         """Give the seconds until it may be sent a request, 0 where it may now."""
         return max(0.0, self._rests_until - now, self._breaker.wait_s(now))
 
+    def again_s(self, now: float) -> float:
+        """Give the seconds until it may be found well again, or its pause ends; 0 where it may now."""
+        return max(0.0, self._rests_until - now, self._breaker.half_open_s(now))
+
     def failing(self, now: float, beyond_s: float = 0.0) -> bool:
         """Tell whether it is left alone because it failed too often, for longer than that."""
         return self._breaker.wait_s(now) > beyond_s

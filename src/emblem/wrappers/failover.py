@@ -146,7 +146,10 @@ class Failover(Generic[C]):
                 deployment = f"{place.name}, a deployment of `{self._model}`,"
                 return InvalidResult(deployment, error.what, of_one_text=error.of_one_text)
         late = failures and all(isinstance(one, DeadlineExceeded) for one in failures.values())
-        return DeadlineExceeded(said) if late else DeploymentFailed(said)
+        if late:
+            return DeadlineExceeded(said)
+        soonest = min((place.again_s(now) for place in self._able()), default=0.0)
+        return DeploymentFailed(said, retry_after_s=soonest)
 
     def _why(self, place: C, course: Course[C], now: float) -> str:
         if (error := course.failures.get(place)) is not None:
