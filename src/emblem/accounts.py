@@ -269,7 +269,8 @@ class Period(StrEnum):
     MONTH = "month"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for the same reason as Use.
+@dataclass(slots=True)
 class Charge:
     """What a request asks for. ``cost`` is in billionths."""
 
@@ -389,7 +390,8 @@ class Observed:
 
     ``route`` is the template of its address, such as "/v1/models/{id:path}", and ``status`` is 499
     where the client left. ``tokens`` and ``cost``, in billionths, are what was charged or would
-    have been; ``hits`` are the inputs that were not computed for it. ``code`` and ``refused_by``
+    have been; ``written`` of the tokens are an answer's, of a model that writes; ``hits`` are the
+    inputs that were not computed for it. ``code`` and ``refused_by``
     say what became of one that was refused: the answer's code, and the limit.
     """
 
@@ -412,6 +414,7 @@ class Observed:
     seconds: float = 0.0
     code: str = ""
     refused_by: Limit | None = None
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from emblem.accounts import (
     CLI,
@@ -38,6 +38,8 @@ from emblem.types import (
     Vectors,
     Work,
 )
+
+T = TypeVar("T")
 
 
 class Embedder(Protocol):
@@ -177,7 +179,7 @@ class Passage(Protocol):
 
     @property
     def served_by(self) -> str:
-        """What the upstream is called here."""
+        """What the deployment is called here."""
         ...
 
     @property
@@ -185,15 +187,35 @@ class Passage(Protocol):
         """What the upstream calls the model."""
         ...
 
-    def send(self, content: bytes) -> AbstractAsyncContextManager[Passed]:
+    def send(self, content: bytes, deadline: float) -> AbstractAsyncContextManager[Passed]:
         """Send JSON, and give the answer inside; leaving before its end breaks the connection off.
 
-        Raises InvalidRequest, Overloaded, DeadlineExceeded, InvalidResult or DeploymentFailed.
+        All of it is there by the ``deadline``, in seconds of the monotonic clock. Raises
+        InvalidRequest, Overloaded, DeadlineExceeded, InvalidResult or DeploymentFailed.
         """
         ...
 
     async def aclose(self) -> None:
         """Close the connections."""
+        ...
+
+
+Asking = Callable[[Passage, float], AbstractAsyncContextManager[T]]
+"""Asks by one way, within a deadline: inside is what has come so far, so that it can be used."""
+
+
+class Passages(Deploying, Protocol):
+    """The deployments of a model elsewhere that gives no vectors, one of which answers."""
+
+    def answer(self, ask: Asking[T]) -> AbstractAsyncContextManager[T]:
+        """Give the first answer that a deployment begins with; no other is asked from then on.
+
+        Raises what ``ask`` does: of what deployments failed with, one error that names all of them.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of all."""
         ...
 
 

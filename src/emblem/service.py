@@ -128,6 +128,7 @@ class Service:
     ``cl100k`` is None where its vocabulary is not at hand; ``running`` says which models are loaded.
     ``charging`` is asked before any work that a limited key wants done. ``holding``, by the name of
     a model, keeps it in memory from when its tokens are counted until it has embedded them.
+    ``passing`` are the models that requests for something else are passed on to.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Service:
         running: Callable[[], Occupancy] = lambda: Occupancy((), 0),
         elsewhere: Callable[[], Sequence[str]] = tuple,
         holding: Mapping[str, Callable[[], AbstractContextManager[object]]] = {},
+        passing: Mapping[str, Deploying] = {},
     ) -> None:
         self.names = names
         self._embedders = embedders
@@ -152,6 +154,7 @@ class Service:
         self.running = running
         self._elsewhere = elsewhere
         self._holding = holding
+        self._passing = passing
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
 
@@ -168,7 +171,7 @@ class Service:
         """Say how the deployments are of each model that has any elsewhere, by its name."""
         told = {
             name: one.deployments()
-            for name, one in self._embedders.items()
+            for name, one in (*self._embedders.items(), *self._passing.items())
             if isinstance(one, Deploying)
         }
         return {name: deployments for name, deployments in told.items() if deployments}

@@ -231,7 +231,7 @@ def create(
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
             for one_elsewhere in directory:
-                stack.push_async_callback(one_elsewhere.passage.aclose)
+                stack.push_async_callback(one_elsewhere.passages.aclose)
             stack.callback(residency.close)
             for one in plan.deployed:
                 if one.at_start:
@@ -259,6 +259,7 @@ def create(
         ),
         elsewhere=process.problems,
         holding={name: one.hold for name, one in loading.items()},
+        passing={one.name: one.passages for one in directory},
     )
     bounds = Bounds(
         settings.max_requests,

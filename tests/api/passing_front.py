@@ -17,22 +17,37 @@ from emblem.api.working import passing_routes
 from emblem.charging import Charging
 from emblem.core.prices import Prices
 from emblem.limits.memory import MemoryLimiter
-from emblem.upstreams.passing import CHAT, RERANK, Bounds, HttpPassage, at_root, beside
+from emblem.upstreams.passing import (
+    CHAT,
+    RERANK,
+    Bounds,
+    Destination,
+    HttpPassage,
+    at_root,
+    beside,
+)
 from emblem.upstreams.presets import preset
 from emblem.upstreams.provider import Provider
+from emblem.wrappers.passage_pool import PassagePool, Way
 
 THEIR_KEY = "sk-theirs-0123456789-abcdefghij"
 SECOND_KEY = "sk-theirs-second-0123456789-abcd"
-PATIENT = Bounds(20.0, 20.0, 20.0)
+PATIENT = Bounds(20.0, 20.0)
 
 
 @dataclass
 class Front:
-    """What is passed on, to whom, and for whom. A new connection is made for each request."""
+    """What is passed on, to whom, and for whom. A new connection is made for each request.
+
+    ``others`` are more deployments of the same models, called "other-1" and so on.
+    """
 
     base_url: str
     keys: tuple[str, ...] = (THEIR_KEY,)
     bounds: Bounds = PATIENT
+    timeout_s: float = 20.0
+    max_requests: int = 64
+    others: tuple[str, ...] = ()
     ask_for_usage: bool = True
     dialect: str = "cohere"
     row: str = "openai-compatible"  # whose preset it is
@@ -90,14 +105,7 @@ class Front:
         """Ask an application whose connections are closed afterwards."""
 
         async def run() -> Reply | None:
-            provider = Provider("theirs", preset(self.row), self.base_url, self.keys)
-            at = (
-                at_root(provider, RERANK)
-                if self.dialect == "tei"
-                else beside(provider, "x", RERANK)
-            )
-            chat = HttpPassage(provider, beside(provider, "x", CHAT), "their-model", self.bounds)
-            rerank = HttpPassage(provider, at, "their-ranker", self.bounds)
+            chat, rerank = self.pool(CHAT, "their-model"), self.pool(RERANK, "their-ranker")
             directory = Directory(
                 [
                     Elsewhere("talker", Task.CHAT, chat, 7, ask_for_usage=self.ask_for_usage),
@@ -118,3 +126,15 @@ class Front:
                 await rerank.aclose()
 
         return asyncio.run(run())
+
+    def pool(self, path: str, model: str) -> PassagePool:
+        """Open the ways to one of the models."""
+        names = ("theirs", *(f"other-{place}" for place in range(1, len(self.others) + 1)))
+        ways = []
+        for name, base_url in zip(names, (self.base_url, *self.others), strict=True):
+            provider = Provider(name, preset(self.row), base_url, self.keys)
+            tei = path == RERANK and self.dialect == "tei"
+            url = at_root(provider, path) if tei else beside(provider, "x", path)
+            passage = HttpPassage(provider, Destination(name, url, model), self.bounds)
+            ways.append(Way(passage, max_concurrency=self.max_requests, kind=self.row))
+        return PassagePool("talker" if path == CHAT else "ranker", ways, self.timeout_s)

@@ -159,7 +159,7 @@ def test_a_client_that_leaves_takes_the_request_to_the_upstream_with_it(
 
 
 def test_whoever_leaves_makes_room_for_the_next(upstream: ChatUpstream) -> None:
-    front = Front(upstream.base_url, bounds=Bounds(20.0, 20.0, 20.0, max_requests=1))
+    front = Front(upstream.base_url, max_requests=1)
     content = json.dumps(STREAMED).encode()
     headers = {"Authorization": f"Bearer {SECRET}"}
 
@@ -236,7 +236,7 @@ def test_a_stream_that_ends_without_saying_so_is_no_whole_answer(
 
 
 def test_no_more_requests_are_in_progress_than_may_be(upstream: ChatUpstream) -> None:
-    front = Front(upstream.base_url, bounds=Bounds(20.0, 20.0, 20.0, max_requests=1))
+    front = Front(upstream.base_url, max_requests=1)
     upstream.wanted = Wanted(hold_after=1)
     content = json.dumps(STREAMED).encode()
     headers = {"Authorization": f"Bearer {SECRET}"}
@@ -260,17 +260,17 @@ def test_no_more_requests_are_in_progress_than_may_be(upstream: ChatUpstream) ->
 
 def test_a_stream_that_stands_still_ends_in_time(upstream: ChatUpstream) -> None:
     upstream.wanted = Wanted(hold_after=1)
-    front = Front(upstream.base_url, bounds=Bounds(20.0, 0.1, 20.0))
+    front = Front(upstream.base_url, bounds=Bounds(20.0, 0.1))
     *_, last = streamed(front.post(STREAMED))
     assert last["error"]["code"] == "deadline_exceeded"
 
 
-@pytest.mark.parametrize("bounds", [Bounds(0.1, 20.0, 20.0), Bounds(20.0, 20.0, 0.1)])
+@pytest.mark.parametrize(("first_byte_s", "timeout_s"), [(0.1, 20.0), (20.0, 0.1)])
 def test_an_upstream_that_says_nothing_is_503_in_time(
-    upstream: ChatUpstream, bounds: Bounds
+    upstream: ChatUpstream, first_byte_s: float, timeout_s: float
 ) -> None:
     upstream.wanted = Wanted(silent=True)
-    front = Front(upstream.base_url, bounds=bounds)
+    front = Front(upstream.base_url, bounds=Bounds(first_byte_s, 20.0), timeout_s=timeout_s)
     reply = front.post(BODY)
     assert (reply.status, reply.error["code"]) == (503, "deadline_exceeded")
     assert 1 <= int(reply.headers["retry-after"]) <= 60

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emblem.api.chat_wire import Tally, read, renamed, tokens_of
+from emblem.api.chat_wire import Tally, Told, read, renamed, told_by
 from emblem.errors import InvalidResult
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -82,25 +82,27 @@ def test_text_is_guessed_by_its_bytes_and_pictures_are_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "tokens"),
+    ("usage", "told"),
     [
-        ({"total_tokens": 5}, 5),
-        ({"prompt_tokens": 2, "completion_tokens": 4}, 6),
-        ({"prompt_tokens": 2}, 2),
+        ({"total_tokens": 5}, Told(5, 0)),
+        ({"prompt_tokens": 2, "completion_tokens": 4}, Told(6, 4)),
+        ({"prompt_tokens": 2}, Told(2, 0)),
+        ({"prompt_tokens": 2, "completion_tokens": 9, "total_tokens": 5}, Told(5, 5)),
+        ({"prompt_tokens": 2, "completion_tokens": -9, "total_tokens": 5}, Told(5, 0)),
         ({"total_tokens": -5}, None),
         ({"total_tokens": 10**30}, None),
         ({}, None),
         (None, None),
     ],
 )
-def test_an_answer_tells_what_it_cost(usage: Any, tokens: int | None) -> None:
-    assert tokens_of(json.dumps({"choices": [], "usage": usage}).encode(), "theirs") == tokens
+def test_an_answer_tells_what_it_cost(usage: Any, told: Told | None) -> None:
+    assert told_by(json.dumps({"choices": [], "usage": usage}).encode(), "theirs") == told
 
 
 @pytest.mark.parametrize("answer", [b"{}", b'{"choices": null}', b"[]", b'{"choices": 1}'])
 def test_an_answer_without_choices_is_none(answer: bytes) -> None:
     with pytest.raises(InvalidResult, match="theirs returned an invalid result"):
-        tokens_of(answer, "theirs")
+        told_by(answer, "theirs")
 
 
 def event(**fields: Any) -> bytes:
@@ -116,7 +118,7 @@ def test_only_the_event_that_tells_the_cost_is_hidden() -> None:
     assert not tally.passes(event(choices=[], usage=usage))
     assert tally.passes(b": ping\n\n")
     assert tally.passes(b"data: [DONE]\n\n")
-    assert tally.told == 5
+    assert tally.told == Told(5, 0)
     assert Tally(hide=False).passes(event(choices=[], usage=usage))
 
 

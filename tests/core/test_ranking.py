@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emblem.core.ranking import ranking_problem
+from emblem.core.ranking import best_first, ranking_problem
 
 
 @given(st.permutations(range(6)), st.integers(1, 9) | st.none())
@@ -28,8 +28,16 @@ def test_what_passes_is_a_ranking(
         assert len(ranked) == min(top_n or documents, documents)
         assert len(set(indexes)) == len(indexes)
         assert all(0 <= index < documents for index in indexes)
-        scores = [score for _, score in ranked]
-        assert scores == sorted(scores, reverse=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([-0.5, 0.0, 0.5])), max_size=9))
+def test_the_best_comes_first_with_its_own_score(ranked: list[tuple[int, float]]) -> None:
+    first = best_first(ranked)
+    assert [score for _, score in first] == sorted((one for _, one in ranked), reverse=True)
+    for score in (-0.5, 0.0, 0.5):  # and those with the same one are as they came
+        assert [one for one in first if one[1] == score] == [
+            one for one in ranked if one[1] == score
+        ]
 
 
 @pytest.mark.parametrize("score", [nan, inf, -inf])

@@ -2,22 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 
 from starlette.types import Receive, Scope, Send
 
-from emblem.accounts import Caller, Observed
-from emblem.api.body import BodyReader
-from emblem.api.chat_wire import ChatRequest, Tally, read, renamed, tokens_of
-from emblem.api.embeddings import MAX_USER, respond, unless_gone
-from emblem.api.limits import headers as limit_headers
-from emblem.api.passed import Advance, Directory, Elsewhere, Task, guessed
-from emblem.api.problems import Headers, Problem, invalid, problem_of
-from emblem.api.tags import tags
-from emblem.charging import Charging
-from emblem.errors import EmblemError, InvalidRequest, InvalidResult, UnknownModel
-from emblem.ports import Passed
+from emblem.api.chat_wire import ChatRequest, Tally, Told, read, renamed, told_by
+from emblem.api.embeddings import respond, unless_gone
+from emblem.api.passed import Door, Taken, Task, guessed
+from emblem.api.problems import Headers, problem_of
+from emblem.errors import EmblemError, InvalidRequest, InvalidResult
+from emblem.ports import Passage, Passed
 
 log = logging.getLogger(__name__)
 
@@ -33,85 +29,62 @@ _EVENTS: Headers = (
 class Chat:
     """Answers requests for chat; an ASGI application behind the edge."""
 
-    def __init__(self, directory: Directory, bodies: BodyReader, charging: Charging) -> None:
-        self._directory = directory
-        self._bodies = bodies
-        self._charging = charging
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Problem, EmblemError, ClientGone."""
-        caller: Caller = scope["state"]["caller"]
-        seen: Observed = scope["state"]["seen"]
-        advance = Advance(self._charging, caller, seen)
-        async with self._bodies.read(scope["headers"], receive) as content:
-            try:
-                seen.tags = tags(scope["headers"])
-                asked = read(content)
-                model = self._model(scope, asked.model, caller)
-            except (Problem, InvalidRequest, UnknownModel):
-                await advance.count_wrong()
-                raise
-            seen.user, seen.inputs, seen.model = asked.user[:MAX_USER], 1, model.name
-            turn = _Turn(model, asked, advance, seen, scope["state"]["still"])
+        async with self._door.taken(Task.CHAT, scope, receive, read) as taken:
+            turn = _Turn(taken, scope["state"]["still"])
             await unless_gone(turn.answer(send), receive)
 
-    def _model(self, scope: Scope, in_body: str | None, caller: Caller) -> Elsewhere:
-        in_path: str = scope.get("path_params", {}).get("model", "")
-        if not in_path and not in_body:
-            raise invalid("you must provide a model parameter", "model")
-        if in_path and in_body and in_path != in_body:
-            raise invalid(
-                f"The path names the model `{in_path}` and the body `{in_body}`. "
-                "Send one of the two, or the same in both.",
-                "model",
-            )
-        return self._directory.find(Task.CHAT, in_path or in_body or "", caller)
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """An answer that is all there, and what it says that it cost."""
+
+    served_by: str
+    content: bytes = field(repr=False)
+    told: Told | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """An answer of which the first event is there."""
+
+    served_by: str
+    first: bytes = field(repr=False)
+    rest: AsyncGenerator[bytes, None]
 
 
 class _Turn:
     """One request and its answer. ``still`` raises once its key opens nothing any more."""
 
-    def __init__(
-        self,
-        model: Elsewhere,
-        asked: ChatRequest,
-        advance: Advance,
-        seen: Observed,
-        still: Callable[[], None],
-    ) -> None:
-        self._model = model
-        self._asked = asked
-        self._advance = advance
-        self._seen = seen
+    def __init__(self, taken: Taken[ChatRequest], still: Callable[[], None]) -> None:
+        self._taken = taken
+        self._asked = taken.asked
+        self._advance = taken.advance
         self._still = still
-        self._tally = Tally(hide=model.ask_for_usage and not asked.wants_usage)
+        self._tally = Tally(hide=taken.model.ask_for_usage and not taken.asked.wants_usage)
         self._begun = False
 
     async def answer(self, send: Send) -> None:
         """Pass the request on, and the answer back. Raises EmblemError until that has begun."""
-        asked, model = self._asked, self._model
-        content = renamed(asked, model.passage.model, ask_for_usage=model.ask_for_usage)
+        asked = self._asked
         await self._advance.pay(asked.guess + asked.most)
-        self._seen.served_by = model.passage.served_by
         try:
-            async with model.passage.send(content) as passed:
-                if passed.streams != asked.stream:  # a client would see an answer without words
-                    what = "a stream that nobody asked for" if passed.streams else "no stream"
-                    raise InvalidResult(model.passage.served_by, what)
-                if passed.streams:
-                    await self._stream(passed, send)
-                    return
-                whole = await passed.whole()
-            told = tokens_of(whole, model.passage.served_by)
-            self._begun = True
-            await self._advance.settle(asked.guess + guessed(len(whole)) if told is None else told)
-            await respond(send, 200, whole, self._headers())
+            async with self._taken.model.passages.answer(self._ask) as begun:
+                self._begun = True
+                self._taken.seen.served_by = begun.served_by
+                if isinstance(begun, _Streamed):
+                    await self._stream(begun, send)
+                else:
+                    await self._give(begun, send)
         except asyncio.CancelledError:  # whoever has left before the answer began has read nothing
             if not self._begun:
                 await self._advance.settle(asked.guess)
             raise
         except InvalidRequest:
-            await self._advance.count_wrong()
             raise
         except EmblemError as error:
             if not self._begun:
@@ -119,37 +92,65 @@ class _Turn:
                 raise
             await self._broken_off(error, send)
 
-    async def _stream(self, passed: Passed, send: Send) -> None:
+    @asynccontextmanager
+    async def _ask(self, passage: Passage, deadline: float) -> AsyncIterator[_Whole | _Streamed]:
+        """Ask one deployment, until something has come that can be passed on."""
+        usage, name = self._taken.model.ask_for_usage, passage.served_by
+        content = renamed(self._asked, passage.model, ask_for_usage=usage)
+        async with passage.send(content, deadline) as passed:
+            self._refuse_other_kind(passed, name)
+            if passed.streams:
+                async with aclosing(passed.events()) as events:
+                    first = await anext(events, None)
+                    if first is None:
+                        raise InvalidResult(name, "a stream without an event")
+                    yield _Streamed(name, first, events)
+                return
+            whole = await passed.whole()
+        yield _Whole(name, whole, told_by(whole, name))
+
+    def _refuse_other_kind(self, passed: Passed, name: str) -> None:
+        """Raise InvalidResult for an answer in which a client would see no word."""
+        if passed.streams != self._asked.stream:
+            what = "a stream that nobody asked for" if passed.streams else "no stream"
+            raise InvalidResult(name, what)
+
+    async def _give(self, whole: _Whole, send: Send) -> None:
+        """Send an answer that is all there."""
+        written = guessed(len(whole.content))
+        told = whole.told or Told(self._asked.guess + written, written)
+        await self._advance.settle(told.tokens, told.written)
+        await respond(send, 200, whole.content, self._taken.headers(whole.served_by))
+
+    async def _stream(self, begun: _Streamed, send: Send) -> None:
         """Send each event as it comes. Whoever leaves has used what came until then."""
-        headers = [*_EVENTS, *self._headers()]
+        headers = [*_EVENTS, *self._taken.headers(begun.served_by)]
         tally = self._tally
-        self._begun = True
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async with aclosing(passed.events()) as events:
-                async for event in events:
-                    self._still()
-                    if tally.passes(event):
-                        await _more(send, event)
+            await self._pass_on(begun.first, send)
+            async for event in begun.rest:
+                await self._pass_on(event, send)
             if not tally.ended:
-                name = self._model.passage.served_by
-                raise InvalidResult(name, "a stream that ends before its answer does")
+                raise InvalidResult(begun.served_by, "a stream that ends before its answer does")
         finally:
-            used = self._asked.guess + tally.parts if tally.told is None else tally.told
-            await self._advance.settle(used)
+            told = tally.told or Told(self._asked.guess + tally.parts, tally.parts)
+            await self._advance.settle(told.tokens, told.written)
         await send({"type": "http.response.body", "body": b""})
+
+    async def _pass_on(self, event: bytes, send: Send) -> None:
+        self._still()
+        if self._tally.passes(event):
+            await _more(send, event)
 
     async def _broken_off(self, error: EmblemError, send: Send) -> None:
         """Say in the stream itself that it ends too early: its status is sent already."""
-        problem = problem_of(error, self._seen.id)
-        self._seen.code = problem.detail.code or problem.detail.type
-        log.error("%s failed: %s", self._seen.id, error)
+        seen = self._taken.seen
+        problem = problem_of(error, seen.id)
+        seen.code = problem.detail.code or problem.detail.type
+        log.error("%s failed: %s", seen.id, error)
         await _more(send, b"data: " + problem.body + b"\n\n")
         await send({"type": "http.response.body", "body": b""})
-
-    def _headers(self) -> Headers:
-        served = ((b"x-served-by", self._model.passage.served_by.encode()),)
-        return (*served, *limit_headers(self._advance.standings))
 
 
 async def _more(send: Send, content: bytes) -> None:

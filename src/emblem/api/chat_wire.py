@@ -41,6 +41,7 @@ class ChatRequest:
     user: str
     guess: int
     most: int
+    inputs: int = 1
 
 
 def fields_of(body: bytes) -> Fields:
@@ -105,6 +106,14 @@ def renamed(asked: ChatRequest, model: str, *, ask_for_usage: bool) -> bytes:
     return msgspec.json.encode(fields)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer says that it cost: all tokens, and those of them that were written."""
+
+    tokens: int
+    written: int
+
+
 class Usage(msgspec.Struct):
     """What an answer cost, as it says itself."""
 
@@ -113,12 +122,15 @@ class Usage(msgspec.Struct):
     completion_tokens: int | None = None
 
     @property
-    def tokens(self) -> int | None:
+    def told(self) -> Told | None:
         """All tokens, None where nothing tells or what is told cannot be."""
         if self.total_tokens is None and self.prompt_tokens is None:
             return None
-        told = self.total_tokens or (self.prompt_tokens or 0) + (self.completion_tokens or 0)
-        return told if 0 <= told <= MAX_TOKENS else None
+        written = self.completion_tokens or 0
+        tokens = self.total_tokens or (self.prompt_tokens or 0) + written
+        if not 0 <= tokens <= MAX_TOKENS:
+            return None
+        return Told(tokens, min(max(0, written), tokens))
 
 
 class _Answer(msgspec.Struct):
@@ -131,7 +143,7 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def tokens_of(answer: bytes, name: str) -> int | None:
+def told_by(answer: bytes, name: str) -> Told | None:
     """Give what an answer says that it cost; None where it does not say.
 
     Raises InvalidResult where it is none; ``name`` is whose.
@@ -139,7 +151,7 @@ def tokens_of(answer: bytes, name: str) -> int | None:
     found = _read(answer)
     if found is None or found.choices is None:
         raise InvalidResult(name, "an answer without choices")
-    return found.usage.tokens if found.usage else None
+    return found.usage.told if found.usage else None
 
 
 class Tally:
@@ -150,7 +162,7 @@ class Tally:
 
     def __init__(self, *, hide: bool) -> None:
         self._hide = hide
-        self.told: int | None = None
+        self.told: Told | None = None
         self.parts = 0  # of the answer: each is a token or a few
         self.ended = False  # whether the answer has said that it is over
 
@@ -164,7 +176,7 @@ class Tally:
         if found is None or found.usage is None:
             self.parts += 1
             return True
-        told = found.usage.tokens
+        told = found.usage.told
         if told is not None:
             self.told = told
         return not self._hide or bool(found.choices)

@@ -6,15 +6,24 @@ guessed by its size, and what the answer tells is what is counted in the end.
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
 
-from emblem.accounts import Caller, Charge
+from starlette.types import Receive, Scope
+
+from emblem.accounts import Caller, Charge, Observed
 from emblem.allowed import LISTED, may_ask
-from emblem.charging import Charged
-from emblem.errors import LimitReached, LimitsUnavailable, UnknownModel
-from emblem.ports import Passage
+from emblem.api.body import BodyReader
+from emblem.api.embeddings import MAX_USER
+from emblem.api.limits import headers as limit_headers
+from emblem.api.problems import Headers, Problem, invalid
+from emblem.api.tags import tags
+from emblem.charging import Charged, Charging
+from emblem.errors import InvalidRequest, LimitReached, LimitsUnavailable, UnknownModel
+from emblem.ports import Passages
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +44,11 @@ ADDRESSES = {Task.CHAT: "/v1/chat/completions", Task.RERANK: "/v1/rerank"}
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A name that clients may send, and the way to the model that it stands for."""
+    """A name that clients may send, and the ways to the model that it stands for."""
 
     name: str
     task: Task
-    passage: Passage
+    passages: Passages
     created: int = 0  # in seconds since the epoch
     dialect: str = "cohere"  # of a reranker: how it is asked
     ask_for_usage: bool = True  # of a model for chat: whether streams are asked for their tokens
@@ -96,12 +105,14 @@ class Advance(Charged):
             self._grant = await self._charging.charge(self._caller.account, charge)
         self._note(tokens)
 
-    async def settle(self, tokens: int) -> None:
+    async def settle(self, tokens: int, written: int = 0) -> None:
         """Note what it has cost: what is too much is given back, and more is charged if it may be.
 
-        What the limits do not let pass then is used all the same, and counted with the usage.
+        ``written`` of the tokens are the answer's. What the limits do not let pass then is used all
+        the same, and counted with the usage.
         """
         self._note(tokens)
+        self._seen.written = written
         grant = self._grant
         if grant is None or not self._caller.counted:
             return
@@ -115,3 +126,85 @@ class Advance(Charged):
                 await self._charging.charge(self._caller.account, more)
             except (LimitReached, LimitsUnavailable):
                 log.debug("what an answer cost beyond its advance is counted as usage alone")
+
+
+class Body(Protocol):
+    """What is read of a request, whatever it is for."""
+
+    @property
+    def model(self) -> str | None:
+        """The model that it names."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """Whom it is for, in its own words."""
+        ...
+
+    @property
+    def inputs(self) -> int:
+        """How many texts it has."""
+        ...
+
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[B]):
+    """A request that was let in: what it asks, of which model, and what it is charged."""
+
+    asked: B = field(repr=False)
+    model: Elsewhere
+    advance: Advance
+    seen: Observed
+
+    def headers(self, served_by: str) -> Headers:
+        """Give what an answer says besides."""
+        served = ((b"x-served-by", served_by.encode()),)
+        return (*served, *limit_headers(self.advance.standings))
+
+
+class Door:
+    """Lets in requests that are passed on: reads them, and finds their model."""
+
+    def __init__(self, directory: Directory, bodies: BodyReader, charging: Charging) -> None:
+        self._directory = directory
+        self._bodies = bodies
+        self._charging = charging
+
+    @asynccontextmanager
+    async def taken(
+        self, task: Task, scope: Scope, receive: Receive, read: Callable[[bytes], B]
+    ) -> AsyncIterator[Taken[B]]:
+        """Let one request in, which stays in memory inside. Raises Problem or EmblemError.
+
+        What is wrong with it, inside too before anything is paid, counts as a request all the same.
+        """
+        caller: Caller = scope["state"]["caller"]
+        seen: Observed = scope["state"]["seen"]
+        advance = Advance(self._charging, caller, seen)
+        async with self._bodies.read(scope["headers"], receive) as content:
+            try:
+                seen.tags = tags(scope["headers"])
+                asked = read(content)
+                model = self._directory.find(task, _named(scope, asked.model), caller)
+                seen.user, seen.inputs, seen.model = asked.user[:MAX_USER], asked.inputs, model.name
+                yield Taken(asked, model, advance, seen)
+            except (Problem, InvalidRequest, UnknownModel):
+                await advance.count_wrong()
+                raise
+
+
+def _named(scope: Scope, in_body: str | None) -> str:
+    """Give the model that path and body name between them. Raises Problem."""
+    in_path: str = scope.get("path_params", {}).get("model", "")
+    if not in_path and not in_body:
+        raise invalid("you must provide a model parameter", "model")
+    if in_path and in_body and in_path != in_body:
+        raise invalid(
+            f"The path names the model `{in_path}` and the body `{in_body}`. "
+            "Send one of the two, or the same in both.",
+            "model",
+        )
+    return in_path or in_body or ""

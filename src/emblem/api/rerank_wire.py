@@ -12,7 +12,7 @@ import msgspec
 from emblem.api.chat_wire import Fields, fields_of, taken
 from emblem.api.passed import MAX_TOKENS, guessed
 from emblem.api.problems import invalid, kind_of
-from emblem.core.ranking import ranking_problem
+from emblem.core.ranking import best_first, ranking_problem
 from emblem.errors import InvalidResult
 
 MAX_DOCUMENTS = 10_000
@@ -35,6 +35,11 @@ class RerankRequest:
     return_documents: bool
     user: str
     guess: int
+
+    @property
+    def inputs(self) -> int:
+        """How many documents it has."""
+        return len(self.documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +122,10 @@ def _documents(given: list[Any] | None) -> tuple[Any, ...]:
     )
 
 
-def encode(asked: RerankRequest, model: str, dialect: str) -> bytes:
-    """Write a request for an upstream, in its dialect. Raises Problem for what that cannot say."""
-    if dialect == TEI:
-        return _for_tei(asked)
-    # The documents are not asked back: they are put beside their scores here.
-    kept = {
-        name: raw for name, raw in asked.fields.items() if name not in ("return_documents", "model")
-    }
-    return msgspec.json.encode({"model": model, **kept, "documents": asked.documents})
-
-
-def _for_tei(asked: RerankRequest) -> bytes:
+def refuse_unsayable(asked: RerankRequest, dialect: str) -> None:
+    """Raise Problem for what a dialect cannot say."""
+    if dialect != TEI:
+        return
     for index, one in enumerate(asked.documents):
         if not isinstance(one, str):
             raise invalid(
@@ -136,8 +133,18 @@ def _for_tei(asked: RerankRequest) -> bytes:
                 "or an object with 'text' alone.",
                 "documents",
             )
-    kept = {name: asked.fields[name] for name in _TEI_FIELDS if name in asked.fields}
-    return msgspec.json.encode({"query": asked.query, "texts": asked.documents, **kept})
+
+
+def encode(asked: RerankRequest, model: str, dialect: str) -> bytes:
+    """Write a request for an upstream, in a dialect that can say it."""
+    if dialect == TEI:
+        kept = {name: asked.fields[name] for name in _TEI_FIELDS if name in asked.fields}
+        return msgspec.json.encode({"query": asked.query, "texts": asked.documents, **kept})
+    # The documents are not asked back: they are put beside their scores here.
+    kept = {
+        name: raw for name, raw in asked.fields.items() if name not in ("return_documents", "model")
+    }
+    return msgspec.json.encode({"model": model, **kept, "documents": asked.documents})
 
 
 class _Result(msgspec.Struct):
@@ -157,7 +164,10 @@ class _Rank(msgspec.Struct):
 
 
 def decode(answer: bytes, asked: RerankRequest, dialect: str, name: str) -> Ranking:
-    """Read an upstream's answer. Raises InvalidResult where it cannot be right; ``name`` is whose."""
+    """Read an upstream's answer, the best first. Raises InvalidResult for one that cannot be right.
+
+    ``name`` is whose.
+    """
     documents, top_n = len(asked.documents), asked.top_n
     try:
         if dialect == TEI:
@@ -172,7 +182,7 @@ def decode(answer: bytes, asked: RerankRequest, dialect: str, name: str) -> Rank
     due = None if dialect == TEI else top_n  # it knows no top_n and ranks all of them
     if (problem := ranking_problem(ranking.ranked, documents, due)) is not None:
         raise InvalidResult(name, problem)
-    return Ranking(ranking.ranked[:top_n], ranking.usage, ranking.meta)
+    return Ranking(best_first(ranking.ranked)[:top_n], ranking.usage, ranking.meta)
 
 
 def written(ranking: Ranking, asked: RerankRequest, model: str, request_id: str) -> bytes:

@@ -4,7 +4,7 @@ from starlette.routing import Route
 
 from emblem.api.body import BodyReader
 from emblem.api.chat import CHAT, Chat
-from emblem.api.passed import Directory
+from emblem.api.passed import Directory, Door
 from emblem.api.rerank import RERANK, Rerank
 from emblem.api.tei import ABSENT, EMBED, INFO, TOKENIZE, InItsShape, Tei
 from emblem.charging import Charging
@@ -17,7 +17,8 @@ RECORDED = (*CHAT, *RERANK, *EMBED)
 
 def passing_routes(directory: Directory, charging: Charging, bodies: BodyReader) -> list[Route]:
     """Give the routes of what is passed on."""
-    chat, rerank = Chat(directory, bodies, charging), Rerank(directory, bodies, charging)
+    door = Door(directory, bodies, charging)
+    chat, rerank = Chat(door), Rerank(door)
     return [
         *(Route(path, chat, methods=["POST"]) for path in CHAT),
         *(Route(path, rerank, methods=["POST"]) for path in RERANK),

@@ -17,7 +17,7 @@ from emblem.config.headers import upstream_headers
 from emblem.config.hosting import deployments
 from emblem.config.loading import Loaded, environment, load
 from emblem.config.oidc import Oidc, oidc
-from emblem.config.passing import ChatSettings, RerankSettings
+from emblem.config.passing import ChatSettings, RerankSettings, passed_to
 from emblem.config.prices import rates
 from emblem.config.settings import (
     SECRETS,
@@ -59,6 +59,7 @@ __all__ = [
     "name_problem",
     "oidc",
     "openings",
+    "passed_to",
     "rates",
     "redis_address",
     "secrets_of",

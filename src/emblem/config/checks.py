@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from emblem.config.console import check_console
 from emblem.config.deploying import check_proxies
 from emblem.config.hosting import check_hosting
-from emblem.config.passing import twice_named
+from emblem.config.passing import passing_problem, twice_named
 from emblem.config.settings import Settings
 from emblem.config.values import nearest
 from emblem.errors import ConfigError
@@ -62,6 +62,10 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
             f"{origins[f'{second}.{name}']}: {name!r} is in both [{first}] and [{second}]; "
             "a name can be one of them only"
         )
+    for table in ("chat", "rerank"):
+        for name, own in getattr(settings, table).items():
+            if problem := passing_problem(own, name):
+                raise ConfigError(f"{origins[f'{table}.{name}']}: [{table}.{name}] {problem}")
     check_hosting(settings, origins)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from emblem.core.redact import on_one_line, redacted
 from emblem.errors import DeploymentFailed, EmblemError, Overloaded, RefusedElsewhere
+from emblem.upstreams import retry
 
 MAX_SAID = 1000  # characters of its own words
 MAX_WORD = 200  # of the name of a field, or a code
@@ -54,19 +55,23 @@ def declined(
     """Say what a status other than 200 means. ``asked_s`` is how long the upstream asks to wait.
 
     Its words are passed on where they are about the request, and never where they are about the key.
+    What it would refuse again is ``lasting``.
     """
     words = said(content)
     if status in (401, 403):
-        return DeploymentFailed(f"{name} refuses this server's API key ({status}).")
+        return DeploymentFailed(f"{name} refuses this server's API key ({status}).", lasting=True)
     if status == 429 and _QUOTA in (words.code, words.type):
-        return DeploymentFailed(f"This server's account with {name} is used up ({status}).")
+        what = f"This server's account with {name} is used up ({status})."
+        return DeploymentFailed(what, lasting=True)
     if status in (429, 503, 529):
         return Overloaded(f"{name} takes no more requests now ({status}).", asked_s or 1.0)
     if status in (400, 413, 422):
         return _refused(name, words, secrets)
     if status == 404:
-        return DeploymentFailed(f"{name} does not have the model or the address ({status}).")
-    return DeploymentFailed(f"{name} answers {status}.")
+        what = f"{name} does not have the model or the address ({status})."
+        return DeploymentFailed(what, lasting=True)
+    lasting = status not in retry.PASSING and status < 500
+    return DeploymentFailed(f"{name} answers {status}.", lasting=lasting)
 
 
 def _refused(name: str, words: Said, secrets: Sequence[str]) -> RefusedElsewhere:

@@ -6,6 +6,7 @@ and nothing of who asked; of an answer only what it says comes back, without tha
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 32 << 20
 MAX_EVENT_BYTES = 4 << 20
 MAX_REFUSAL_BYTES = 1 << 16
+REFUSAL_S = 5.0  # that the words of a refusal are waited for: its status says enough
 
 # What is shorter may be a word, such as the "ollama" that is given where no key is needed: taken out
 # of an answer it would take the word with it.
@@ -37,15 +39,22 @@ CHAT, RERANK = "/chat/completions", "/rerank"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many seconds an answer is waited for: its beginning, between two parts, its end.
-
-    ``max_requests`` are passed on at once.
-    """
+    """How many seconds are waited for an answer's beginning, and between two parts of it."""
 
     first_byte_s: float
     idle_s: float
-    total_s: float
-    max_requests: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where requests go: a provider's address, and what the model is called there.
+
+    ``name`` is what answers, metrics and the log call it.
+    """
+
+    name: str
+    url: str
+    model: str
 
 
 def beside(provider: Provider, model: str, path: str) -> str:
@@ -65,29 +74,25 @@ class HttpPassage:
     Whoever creates it closes it. Raises ConfigError where the keys cannot be read.
     """
 
-    def __init__(self, provider: Provider, url: str, model: str, bounds: Bounds) -> None:
-        self.served_by = provider.name
-        self.model = model
+    def __init__(self, provider: Provider, where: Destination, bounds: Bounds) -> None:
+        self.served_by = where.name
+        self.model = where.model
         self._provider = provider
-        self._url = url
+        self._url = where.url
         self._bounds = bounds
-        self._in_progress = 0
-        self._keys = Keys(provider.name, provider.keys, provider.key_file)
+        self._keys = Keys(where.name, provider.keys, provider.key_file)
         self._client = httpx2.AsyncClient(
-            verify=not url.startswith("http:"),  # without TLS there is nothing to verify
+            verify=not where.url.startswith("http:"),  # without TLS there is nothing to verify
             trust_env=False,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
             timeout=httpx2.Timeout(None, connect=provider.connect_timeout_s),
         )
 
     @asynccontextmanager
-    async def send(self, content: bytes) -> AsyncIterator["Passing"]:
+    async def send(self, content: bytes, deadline: float) -> AsyncIterator["Passing"]:
         """Send JSON, and give the answer inside; see ``ports.Passage``."""
-        if self._in_progress >= self._bounds.max_requests:
-            raise Overloaded(f"Too many requests to {self.served_by} are in progress.", 1)
-        self._in_progress += 1
         try:
-            async with asyncio.timeout(self._bounds.total_s):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 answer = await self._answer(content)
                 try:
                     yield Passing(self.served_by, answer, self._secrets(), self._bounds.idle_s)
@@ -95,8 +100,6 @@ class HttpPassage:
                     await answer.aclose()
         except TimeoutError:
             raise self._late() from None
-        finally:
-            self._in_progress -= 1
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -150,7 +153,7 @@ class HttpPassage:
         """Raise what a refusal means; return where another key may be tried."""
         asked_s = retry.asked_delay(answer.headers, datetime.now(UTC))
         status, name = answer.status_code, self.served_by
-        content = await _refusal(answer, self._bounds.idle_s)
+        content = await _refusal(answer, min(REFUSAL_S, self._bounds.idle_s))
         error = declined(name, status, content, self._secret_texts(), asked_s)
         log.warning("%s answers %d: %s", name, status, error)
         if status not in (401, 403, 429) or key is None or len(self._keys.all) == 1:
@@ -165,7 +168,8 @@ class HttpPassage:
     def _no_key_left(self) -> Exception:
         resting_s = self._keys.resting_s()
         if resting_s is None:
-            return DeploymentFailed(f"{self.served_by} refuses this server's API key.")
+            said = f"{self.served_by} refuses this server's API key."
+            return DeploymentFailed(said, lasting=True)
         return Overloaded(f"{self.served_by} takes no more requests now.", resting_s)
 
     def _secret_texts(self) -> tuple[str, ...]:
