@@ -128,7 +128,8 @@ class Client:
             raise Lost("it was closed here") from None
 
     async def _send(self, session: "aiohttp.ClientSession", sent: Sent) -> Answer:
-        content = bytearray()
+        parts: list[bytes] = []
+        size = 0
         async with session.request(
             self._method,
             self._url,
@@ -136,11 +137,12 @@ class Client:
             headers=sent.headers,
             allow_redirects=False,
         ) as answer:
-            async for part in answer.content.iter_any():
-                content += part
-                if len(content) > sent.most_bytes:
+            while part := await answer.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > sent.most_bytes:
                     raise Endless(f"an answer that does not end after {sent.most_bytes:,} bytes")
-            return Answer(answer.status, answer.headers, bytes(content))
+            return Answer(answer.status, answer.headers, b"".join(parts))
 
     def _begin(self) -> "aiohttp.ClientSession":
         """Make the session, in the loop that will use it."""
