@@ -34,7 +34,7 @@ SPACE = Space.declared("upstream/truth", WIDTH, normalised=True)
 MANNERS = Manners(trickle_s=0.2, slow_s=0.05)
 ATTEMPT_S = 0.3  # that an upstream has for an answer
 DEADLINE_S = 1.0  # that a request has
-SLACK_S = 5.0  # that a machine with much to do may be late
+SLACK_S = 10.0  # that a machine with much to do may be late
 ALLOWED = (Overloaded, DeadlineExceeded, DeploymentFailed, InvalidResult)
 
 # Faults that are noticed without a second look. The others are for canaries: see test_canaries.py.
