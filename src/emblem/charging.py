@@ -75,8 +75,8 @@ class Charging:
             return
         account = caller.account
         least = Charge(1, inputs, self.prices.cost(model, inputs))
-        heard = self._heard.get(account.key)
-        if heard is None or heard.account != account or not passes(heard.standings, least):
+        heard = self._heard_of(account)
+        if heard is None or not passes(heard.standings, least):
             self._refuse_foreseen(self._standings(account), least)
 
     async def count(
@@ -132,6 +132,13 @@ class Charging:
             except LimitsUnavailable:
                 log.debug("a wrong request is not counted: the limits cannot be counted now")
 
+    def _heard_of(self, account: Account) -> _Heard | None:
+        """Give what was last heard of an account as it is: its limits may have changed."""
+        heard = self._heard.get(account.key)
+        if heard is None or heard.account is account or heard.account == account:
+            return heard
+        return None
+
     def _hear(self, heard: _Heard) -> None:
         if len(self._heard) >= MAX_HEARD:
             self._heard.clear()
@@ -139,8 +146,8 @@ class Charging:
 
     def _standings(self, account: Account) -> tuple[Standing, ...]:
         """Say how limits stand at the best."""
-        heard, now = self._heard.get(account.key), self._now()
-        if heard is None or heard.account != account or now - heard.at > HEARD_S:
+        heard, now = self._heard_of(account), self._now()
+        if heard is None or now - heard.at > HEARD_S:
             return tuple([Standing(limit, 0, 0) for limit in limits_of(account)])
         passed_ms = -int(-1000 * (now - heard.at) // 1)
         return tuple([later(one, passed_ms) for one in heard.standings])
@@ -247,7 +254,8 @@ class Bill(Charged):
 
         Nothing was where its tokens were counted exactly, and a part where they were a bound.
         """
-        self._note(tokens)
+        if tokens != self._seen.tokens:  # those that were charged are noted
+            self._note(tokens)
         grant = self._grant
         if grant is not None and tokens < grant.charge.tokens:
             over = Charge(0, grant.charge.tokens - tokens, grant.charge.cost - self._seen.cost)

@@ -14,34 +14,44 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_NAMES = tuple(
-    (unit, [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")])
-    for unit in (Unit.REQUESTS, Unit.TOKENS)
+_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
+_OF_REQUESTS, _OF_TOKENS = (
+    tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
+    for unit in (_REQUESTS, _TOKENS)
 )
 
 
 def headers(standings: Sequence[Standing]) -> Headers:
-    """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
-    found: Headers = ()
-    for unit, (limit, remaining, reset) in _NAMES:
-        if (one := _tightest(standings, unit)) is not None:
-            found += (
-                (limit, b"%d" % one.limit.most),
-                (remaining, b"%d" % one.remaining),
-                (reset, duration(one.reset_ms).encode()),
-            )
-    return found
+    """Give the headers that say how the limits stand: for each unit those of the tightest limit.
 
-
-def _tightest(standings: Sequence[Standing], unit: Unit) -> Standing | None:
-    """Give the limit on a unit with the least that may still be asked for, for the longest time."""
-    found, least = None, 0
+    That is the limit with the least that may still be asked for, for the longest time.
+    """
+    requests, tokens = None, None
     for one in standings:
-        if one.limit.unit is unit:
-            left = one.remaining
-            if found is None or left < least or (left == least and one.reset_ms > found.reset_ms):
-                found, least = one, left
-    return found
+        unit = one.limit.unit
+        if unit is _REQUESTS:
+            requests = one if requests is None else _tighter(requests, one)
+        elif unit is _TOKENS:
+            tokens = one if tokens is None else _tighter(tokens, one)
+    found = () if requests is None else _said(_OF_REQUESTS, requests)
+    return found if tokens is None else found + _said(_OF_TOKENS, tokens)
+
+
+def _tighter(first: Standing, second: Standing) -> Standing:
+    """Give the tighter of two, the first where they are alike."""
+    left, other = first.remaining, second.remaining
+    tighter = other < left or (other == left and second.reset_ms > first.reset_ms)
+    return second if tighter else first
+
+
+def _said(names: tuple[bytes, ...], one: Standing) -> Headers:
+    """Say in headers of these names how a limit stands."""
+    limit, remaining, reset = names
+    return (
+        (limit, b"%d" % one.limit.most),
+        (remaining, b"%d" % one.remaining),
+        (reset, duration(one.reset_ms).encode()),
+    )
 
 
 def refusal_headers(error: LimitReached) -> Headers:

@@ -10,6 +10,8 @@ from math import inf
 from emblem.accounts import Charge, Period, Standing, Unit
 from emblem.core.limits import MINUTE_MS, Refusal, amount
 
+_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
+
 SECONDS = 60  # of a minute
 SLACK_MS = 2  # what rounding twice may have taken from a time
 
@@ -26,7 +28,14 @@ def later(standing: Standing, passed_ms: int) -> Standing:
 
 def passes(standings: Iterable[Standing], least: Charge) -> bool:
     """Tell whether limits let pass what costs so much. What passed once they stood so passes later."""
-    return all(one.used + amount(one.limit, least) <= one.limit.most for one in standings)
+    requests, tokens, cost = least.requests, least.tokens, least.cost
+    for one in standings:
+        limit = one.limit
+        unit = limit.unit
+        asked = tokens if unit is _TOKENS else requests if unit is _REQUESTS else cost
+        if one.used + asked > limit.most:
+            return False
+    return True
 
 
 def readable(standings: Iterable[Standing], per_token: int) -> int | None:

@@ -26,6 +26,7 @@ MAX_PER_MINUTE = 2**52 // MINUTE_MS
 MAX_PER_WINDOW = 2**52
 
 FRESH = State()
+NOTHING = Charge(0)
 
 # To look a member of an enumeration up takes as long as the arithmetic.
 _MINUTE, _DAY = Period.MINUTE, Period.DAY
@@ -82,25 +83,39 @@ def _limits(id_: str, quota: Quota, *, team: bool) -> tuple[Limit, ...]:
 def decide(
     limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
 ) -> Decision:
-    """Charge all limits or none of them."""
-    settled = _settled(limits, states, now_ms)
+    """Charge all limits or none of them. Where the clock went back nothing drains."""
+    requests, tokens, cost = charge.requests, charge.tokens, charge.cost
     after: list[State] = []
-    # A loop for all of it: calls for each limit take longer than the arithmetic.
-    for limit, (held, at) in zip(limits, settled, strict=True):
-        unit = limit.unit
-        asked = charge.cost
-        if unit is _TOKENS:
-            asked = charge.tokens
-        elif unit is _REQUESTS:
-            asked = charge.requests
-        if asked:  # who asks for nothing has room
-            one = MINUTE_MS if limit.period is _MINUTE else 1
-            held += asked * one
-            if held > limit.most * one:
-                now = tuple([State(*one) for one in settled])
-                return Decision(now, *refuse(limits, now, charge, now_ms))
+    standing: list[Standing] = []
+    # All in one loop: requests wait for this, and calls would take longer than the arithmetic.
+    for limit, state in zip(limits, states, strict=True):
+        held, most, unit = state.held, limit.most, limit.unit
+        asked = tokens if unit is _TOKENS else requests if unit is _REQUESTS else cost
+        if limit.period is _MINUTE:
+            full, at = most * MINUTE_MS, now_ms
+            # A limit that was lowered is used up at most: more would shut it for hours.
+            if held > full:
+                held = full
+            if held and now_ms > state.at:
+                drained = most * (now_ms - state.at)
+                held = held - drained if held > drained else 0
+            held += asked * MINUTE_MS
+            used, reset_ms = -(-held // MINUTE_MS), -(-held // (most or 1))
+        else:
+            day = now_ms // DAY_MS
+            full, at, number = most, state.at, day if limit.period is _DAY else _month(day)
+            # A window that has begun is not left because a clock goes back a little: its limit
+            # would be there twice. One further ahead was begun by a clock that was wrong.
+            if at != number and at != number + 1:
+                held, at = 0, number
+            used = held = held + asked
+            reset_ms = window_start_ms(limit.period, at + 1) - now_ms if held else 0
+        if asked and held > full:  # whoever asks for nothing has room
+            settled = settle_all(limits, states, now_ms)
+            return Decision(settled, *refuse(limits, settled, charge, now_ms))
         after.append(State(held, at))
-    return Decision(tuple(after), standings(limits, after, now_ms))
+        standing.append(Standing(limit, used, reset_ms))
+    return Decision(tuple(after), tuple(standing))
 
 
 def refuse(
@@ -128,9 +143,10 @@ def take_back(
     now_ms: int,
 ) -> tuple[State, ...]:
     """Give the states after a refund. ``granted`` are those from right after the charge."""
+    settled = settle_all(limits, states, now_ms)
     return tuple(
-        _without(limit, settle(limit, state, now_ms), then, amount(limit, charge))
-        for limit, state, then in zip(limits, states, granted, strict=True)
+        _without(limit, now, then, amount(limit, charge))
+        for limit, now, then in zip(limits, settled, granted, strict=True)
     )
 
 
@@ -155,62 +171,16 @@ def at_least(limit: Limit, state: State, used: int, at_ms: int) -> State:
     return State(max(held, min(used, MAX_PER_WINDOW)), number)
 
 
-def settle(limit: Limit, state: State, now_ms: int) -> State:
-    """Give a state as it is now: what has drained is gone, and so is what was used before today.
-
-    Where the clock went back nothing drains, and time goes on from there.
-    """
-    return State(*_settled([limit], [state], now_ms)[0])
-
-
 def settle_all(limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> tuple[State, ...]:
-    """Give the states of several limits as they are now."""
-    return tuple([State(*one) for one in _settled(limits, states, now_ms)])
-
-
-def _settled(
-    limits: Sequence[Limit], states: Sequence[State], now_ms: int
-) -> list[tuple[int, int]]:
-    """Give what is held against limits now, and as of when; see ``settle``."""
-    found = []
-    for limit, state in zip(limits, states, strict=True):
-        held, at = state.held, state.at
-        if limit.period is _MINUTE:
-            most, passed = limit.most, now_ms - at
-            # A limit that was lowered is used up at most: what more was let in would shut it for
-            # hours.
-            if held > most * MINUTE_MS:
-                held = most * MINUTE_MS
-            if held and passed > 0:
-                held = held - most * passed if held > most * passed else 0
-            found.append((held, now_ms))
-            continue
-        number = window(limit.period, now_ms)
-        # A window that has begun is not left because a clock goes back a little: its limit would
-        # be there twice. One that is further ahead was begun by a clock that was wrong.
-        found.append((held, at) if at in (number, number + 1) else (0, number))
-    return found
+    """Give the states as they are now: what drained is gone, and so is what was used before today."""
+    return decide(limits, states, NOTHING, now_ms).states
 
 
 def standings(
     limits: Sequence[Limit], states: Sequence[State], now_ms: int
 ) -> tuple[Standing, ...]:
-    """Say how limits stand whose states are settled."""
-    found = []
-    for limit, state in zip(limits, states, strict=True):
-        held = state.held
-        if limit.period is _MINUTE:  # as ``idle_ms``, for nearly all charges have it
-            found.append(Standing(limit, -(-held // MINUTE_MS), -(-held // (limit.most or 1))))
-        else:
-            found.append(Standing(limit, held, idle_ms(limit, state, now_ms)))
-    return tuple(found)
-
-
-def idle_ms(limit: Limit, state: State, now_ms: int) -> int:
-    """Milliseconds until a settled state is as if nothing had ever been asked for."""
-    if limit.period is _MINUTE:
-        return _ceil(state.held, max(1, limit.most))
-    return window_start_ms(limit.period, state.at + 1) - now_ms if state.held else 0
+    """Say how limits stand."""
+    return decide(limits, states, NOTHING, now_ms).standings
 
 
 def amount(limit: Limit, charge: Charge) -> int:
@@ -253,6 +223,7 @@ def window(period: Period, now_ms: int) -> int:
     return day if period is _DAY else _month(day)
 
 
+@lru_cache(64)  # calendars are few, and asked for with each charge
 def window_start_ms(period: Period, number: int) -> int:
     """Give when a day or a month begins, in milliseconds since the epoch."""
     return DAY_MS * (number if period is _DAY else _first_day(number))

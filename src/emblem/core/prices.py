@@ -25,4 +25,5 @@ class Prices:
 
     def cost(self, model: str, tokens: int) -> int:
         """Give what so many tokens of a model cost, in billionths."""
-        return self.per_token(model) * tokens
+        rate = self._known.get(model)
+        return (self.per_token(model) if rate is None else rate) * tokens

@@ -20,10 +20,7 @@ from emblem.core.limits import (
     MAX_PER_WINDOW,
     at_least,
     decide,
-    idle_ms,
     limits_of,
-    settle,
-    settle_all,
     standings,
     take_back,
 )
@@ -82,7 +79,7 @@ class MemoryLimiter:
         """Say how each limit stands now."""
         limits, places = _of(account)
         now_ms = self._now_ms()
-        return standings(limits, settle_all(limits, self._held(places), now_ms), now_ms)
+        return standings(limits, self._held(places), now_ms)
 
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much for the day and the month of ``now``."""
@@ -116,13 +113,14 @@ class MemoryLimiter:
     def _keep(
         self, limits: Sequence[Limit], places: Sequence[str], states: Sequence[State], now_ms: int
     ) -> None:
+        kept = self._states
         for limit, place, state in zip(limits, places, states, strict=True):
-            self._states[place] = limit, state
-        if len(self._states) >= self._sweep_at:
+            kept[place] = limit, state
+        if len(kept) >= self._sweep_at:
             self._states = {
                 place: (limit, state)
-                for place, (limit, state) in self._states.items()
-                if idle_ms(limit, settle(limit, state, now_ms), now_ms)
+                for place, (limit, state) in kept.items()
+                if standings([limit], [state], now_ms)[0].reset_ms
             }
             self._sweep_at = max(SWEEP_FROM, 2 * len(self._states))
 
