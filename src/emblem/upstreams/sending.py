@@ -111,7 +111,7 @@ class Client:
         except aiohttp.ConnectionTimeoutError:
             raise Unreached("it did not answer in time") from None
         except aiohttp.ClientConnectorError as error:
-            raise Unreached(_why(error)) from None
+            raise Unreached(why(error)) from None
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
             if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
                 raise Endless("an answer that cannot be unpacked") from None
@@ -121,7 +121,7 @@ class Client:
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError) as error:
-            raise Lost(_why(error)) from None
+            raise Lost(why(error)) from None
         except RuntimeError:
             if not session.closed:
                 raise
@@ -171,7 +171,7 @@ class Client:
             await self._session.close()
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """Say what is wrong without the address."""
     given = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(given, ssl.SSLCertVerificationError):
