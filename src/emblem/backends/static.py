@@ -84,9 +84,11 @@ class StaticStream:
 
         Raises ValueError for an id that the table does not have.
         """
-        if len(row.ids) and (int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary):
-            raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
-        states = self._table[row.ids if self._rows is None else self._rows[row.ids]]
+        ids = row.ids.astype(np.uint32)  # what is below 0 is beyond the end then
+        try:
+            states = self._table.take(ids if self._rows is None else self._rows[ids], axis=0)
+        except IndexError:
+            raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}") from None
         if self._weights is not None:
             states *= self._weights[row.ids][:, None]
         return states

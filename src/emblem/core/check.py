@@ -40,7 +40,8 @@ def _wrong(squared: npt.NDArray[np.float64], space: Space) -> str | None:
 
 def _all_unit(squared: npt.NDArray[np.float64]) -> bool:
     """Tell whether no norm is off, which that of a broken vector is."""
-    return bool(np.abs(squared - 1.0).max(initial=0.0) <= NORM_TOLERANCE)
+    # Number by number: of one vector it takes a fifth of the time that numpy needs.
+    return all(abs(one - 1.0) <= NORM_TOLERANCE for one in squared.tolist())
 
 
 def _off(squared: npt.NDArray[np.float64]) -> str | None:
@@ -74,14 +75,14 @@ def _miscounted(result: EmbedResult, texts: int) -> str | None:
     tokens = result.tokens
     if tokens.shape != (texts,) or tokens.dtype != np.int32:
         return f"{_shape(tokens.shape)} token counts of type {tokens.dtype} for {texts} texts"
-    if int(tokens.min(initial=0)) < 0:
+    if min(tokens.tolist(), default=0) < 0:
         return f"a token count below zero at {int(np.argmin(tokens))}"
     uncut = result.uncut
     if uncut is not None and (
         uncut.shape != tokens.shape or uncut.dtype != np.int32 or (uncut < tokens).any()
     ):
         return "a text that is longer than it was before it was cut"
-    if any(not 0 <= index < texts for index in result.overflowed):
+    if result.overflowed and not all(0 <= index < texts for index in result.overflowed):
         return f"an overflowing text that is not among the {texts}"
     return None
 

@@ -91,8 +91,7 @@ class Head:
 
         Raises ValueError where the states are not the row's.
         """
-        skip = np.zeros_like(row.lengths) if row.skip is None else row.skip
-        pooled = pool(states, row.lengths, self.pooling, skip)
+        pooled = pool(states, row.lengths, self.pooling, row.skip)
         if self.layers:
             pooled = self._through_layers(pooled)
         return unit(pooled) if self.normalise else pooled

@@ -5,6 +5,7 @@ The modes give what sentence-transformers gives. Nothing here knows where states
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,19 @@ from emblem.types import Vectors
 _FEWEST = np.float32(1e-9)  # sentence-transformers divides by no less than this
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: one is made for each row
 class _Sequences:
-    """The sequences of one row: where each begins, how long it is, how many leading tokens go."""
+    """The sequences of one row: where each ends, how long it is, how many leading tokens go."""
 
     states: Vectors  # (T, width) float32
-    starts: npt.NDArray[np.int64]  # (n,)
+    ends: list[int]  # n of them
     lengths: npt.NDArray[np.int64]  # (n,)
-    skip: npt.NDArray[np.int64]  # (n,), 0…length
+    skip: npt.NDArray[np.int64] | None  # (n,), 0…length; None where none goes
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where each begins: (n,)."""
+        return np.array(self.ends, np.int64) - self.lengths
 
     def places(self) -> npt.NDArray[np.int64]:
         """Give the place of every token in its own sequence, from 0: (T,)."""
@@ -30,6 +36,8 @@ class _Sequences:
 
     def kept(self) -> npt.NDArray[np.bool_]:
         """Tell which tokens take part: (T,)."""
+        if self.skip is None:
+            return np.ones(len(self.states), np.bool_)
         return self.places() >= np.repeat(self.skip, self.lengths)
 
 
@@ -42,27 +50,29 @@ def pool(
     states: Vectors,
     lengths: npt.NDArray[np.int32],
     pooling: Pooling,
-    skip: npt.NDArray[np.int32],
+    skip: npt.NDArray[np.int32] | None = None,
 ) -> Vectors:
     """Give one vector for each sequence of a row: (n, modes times width) float32.
 
     ``states`` is (T, width) float32; ``lengths`` is (n,) int32, at least 1 each, and sums to T;
-    ``skip`` is (n,) int32, the leading tokens left out unless ``pooling.include_prompt``. A
-    sequence of which nothing is left gives zeros (-inf under ``max``, its first token under
+    ``skip`` is (n,) int32, the leading tokens left out unless ``pooling.include_prompt``, None for
+    none. A sequence of which nothing is left gives zeros (-inf under ``max``, its first token under
     ``cls``), as in sentence-transformers; the check on results finds those. Raises ValueError
     where the shapes do not belong together.
     """
-    if len(lengths) and int(lengths.min()) < 1:
-        raise ValueError("a sequence has no tokens")
-    if int(lengths.sum()) != len(states):
-        raise ValueError(f"{len(states)} states for sequences of {int(lengths.sum())} tokens")
-    if skip.shape != lengths.shape:
-        raise ValueError(f"{len(skip)} skips for {len(lengths)} sequences")
-    if not len(lengths):
+    sizes = lengths.tolist()  # of a row of few sequences this is the quickest by far
+    if not sizes and not len(states):
         return np.zeros((0, pooled_width(pooling, states.shape[1])), np.float32)
+    if min(sizes, default=1) < 1:
+        raise ValueError("a sequence has no tokens")
+    ends = [*accumulate(sizes)]
+    if not ends or ends[-1] != len(states):
+        raise ValueError(f"{len(states)} states for sequences of {sum(sizes)} tokens")
+    if skip is not None and skip.shape != lengths.shape:
+        raise ValueError(f"{len(skip)} skips for {len(lengths)} sequences")
     wide = lengths.astype(np.int64)
-    left_out = np.zeros_like(wide) if pooling.include_prompt else np.minimum(skip, wide)
-    sequences = _Sequences(states, np.cumsum(wide) - wide, wide, left_out)
+    left_out = None if skip is None or pooling.include_prompt else np.minimum(skip, wide)
+    sequences = _Sequences(states, ends, wide, left_out)
     pooled = [_MODES[mode](sequences) for mode in pooling.modes]
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
 
@@ -99,29 +109,39 @@ def weighted_mean(
 
 def _sums(sequences: _Sequences) -> Vectors:
     states = sequences.states
-    if sequences.skip.any():
+    if sequences.skip is not None:
         states = np.where(sequences.kept()[:, None], states, np.float32(0))
     return _sum_each(states, sequences)
 
 
 def _sum_each(states: Vectors, sequences: _Sequences) -> Vectors:
     """Add up the states of each sequence, in their order; several times as fast as ``reduceat``."""
-    summed = np.empty((len(sequences.starts), states.shape[1]), np.float32)
-    ends = (sequences.starts + sequences.lengths).tolist()
-    for place, (start, end) in enumerate(zip(sequences.starts.tolist(), ends, strict=True)):
+    summed = np.empty((len(sequences.ends), states.shape[1]), np.float32)
+    start = 0
+    for place, end in enumerate(sequences.ends):
         np.add.reduce(states[start:end], axis=0, out=summed[place])
+        start = end
     return summed
 
 
 def _counts(sequences: _Sequences) -> Vectors:
+    if sequences.skip is None:
+        return sequences.lengths.astype(np.float32)[:, None]  # at least 1 each
     counts = (sequences.lengths - sequences.skip).astype(np.float32)
     at_least: Vectors = np.maximum(counts, _FEWEST)
     return at_least[:, None]
 
 
+def _first(sequences: _Sequences) -> npt.NDArray[np.int64]:
+    """Give the place in the row of the first token of each sequence that is left, if any is: (n,)."""
+    if sequences.skip is None:
+        return sequences.starts
+    skip = sequences.skip
+    return sequences.starts + np.where(skip < sequences.lengths, skip, 0)
+
+
 def _cls(sequences: _Sequences) -> Vectors:
-    first = np.where(sequences.skip < sequences.lengths, sequences.skip, 0)
-    return sequences.states[sequences.starts + first]
+    return sequences.states[_first(sequences)]
 
 
 def _mean(sequences: _Sequences) -> Vectors:
@@ -135,7 +155,7 @@ def _mean_sqrt_len(sequences: _Sequences) -> Vectors:
 
 def _max(sequences: _Sequences) -> Vectors:
     states = sequences.states
-    if sequences.skip.any():
+    if sequences.skip is not None:
         states = np.where(sequences.kept()[:, None], states, np.float32(-np.inf))
     highest: Vectors = np.maximum.reduceat(states, sequences.starts, axis=0)
     return highest
@@ -151,7 +171,9 @@ def _weighted_mean(sequences: _Sequences) -> Vectors:
 
 
 def _last_token(sequences: _Sequences) -> Vectors:
-    last = sequences.states[sequences.starts + sequences.lengths - 1]
+    last: Vectors = sequences.states[np.array(sequences.ends) - 1]
+    if sequences.skip is None:
+        return last
     return np.where((sequences.skip < sequences.lengths)[:, None], last, np.float32(0))
 
 
