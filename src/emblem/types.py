@@ -1,9 +1,10 @@
 """Values that cross the boundaries between parts. They hold data and decide nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,14 @@ class EmbedRequest:
     keep: bool = True
     lane_by_size: bool = False
     readings: tuple[object, ...] = ()
+
+    def with_readings(self, readings: tuple[object, ...]) -> "EmbedRequest":
+        """Give the same request with what was read of its inputs."""
+        return EmbedRequest(*(*_BUT_READINGS(self), readings))
+
+
+# In a third of the time of ``dataclasses.replace``; the readings are the last field.
+_BUT_READINGS = attrgetter(*[one.name for one in fields(EmbedRequest)][:-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

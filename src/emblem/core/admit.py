@@ -61,7 +61,9 @@ class Pace:
             before = self._any if self._full is None else self._full
             self._full = learned(before, observed)
         size = (tokens - 1).bit_length()
-        known = self._by_size.get(size, min(observed, 10 * self.seconds_per_token))
+        known = self._by_size.get(size)
+        if known is None:
+            known = min(observed, 10 * self.seconds_per_token)
         self._by_size[size] = learned(known, observed)
 
     def doubt(self) -> None:

@@ -1,6 +1,6 @@
 """From a request to the windows that a backend runs, and from their vectors back to its texts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -92,16 +92,16 @@ def refuse_unread(request: EmbedRequest) -> dict[int, str]:
     Where some inputs are too large and others may be read, to tell what is wrong with those too,
     gives the former by their index, with the reason.
     """
-    if not request.inputs:
+    inputs, each, most = request.inputs, request.max_input_tokens, request.max_total_tokens
+    if not inputs:
         raise InvalidRequest("There is nothing to embed.", param="input")
-    sizes = [*map(len, request.inputs)]
-    most = request.max_input_tokens
-    large = most is not None and max(sizes) > most * MAX_CHARACTERS_PER_TOKEN
-    unread = unreadable(request.inputs, most) if large and most is not None else {}
-    left = sum(sizes) - sum(sizes[index] for index in unread)
-    most = request.max_total_tokens
-    too_many = most is not None and left > most * MAX_CHARACTERS_PER_TOKEN
-    if unread and (too_many or len(unread) == len(sizes)):
+    size = sum(map(len, inputs))
+    unread: dict[int, str] = {}
+    if each is not None and size > each * MAX_CHARACTERS_PER_TOKEN:  # or none of them can be
+        unread = unreadable(inputs, each)
+        size -= sum(len(inputs[index]) for index in unread)
+    too_many = most is not None and size > most * MAX_CHARACTERS_PER_TOKEN
+    if unread and (too_many or len(unread) == len(inputs)):
         raise InvalidInput([*unread.items()])
     if most is not None and too_many:
         raise TooManyTokens(f"more than {most}", most)
@@ -118,21 +118,29 @@ def context_length(maximum: int, requested: str) -> str:
 
 def slices(
     inputs: Sequence[str | tuple[int, ...]], unread: Mapping[int, str]
-) -> Iterator[list[str | tuple[int, ...]]]:
+) -> list[list[str | tuple[int, ...]]]:
     """Cut the inputs into runs that are tokenised at a time, in order.
 
     In the place of what is not to be read there is an empty text.
     """
-    part: list[str | tuple[int, ...]] = []
-    size = 0
-    for index, one in enumerate(inputs):
-        part.append("" if index in unread else one)
-        size += len(part[-1])
+    read = [*inputs]
+    for index in unread:
+        read[index] = ""
+    if sum(map(len, read)) < SLICE_CHARACTERS:
+        return [read] if read else []
+    parts = []
+    start = size = 0
+    for index, one in enumerate(read, 1):
+        size += len(one)
         if size >= SLICE_CHARACTERS:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+            parts.append(read[start:index])
+            start, size = index, 0
+    return [*parts, read[start:]] if start < len(read) else parts
+
+
+def read_tokens(readings: Sequence[Reading], frame: Frame) -> int:
+    """Add up the tokens of what was read, with everything that the model adds to each text."""
+    return sum(_lengths(readings, frame))
 
 
 def problems(
@@ -180,6 +188,8 @@ def _windows(
     texts: Sequence[Text], overflowed: Sequence[int], frame: Frame, overflow: Overflow
 ) -> tuple[list[Window], npt.NDArray[np.int32]]:
     """Give the windows of all texts, in order, and (w,) which text each belongs to."""
+    if not overflowed:
+        return [whole(text, frame) for text in texts], np.arange(len(texts), dtype=np.int32)
     windows: list[Window] = []
     counts = np.ones(len(texts), dtype=np.int32)
     start = 0
@@ -207,13 +217,13 @@ def _problems(
     overflow: Overflow,
 ) -> list[tuple[int, str]]:
     """Say what is wrong with readings of those lengths."""
-    bounds = [most for most in (request.max_input_tokens, frame.max_length) if most is not None]
-    largest = min(bounds, default=inf)
+    each, most = request.max_input_tokens, frame.max_length
+    largest = min(inf if each is None else each, inf if most is None else most)
     return [
         (index, why)
         for index, length in enumerate(lengths)
         if not 0 < length <= largest  # or there is nothing that could be wrong with it
-        and (why := _problem(readings[index], frame, request.max_input_tokens, overflow))
+        and (why := _problem(readings[index], frame, each, overflow))
     ]
 
 

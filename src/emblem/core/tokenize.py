@@ -5,7 +5,7 @@ Nothing is padded and nothing is cut here without being said: see ``cut``.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -99,11 +99,11 @@ class Frame:
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     max_length: int | None
+    special: int = field(init=False)  # tokens that are special, in every sequence
 
-    @property
-    def special(self) -> int:
-        """Special tokens in every sequence."""
-        return len(self.prefix) + len(self.suffix)
+    def __post_init__(self) -> None:
+        """Count the special tokens, once."""
+        object.__setattr__(self, "special", len(self.prefix) + len(self.suffix))
 
     def length(self, text: Text | TooLong) -> int:
         """Tokens of a text with everything that the model adds to it, once."""

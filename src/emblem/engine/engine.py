@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
@@ -28,6 +27,7 @@ from emblem.core.plan import (
     estimated_tokens,
     plan,
     problems,
+    read_tokens,
     refuse_unread,
     slices,
 )
@@ -71,6 +71,7 @@ class Engine:
     ) -> None:
         self._head = _head(model, layers, backend)
         self._model = model
+        self._space = model.space
         self._tokenizer = tokenizer
         self._backend = backend
         self._clock = clock
@@ -111,7 +112,7 @@ class Engine:
     @property
     def space(self) -> Space:
         """The space of the model."""
-        return self._model.space
+        return self._space
 
     def problem(self) -> str | None:
         """Say whether the engine is closing or a stream's thread has died."""
@@ -126,13 +127,13 @@ class Engine:
         windows = self._at_once(planned)
         if windows is None:
             windows = await self._in_turn(planned, request)
-        small = len(planned.windows) == len(request.inputs) and guess <= SMALL_TOKENS
+        small = guess <= SMALL_TOKENS and len(planned.windows) == len(request.inputs)
         vectors = await self._do(
             0 if small else PER_TEXT * len(planned.windows),
             assemble,
             windows,
             planned,
-            normalised=self.space.normalised,
+            normalised=self._space.normalised,
             dimensions=request.dimensions,
         )
         return EmbedResult(
@@ -148,7 +149,7 @@ class Engine:
         charged = await self._do(
             size, charges, read, self._tokenizer.frame, request, self._rule(request)
         )
-        return replace(request, readings=tuple(read)), charged.tokens
+        return request.with_readings(tuple(read)), charged.tokens
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
@@ -188,7 +189,7 @@ class Engine:
         return unread, guess
 
     def _rule(self, request: EmbedRequest) -> Overflow:
-        return request.overflow or self.space.overflow
+        return request.overflow or self._space.overflow
 
     async def _plan(self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool) -> Plan:
         """Tokenise, unless ``count`` has, and cut into windows. Off the loop, unless ``small``."""
@@ -209,16 +210,15 @@ class Engine:
         too.
         """
         prompt = self._model.prompts.of(request.kind)
-        frame = self._tokenizer.frame
+        frame, each = self._tokenizer.frame, request.max_input_tokens
         readings: list[Reading] = []
         total = 0
         most = request.max_total_tokens
         for part in slices(request.inputs, unread):
             size = 0 if small else sum(map(len, part)) + PER_TEXT * len(part)
-            each = request.max_input_tokens
             read = await self._do(size, self._tokenizer.readings, part, prompt, each)
             readings += read
-            total += sum(frame.length(one) for one in read if not isinstance(one, str))
+            total += read_tokens(read, frame)
             if most is not None and total > most:
                 # A text that no request may hold comes first: sending fewer would not help it.
                 if wrong := {**dict(self._problems(readings, request)), **unread}:
@@ -257,7 +257,7 @@ class Engine:
         """Run what is small enough for that on an instant backend; None where it has to wait."""
         if self._instant is None or len(planned.windows) > self._instant_tokens:
             return None
-        tokens = sum(len(window.ids) for window in planned.windows)
+        tokens = sum([len(window.ids) for window in planned.windows])
         if tokens > self._instant_tokens:
             return None
         if self._closing:
@@ -284,7 +284,7 @@ class Engine:
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
-        shape = (len(lengths), self.space.width)
+        shape = (len(lengths), self._space.width)
         return Job(
             plan=planned,
             waiting=Waiting.of(lengths, request.deadline, request.fair_share),
@@ -297,7 +297,7 @@ class Engine:
 
     def _bytes(self, tokens: int, windows: int, longest: int) -> int:
         """Predict what a request holds until it is done: token ids, vectors, and a row's working memory."""
-        return 4 * (tokens + windows * self.space.width) + self._backend.row_bytes(longest)
+        return 4 * (tokens + windows * self._space.width) + self._backend.row_bytes(longest)
 
     # -- in the streams' threads --------------------------------------------------------------
 
@@ -356,12 +356,13 @@ class Engine:
     def _vectors(self, windows: list[Window], stream: Stream, *, bulk: bool = False) -> Vectors:
         """Run one row and make its vectors: (windows, width) float32."""
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
-        skip = np.array([window.skip for window in windows], dtype=np.int32)
+        skips = [window.skip for window in windows]
+        skip = np.array(skips, dtype=np.int32) if any(skips) else None
         row = Row(np.concatenate([window.ids for window in windows]), lengths, skip, bulk)
         given = stream.run(row)
         vectors = given if self._head is None else self._head.vectors(given, row)
-        if vectors.shape != (len(windows), self._model.width):
-            raise ValueError(f"{vectors.shape[1]} numbers, and the space has {self._model.width}")
+        if vectors.shape != (len(windows), self._space.width):
+            raise ValueError(f"{vectors.shape[1]} numbers, and the space has {self._space.width}")
         return unit(vectors) if self._head is None and self._model.normalise else vectors
 
 

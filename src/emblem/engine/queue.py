@@ -61,9 +61,9 @@ class Queue:
         self._limits = limits
         self._clock = clock
         self._lanes = {lane: LaneJobs(lane, limits.held, weights) for lane in Lane}
-        lock = threading.RLock()
-        self._changed = threading.Condition(lock)
-        self._overtaking = threading.Condition(lock)
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._overtaking = threading.Condition(self._lock)
         self._streams = streams
         self._idle = 0  # streams that wait for work
         self._on_bulk: set[int] = set()  # the threads of those that run bulk
@@ -194,7 +194,7 @@ class Queue:
 
     def ran(self, tokens: int, seconds: float) -> None:
         """Note a row that has run, here or without waiting: so many tokens, above 0."""
-        with self._changed:
+        with self._lock:
             self._rows_done += 1
             self._tokens_done += tokens
             self._pace.learn(tokens, seconds)
