@@ -39,19 +39,17 @@ def guarded(
                 return given
 
 
-def begun(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-    """Begin work at once, and go on with it in a task of its own where it has to wait.
+def begun(work: Coroutine[Any, Any, T]) -> T | asyncio.Task[T]:
+    """Begin work at once, and give what came of it, or the task that goes on with it if it has to wait.
 
     What it raises before that is raised here. It must not ask for its task until it has waited.
     """
-    loop = asyncio.get_running_loop()
     try:
         awaited = work.send(None)
     except StopIteration as done:
-        ended: asyncio.Future[T] = loop.create_future()
-        ended.set_result(done.value)
-        return ended
-    return loop.create_task(_Begun(work, awaited))
+        given: T = done.value
+        return given
+    return asyncio.get_running_loop().create_task(_Begun(work, awaited))
 
 
 class _Begun(Coroutine[Any, Any, T], Generic[T]):

@@ -72,24 +72,22 @@ def wanted(request: EmbedRequest, space: Space, shortening: bool) -> list[Name] 
     asked = request.dimensions
     if asked is not None and not (shortening and 0 < asked <= space.width):
         return None
-    if sum(map(_size, request.inputs)) > MAX_CHARACTERS:
+    inputs = request.inputs
+    ids = [len(one) for one in inputs if not isinstance(one, str)]
+    if sum(map(len, inputs)) + (CHARACTERS_PER_ID - 1) * sum(ids) > MAX_CHARACTERS:
         return None
     try:
-        return None if refuse_unread(request) else _names(request.inputs)
+        return None if refuse_unread(request) else [_name(one) for one in inputs]
     except (InvalidRequest, OverflowError):
         return None
 
 
-def _size(one: Input) -> int:
-    return len(one) if isinstance(one, str) else CHARACTERS_PER_ID * len(one)
-
-
-def _names(inputs: Sequence[Input]) -> list[Name]:
-    """Name texts and token ids, so that two have one name only where they are the same.
+def _name(one: Input) -> Name:
+    """Name a text or token ids, so that two have one name only where they are the same.
 
     Ids do not stand for themselves, since anybody can find many tuples that Python hashes alike.
     """
-    return [one if isinstance(one, str) else array("q", one).tobytes() for one in inputs]
+    return one if isinstance(one, str) else array("q", one).tobytes()
 
 
 def part(request: EmbedRequest, places: Sequence[int]) -> EmbedRequest:

@@ -45,7 +45,7 @@ class Around:
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Pass on what the embedder will charge; DeploymentFailed where it cannot tell."""
-        if self._counter is None:  # to ask takes as long as to count a short text
+        if self._counter is None:
             self._counter = counting(self._embedder)
         return await self._counter.count(request)
 
@@ -69,6 +69,8 @@ def _sure() -> int:
 
 def counting(embedder: Embedder) -> Counting:
     """Give an embedder as one that tells tokens beforehand. Raises DeploymentFailed."""
+    if isinstance(embedder, Around):  # to ask for the protocol takes much longer
+        return embedder
     if not isinstance(embedder, Counting):
         raise DeploymentFailed(f"{embedder.space.name} cannot tell how many tokens a text has.")
     return embedder

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,15 @@ from emblem.wrappers.recent import Recent
 
 # What is longer is known by its SHA-256, so that it takes no more room than its vector.
 MAX_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """A request as ``count`` gave it, and the keys of its inputs in the era that it began in."""
+
+    request: EmbedRequest
+    keys: list[bytes]
+    era: int
 
 
 class Cached(Around):
@@ -65,15 +74,12 @@ class Cached(Around):
         self._shortening = shortening
         self._prefixes: dict[tuple[Kind | None, Overflow, int], bytes] = {}
         self._aside = Aside()
-        self._counted: tuple[EmbedRequest, list[bytes]] | None = None  # by the last ``count``
+        self._counted: _Counted | None = None  # by the last ``count``
         self._closing = False
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed what is not known; see ``ports.Embedder``."""
-        counted, self._counted = self._counted, None
-        # What was counted comes right behind as a rule, and its keys are a fifth of the work.
-        again = counted is not None and counted[0] is request and not self._closing
-        keys = counted[1] if counted and again else self._keys(request)
+        keys = self._counted_keys(request) or self._keys(request)
         if keys is None:
             return await self._plainly(request)
         found: list[Entry | None] = self._recent.find(keys) if request.reuse else [None] * len(keys)
@@ -95,7 +101,7 @@ class Cached(Around):
             for place, entry in zip(missing, parts, strict=True):
                 found[place] = entry
         have = [entry for entry in found if entry is not None]
-        made = partial(joined, have, request, self.space, served_by=served_by, hits=hits)
+        made = partial(joined, have, request, self._space, served_by=served_by, hits=hits)
         result = await self._aside.do(made, self._numbers(len(keys)))
         return result or await self._plainly(request)
 
@@ -104,12 +110,14 @@ class Cached(Around):
         keys = self._keys(request) if request.reuse else None
         if keys is None:
             return await super().count(request)
-        parts = self._recent.look(keys)
+        era, parts = self.era(), self._recent.look(keys)
         if self._beyond is not None and None in parts:
             await self._fetch(self._beyond, keys, parts, request)
-        found = known(parts, request, self.space)
-        if found is None or not found.tokens or _too_many(found, request):
-            return await super().count(request)
+        found = known(parts, request, self._space) if any(parts) else None
+        if found is None or _too_many(found, request):
+            read, counted = await super().count(request)
+            self._counted = _Counted(read, keys, era)
+            return read, counted
         tokens = np.zeros(len(request.inputs), np.int32)
         for place, number in found.tokens:
             tokens[place] = number
@@ -125,8 +133,8 @@ class Cached(Around):
             if read.readings:  # one that counts without reading has none
                 for place, one in zip(found.missing, read.readings, strict=True):
                     readings[place] = one
-                request = replace(request, readings=tuple(readings))
-        self._counted = request, keys
+                request = request.with_readings(tuple(readings))
+        self._counted = _Counted(request, keys, era)
         return request, tokens
 
     async def aclose(self) -> None:
@@ -140,7 +148,7 @@ class Cached(Around):
     ) -> list[int]:
         """Fill in what is known farther away, and give the places of what is not."""
         missing = [place for place, entry in enumerate(found) if entry is None]
-        given = await beyond.find([keys[place] for place in missing], self.space.width)
+        given = await beyond.find([keys[place] for place in missing], self._space.width)
         for place, entry in zip(missing, given, strict=True):
             found[place] = entry
         if request.keep:
@@ -154,15 +162,15 @@ class Cached(Around):
         computed = await self._embedder.embed(full)
         if request.keep:
             await self._kept(keys, computed, request)
-        made = partial(narrowed, computed, request, self.space, hits=computed.hits or 0)
-        numbers = self._numbers(len(keys)) if shortens(request, self.space) else 0
+        made = partial(narrowed, computed, request, self._space, hits=computed.hits or 0)
+        numbers = self._numbers(len(keys)) if shortens(request, self._space) else 0
         return await self._aside.do(made, numbers)
 
     async def _kept(
         self, keys: list[bytes], computed: EmbedResult, request: EmbedRequest
     ) -> list[Entry]:
         """Give the entries of what was computed, and remember them if that may be."""
-        made = partial(entries, computed, len(keys), self.space)
+        made = partial(entries, computed, len(keys), self._space)
         parts = await self._aside.do(made, self._numbers(len(keys)))
         if request.keep:
             self._recent.put(keys, parts)
@@ -176,13 +184,20 @@ class Cached(Around):
         return replace(result, hits=result.hits or 0)
 
     def _numbers(self, texts: int) -> int:
-        return texts * self.space.width
+        return texts * self._space.width
+
+    def _counted_keys(self, request: EmbedRequest) -> list[bytes] | None:
+        """Give the keys that ``count`` made: what it gave comes right behind as a rule."""
+        counted, self._counted = self._counted, None
+        if counted is None or counted.request is not request or self._closing:
+            return None
+        return counted.keys if counted.era == self.era() else None
 
     def _keys(self, request: EmbedRequest) -> list[bytes] | None:
         """Give the key of each input; None where the request is for the embedder alone."""
         if self._closing or request.deadline <= self._clock():
             return None
-        names = wanted(request, self.space, self._shortening)
+        names = wanted(request, self._space, self._shortening)
         if names is None:
             return None
         prefix = self._prefix(request)
@@ -193,7 +208,7 @@ class Cached(Around):
 
         ``error`` refuses texts and changes no vector, so it finds those of ``mean``.
         """
-        asked = rule(request, self.space)
+        asked = rule(request, self._space)
         given = Overflow.TRUNCATE if asked is Overflow.TRUNCATE else Overflow.MEAN
         question = (request.kind, given, era := self.era())
         if (prefix := self._prefixes.get(question)) is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -19,19 +19,20 @@ from emblem.wrappers.around import Around, Aside
 _OF_THE_REQUEST = (InvalidRequest, InvalidResult, Overloaded, DeadlineExceeded)
 
 Question = tuple[Kind | None, Overflow, Lane]
+Outcome = EmbedResult | Exception
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
     """One request to the embedder, which has each of its texts once, and how many wait for it.
 
-    The task, which is done already where nothing had to be waited for, gives an error instead of
-    raising it.
+    The task gives an error instead of raising it; what had not to be waited for has a future that is
+    done already.
     """
 
     question: Question
     names: list[Name]
-    task: asyncio.Future[EmbedResult | Exception]
+    task: asyncio.Future[Outcome]
     waiting: int = 0
     places: dict[Name, int] = field(default_factory=dict)
 
@@ -75,15 +76,8 @@ class _Wait:
         """Give each flight once."""
         return {self.mine} if self.mine and self.whole else set(self.flights.values())
 
-    def error(self) -> Exception | None:
-        """Give what one of them failed with."""
-        outcomes: Iterator[object] = (flight.task.result() for flight in self.distinct())
-        return next((one for one in outcomes if isinstance(one, Exception)), None)
-
     def result(self, space: Space) -> EmbedResult | None:
         """Put the result together; None where the request's own limits or rule refuse it."""
-        if self.mine and self.whole:
-            return narrowed(self.mine.result, self.request, space, hits=0)
         shares: dict[_Flight, list[Name]] = {}
         for name, flight in self.flights.items():
             shares.setdefault(flight, []).append(name)
@@ -94,10 +88,12 @@ class _Wait:
         served_by = self.flights[self.names[0]].result.served_by
         return joined(parts, self.request, space, served_by=served_by, hits=self.hits)
 
-    def numbers(self, space: Space) -> int:
-        """Count the numbers that have to be written for the result."""
-        handed_on = self.whole and not shortens(self.request, space)
-        return 0 if handed_on else len(self.names) * space.width
+
+def _ended(outcome: Outcome) -> asyncio.Future[Outcome]:
+    """Give what came of something in the form in which others wait for it."""
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    ended.set_result(outcome)
+    return ended
 
 
 class Coalesced(Around):
@@ -132,15 +128,17 @@ class Coalesced(Around):
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed what nobody else has in work, and wait for the rest; see ``ports.Embedder``."""
-        names = wanted(request, self.space, self._shortening) if request.reuse else None
+        names = wanted(request, self._space, self._shortening) if request.reuse else None
         if names is None:
             return await self._embedder.embed(request)
-        wait = self._begin(names, request)
-        flights = wait.distinct()
+        begun_with = self._begin(names, request)
+        if not isinstance(begun_with, _Wait):
+            return await self._narrowed(begun_with, request)
+        flights = begun_with.distinct()
         for flight in flights:
             flight.waiting += 1
         try:
-            result = await self._landed(wait)
+            result = await self._landed(begun_with, flights)
         finally:
             for flight in flights:
                 self._leave(flight)
@@ -151,10 +149,14 @@ class Coalesced(Around):
         await super().aclose()
         self._aside.close()
 
-    def _begin(self, names: Sequence[Name], request: EmbedRequest) -> _Wait:
-        """Find out who has which of the texts in work, and begin to embed those that nobody has."""
+    def _begin(self, names: Sequence[Name], request: EmbedRequest) -> _Wait | Outcome:
+        """Find out who has which of the texts in work, and begin to embed those that nobody has.
+
+        Where nobody has any, and all are done at once, gives what came of that: nobody else can have
+        asked for them meanwhile.
+        """
         places: dict[Name, int] = dict(zip(names, range(len(names)), strict=True))
-        asked = (request.kind, rule(request, self.space))
+        asked = (request.kind, rule(request, self._space))
         # Of two that have a text the later counts, and the interactive one is done first.
         bulk = request.lane is Lane.BULK
         lanes = (Lane.BULK, Lane.INTERACTIVE) if bulk else (Lane.INTERACTIVE,)
@@ -165,40 +167,59 @@ class Coalesced(Around):
             left = {name: place for name, place in places.items() if name not in flights}
         if not left:
             return _Wait(request, names, flights, None)
-        mine = self._launch((*asked, request.lane), left, request)
+        own = request
+        if len(left) < len(names) or request.dimensions is not None:
+            own = part(request, [*left.values()])
+        begin = asyncio.create_task if self._sends else begun
+        came: Outcome | asyncio.Future[Outcome] = begin(self._outcome(own))
+        if not isinstance(came, asyncio.Future):
+            if len(left) == len(names):
+                return came
+            came = _ended(came)
+        mine = self._flown((*asked, request.lane), left, came)
         flights |= dict.fromkeys(left, mine)
         return _Wait(request, names, flights, mine)
 
-    def _launch(
-        self, question: Question, texts: Mapping[Name, int], request: EmbedRequest
+    def _flown(
+        self, question: Question, texts: Iterable[Name], task: asyncio.Future[Outcome]
     ) -> _Flight:
-        if len(texts) < len(request.inputs) or request.dimensions is not None:
-            request = part(request, [*texts.values()])
-        begin = asyncio.create_task if self._sends else begun
-        flight = _Flight(question, [*texts], begin(self._outcome(request)))
-        self._in_work.setdefault(question, {}).update(dict.fromkeys(texts, flight))
+        """Let others find what has begun."""
+        flight = _Flight(question, [*texts], task)
+        self._in_work.setdefault(question, {}).update(dict.fromkeys(flight.names, flight))
         return flight
 
-    async def _outcome(self, request: EmbedRequest) -> EmbedResult | Exception:
+    async def _outcome(self, request: EmbedRequest) -> Outcome:
         try:
             return await self._embedder.embed(request)
         except Exception as error:  # noqa: BLE001 - it is raised again by those who wait
             return error
 
-    async def _landed(self, wait: _Wait) -> EmbedResult | None:
+    async def _narrowed(self, outcome: Outcome, request: EmbedRequest) -> EmbedResult:
+        """Give what came of a whole request as it was asked for. Raises what it failed with."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        made = partial(narrowed, outcome, request, self._space, hits=0)
+        numbers = outcome.vectors.size if shortens(request, self._space) else 0
+        return await self._aside.do(made, numbers)
+
+    async def _landed(self, wait: _Wait, flights: set[_Flight]) -> EmbedResult | None:
         """Wait for all parts and give the result; None where there is none but by itself."""
         # A request's own part knows of its deadline.
         left = inf if wait.whole else wait.request.deadline - self._clock()
-        tasks = [flight.task for flight in wait.distinct() if not flight.task.done()]
+        tasks = [flight.task for flight in flights if not flight.task.done()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=None if left == inf else left)
             if late:
                 raise DeadlineExceeded("The request was not answered in time.")
-        if error := wait.error():
+        outcomes = [flight.task.result() for flight in flights]
+        if error := next((one for one in outcomes if isinstance(one, Exception)), None):
             if wait.whole or not isinstance(error, _OF_THE_REQUEST):
                 raise error
             return None
-        return await self._aside.do(partial(wait.result, self.space), wait.numbers(self.space))
+        if wait.mine and wait.whole:
+            return await self._narrowed(wait.mine.result, wait.request)
+        made, numbers = partial(wait.result, self._space), len(wait.names) * self._space.width
+        return await self._aside.do(made, numbers)
 
     def _leave(self, flight: _Flight) -> None:
         """Wait for it no more. Nobody finds what all have left."""

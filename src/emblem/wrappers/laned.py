@@ -43,10 +43,11 @@ class Laned(Around):
 
     async def _counted(self, request: EmbedRequest, lane: Lane) -> tuple[EmbedRequest, Tokens]:
         read, tokens = await super().count(_in(lane, request))
-        if read.readings is request.readings:  # as they are of one that counts without reading
-            return request, tokens
-        return replace(request, readings=read.readings), tokens
+        if read.lane is not request.lane:
+            read = replace(read, lane=request.lane, lane_by_size=True)  # ``embed`` chooses again
+        return read, tokens
 
 
 def _in(lane: Lane, request: EmbedRequest) -> EmbedRequest:
-    return replace(request, lane=lane, lane_by_size=False)
+    # Inside nobody asks any more who chose the lane, so one that is in it already is right as it is.
+    return request if request.lane is lane else replace(request, lane=lane, lane_by_size=False)

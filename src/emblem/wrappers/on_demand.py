@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
@@ -66,6 +66,21 @@ class Closed:
     predicted_bytes: int
 
 
+class _Hold:
+    """Says once more, and once less, that somebody is inside. Any number may be at once."""
+
+    __slots__ = ("_held_by",)
+
+    def __init__(self, held_by: Callable[[int], None]) -> None:
+        self._held_by = held_by
+
+    def __enter__(self) -> None:
+        self._held_by(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._held_by(-1)
+
+
 class OnDemand:
     """Embeds with a model that is in memory only while there is room for it.
 
@@ -94,6 +109,7 @@ class OnDemand:
         self._loading: asyncio.Task[Embedder | EmblemError] | None = None
         self._users = 0
         self._holds = 0
+        self._hold = _Hold(self._held_by)
         self._loaded_at = self._used_at = -inf
         self._failed: _Failure | None = None
         self._done = Work({})  # before it was last closed
@@ -123,15 +139,9 @@ class OnDemand:
         last_used = max(self._loaded_at, self._used_at)
         return Held(self.predicted_bytes, last_used, busy=self._used)
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> AbstractContextManager[object]:
         """Let it not be closed inside of this, once it is loaded: what is counted is embedded next."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            self._tell_idle()
+        return self._hold
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed, once the model is loaded; see ``ports.Embedder``."""
@@ -215,8 +225,12 @@ class OnDemand:
     def _used(self) -> bool:
         return self._users > 0 or self._holds > 0
 
+    def _held_by(self, more: int) -> None:
+        self._holds += more
+        self._tell_idle()
+
     def _tell_idle(self) -> None:
-        if not self._used:
+        if self._users == self._holds == 0:
             self._residency.idle()
 
     async def _loaded(self, deadline: float) -> Embedder:

@@ -60,19 +60,17 @@ class Recent:
 
     def put(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
         """Keep the entries, in place of those that the keys had. What can never fit is not kept."""
-        given = dict(zip(keys, entries, strict=True))
-        proven = [key for key in given if key in self._proven]
-        for key in [key for key in given if key in self._fresh or key in self._proven]:
-            self._drop(key)
-        costs = [*map(cost, given, given.values())]
-        if max(costs, default=0) > self.max_bytes:
-            given = {key: one for key, one in given.items() if cost(key, one) <= self.max_bytes}
-            costs = [*map(cost, given, given.values())]
-        self._fresh.update(given)
-        self._bytes += sum(costs)
-        for key in proven:
-            if key in given:
-                self._prove(key, self._fresh.pop(key))
+        for key, entry in zip(keys, entries, strict=True):
+            proven = key in self._proven
+            if proven or key in self._fresh:
+                self._drop(key)
+            if (size := cost(key, entry)) > self.max_bytes:
+                continue
+            self._bytes += size
+            if proven:
+                self._prove(key, entry)
+            else:
+                self._fresh[key] = entry
         self._bound_proven()
         while self._bytes > self.max_bytes:
             if self._fresh:
