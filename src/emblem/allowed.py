@@ -17,10 +17,16 @@ LISTED = "GET /v1/models lists what this API key may ask for."
 
 
 def find(names: Names, name: str, caller: Caller) -> Served:
-    """Find what answers to a name; see ``Names.resolve``. Raises UnknownModel."""
+    """Find what answers to a name; see ``Names.resolve``.
+
+    Raises UnknownModel, or DeploymentFailed for a model that is not known yet.
+    """
     try:
         served = names.resolve(name)
     except UnknownModel:
+        absent = names.absent(name)
+        if absent is not None and may_ask(caller, name, absent.model):
+            raise absent.why from None
         if not _restricted(caller) or _wrong_pin(names, name, caller):
             raise
         raise UnknownModel(name, LISTED) from None

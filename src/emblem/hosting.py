@@ -17,7 +17,14 @@ from emblem.config import (
     deployments,
     environment,
 )
-from emblem.errors import ConfigError, EmblemError, ModelError
+from emblem.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    DeploymentFailed,
+    EmblemError,
+    ModelError,
+    Overloaded,
+)
 from emblem.model import Model, Tokenization
 from emblem.offer import Hosted, Offer, Prompts
 from emblem.providers import called, provider
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from emblem.upstreams.listing import Listed
 
 LOCAL = "local"
+LOOK_S = 15.0  # that a start waits for another Emblem, which may come later
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,11 @@ def is_local(own: ModelSettings) -> bool:
 
 
 Tokenizers = Callable[[str, int], Tokenization | None]
+Looked = tuple["Probed", "Listed | None"]
+
+
+class NotThere(ConfigError):
+    """Another Emblem does not answer now, and nobody here knows what it gives."""
 
 
 def host(
@@ -86,28 +99,25 @@ def host(
     local: Model | None,
     settings: Settings,
     tokenizers: Tokenizers,
+    looked: Looked | None = None,
 ) -> Hosting:
     """Say where a model is served and what may be asked of it; ``local`` is what is here of it.
 
-    Asks upstreams for what nobody has said: the width, above all. ``tokenizers`` gives the
-    tokenizer of that name for a model that reads so many tokens. Raises ConfigError or ModelError.
+    Asks upstreams for what nobody has said, the width above all, unless ``looked`` is what ``look``
+    gave. ``tokenizers`` gives the tokenizer of that name for a model that reads so many tokens.
+    Raises ConfigError, which is NotThere where another Emblem may answer later, or ModelError.
     """
-    environ = environment()
     places = _named(name, deployments(own))
     where = f"[models.{name}]"
-    try:
-        asked = [
-            _Asked(one, provider(one.upstream, settings, environ)) for one in places if one.upstream
-        ]
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    asked = _asked(where, places, settings)
     _refuse_two_models(where, asked)
     if local is not None:
         return Hosting(local, places, local.tokenization)
     first = _first_known(asked)
     found = _Found(where, own, first)
-    if found.width is None or any(one.speaks_emblem for one in asked):
-        found.probed, found.listed = _look(where, asked)
+    emblem = any(one.speaks_emblem for one in asked)
+    if found.width is None or (emblem and not (own.width and own.space)):
+        found.probed, found.listed = looked or _look(where, asked)
     _refuse_silent_cuts(found, asked)
     reading = None
     if found.tokenizer and found.length is not None:
@@ -117,6 +127,22 @@ def host(
             raise ConfigError(f"{where} tokenizer = {found.tokenizer!r}: {error}") from None
     offer = _offer(name, found, asked, own.overflow or settings.overflow, cuts=reading is not None)
     return Hosting(offer, places, reading)
+
+
+async def look(name: str, own: ModelSettings, settings: Settings) -> Looked:
+    """Ask the deployments of a model what it is, for ``host``. Raises as that does."""
+    where = f"[models.{name}]"
+    return await _looked(where, _asked(where, _named(name, deployments(own)), settings))
+
+
+def _asked(where: str, places: Sequence[Deployment], settings: Settings) -> "list[_Asked]":
+    environ = environment()
+    try:
+        return [
+            _Asked(one, provider(one.upstream, settings, environ)) for one in places if one.upstream
+        ]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,24 +255,41 @@ def _refuse_silent_cuts(found: _Found, asked: Sequence[_Asked]) -> None:
         )
 
 
-def _look(where: str, asked: Sequence[_Asked]) -> "tuple[Probed, Listed | None]":
+def _look(where: str, asked: Sequence[_Asked]) -> Looked:
+    """Look where no event loop runs."""
+    return asyncio.run(_looked(where, asked))
+
+
+async def _looked(where: str, asked: Sequence[_Asked]) -> Looked:
     """Ask the deployments in their order until one answers; an Emblem for what it lists, too."""
     emblems = [one for one in asked if one.speaks_emblem]
-    problems = []
+    errors: list[EmblemError] = []
     for one in emblems or asked:  # whoever else is there must not decide what the space is called
         try:
-            return asyncio.run(_look_at(one))
+            async with asyncio.timeout(LOOK_S if emblems else None):
+                return await _look_at(one)
+        except TimeoutError:
+            said = f"{one.deployment.upstream} did not answer within {LOOK_S:g} s"
+            errors.append(DeadlineExceeded(said))
         except EmblemError as error:
-            problems.append(str(error))
+            errors.append(error)
     why = (
         "is served by another Emblem, and what it gives could not be found out"
         if emblems
         else "has no width = …, and it could not be found out"
     )
-    raise ConfigError(f"{where} {why}: {'; '.join(problems)}")
+    said = f"{where} {why}: {'; '.join(map(str, errors))}"
+    raise NotThere(said) if emblems and any(map(_passes, errors)) else ConfigError(said)
 
 
-async def _look_at(one: _Asked) -> "tuple[Probed, Listed | None]":
+def _passes(error: EmblemError) -> bool:
+    """Tell whether whoever asks later may be answered."""
+    if isinstance(error, DeploymentFailed):
+        return not error.lasting
+    return isinstance(error, Overloaded | DeadlineExceeded)
+
+
+async def _look_at(one: _Asked) -> Looked:
     from emblem.upstreams.listing import listed
     from emblem.upstreams.opening import probe
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from emblem.errors import InvalidRequest, UnknownModel
+from emblem.errors import DeploymentFailed, InvalidRequest, UnknownModel
 from emblem.offer import Offer
 from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
 
@@ -80,13 +80,38 @@ class Served:
         return f"{self.model.space.identity} as {given}"
 
 
-class Names:
-    """Every name that is served. Fixed when the server starts."""
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A model that is configured and not known yet, as a name stands for it; ``why`` says so."""
 
-    def __init__(self, served: Iterable[Served], hint: Callable[[str], str]) -> None:
-        """``hint`` says what to do about a model that is not served."""
-        self._served = {one.name: one for one in served}
+    model: str
+    why: DeploymentFailed
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+class Names:
+    """Every name that is served.
+
+    Those of a model whose server was not there at the start are served once it is.
+    """
+
+    def __init__(
+        self,
+        served: Iterable[Served],
+        hint: Callable[[str], str],
+        absent: Callable[[str], Absent | None] = _nobody,
+    ) -> None:
+        """``hint`` says what to do about a model that is not served, ``absent`` which is to come."""
+        self.serve(served)
         self._hint = hint
+        self.absent = absent
+
+    def serve(self, served: Iterable[Served]) -> None:
+        """Have these served from now on, and no others."""
+        self._served = {one.name: one for one in served}
 
     def __iter__(self) -> Iterator[Served]:
         """Iterate over what is served, in the order of the configuration."""

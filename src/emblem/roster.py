@@ -1,6 +1,6 @@
 """Which names a configuration serves: models, their query and document forms, and aliases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from emblem.config import AliasSettings, ModelSettings, Settings
@@ -15,12 +15,15 @@ Configured = tuple[Offer, ModelSettings, int]  # with the time it was fetched, i
 
 
 def roster(
-    configured: Iterable[Configured], settings: Settings, default: str
+    configured: Iterable[Configured],
+    settings: Settings,
+    default: str,
+    awaited: Collection[str] = (),
 ) -> tuple[Served, ...]:
     """Give every name that is served. Raises ConfigError for an alias that cannot be.
 
     ``default`` is the name of the default model, which OpenAI's names stand for while nothing is
-    configured.
+    configured; ``awaited`` are models that are not known yet, and neither are their aliases.
     """
     configured = tuple(configured)
     served: dict[str, Served] = {}
@@ -32,6 +35,8 @@ def roster(
                 _add(served, one)
     bases = dict(served)
     for name, alias in settings.aliases.items():
+        if alias.model in awaited and alias.model not in bases:
+            continue
         _add(served, _alias(name, alias, bases))
     for one in _openai(served.get(default), settings):
         served.setdefault(one.name, one)

@@ -145,7 +145,7 @@ class Service:
         passing: Mapping[str, Deploying] = {},
     ) -> None:
         self.names = names
-        self._embedders = embedders
+        self._embedders = dict(embedders)
         # To ask this of each request would take a tenth of the time of a remembered answer.
         self._counters = {name: one for name, one in embedders.items() if isinstance(one, Counting)}
         self.limits = limits
@@ -157,6 +157,12 @@ class Service:
         self._passing = passing
         self._clock = clock
         self._overflow_logged: dict[str, float] = {}
+
+    def take(self, name: str, embedder: Embedder) -> None:
+        """Have one more model embedded, of which ``names`` may tell from now on."""
+        self._embedders[name] = embedder
+        if isinstance(embedder, Counting):
+            self._counters[name] = embedder
 
     def problems(self) -> list[str]:
         """Say which models cannot answer now, and why, and which other processes; empty where all can."""

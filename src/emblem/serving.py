@@ -13,7 +13,7 @@ from emblem.backends.footprint import predicted_bytes
 from emblem.config import ModelSettings, Settings, name_problem
 from emblem.core.amount import size
 from emblem.errors import ConfigError, ModelError, SpaceChanged
-from emblem.hosting import Hosting, host, is_hosted, is_local
+from emblem.hosting import Hosting, Looked, NotThere, host, is_hosted, is_local
 from emblem.model import Model, Tokenization
 from emblem.models import cl100k_tokenizer, layout, quantised, recommended, sizes
 from emblem.models.identity import identify, name_of
@@ -49,11 +49,21 @@ class Deployed:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """A model of another Emblem that was not there, so that what it gives is not known; and why."""
+
+    name: str
+    own: ModelSettings
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a server's process needs to know. Plain values: it travels to the process.
 
     ``max_model_bytes`` is what all loaded models may take, ``max_queue_bytes`` what may wait and
-    ``max_cache_bytes`` what may be remembered, 0 where nothing is.
+    ``max_cache_bytes`` what may be remembered, 0 where nothing is. ``configured`` is what ``served``
+    was made of; ``awaited`` are models that are served once they are known.
     """
 
     settings: Settings
@@ -64,6 +74,8 @@ class Plan:
     max_model_bytes: int = 0
     max_queue_bytes: int = 0
     max_cache_bytes: int = 0
+    configured: tuple[Configured, ...] = ()
+    awaited: tuple[Awaited, ...] = ()
 
     @property
     def models(self) -> dict[str, Offer]:
@@ -98,14 +110,19 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
     """
     library = open_library(settings, progress)
     found = _Planned(library, settings)
+    awaited: list[Awaited] = []
     for wanted in _wanted(library, settings):
         try:
             found.add(wanted)
+        except NotThere as error:
+            awaited.append(Awaited(wanted.name, wanted.own, str(error)))
+            log.warning("%s is not served yet, and is asked again: %s", wanted.name, error)
         except ModelError as error:
             if wanted.asked:
                 raise
             log.warning("%s is here, and is not served: %s", wanted.name, error)
-    served = roster(found.configured.values(), settings, _name_of_default(settings))
+    configured = tuple(found.configured.values())
+    served = roster_of(configured, settings, awaited)
     available = memory.available_memory()
     models = memory.model_budget(available, settings.max_model_bytes)
     queue = memory.queue_budget(available, models, settings.max_queue_bytes)
@@ -121,7 +138,24 @@ def plan(settings: Settings, progress: Progress | None = None) -> Plan:
         models,
         queue,
         cache,
+        configured,
+        tuple(awaited),
     )
+
+
+def roster_of(
+    configured: Sequence[Configured], settings: Settings, awaited: Sequence[Awaited]
+) -> tuple[Served, ...]:
+    """Give every name that is served while some models are not known. Raises ConfigError."""
+    names = {one.name for one in awaited}
+    return roster(configured, settings, _name_of_default(settings), names)
+
+
+def arrived(one: Awaited, looked: Looked, settings: Settings) -> tuple[Hosting, Configured]:
+    """Say what a model is that was awaited, by what was seen of it. Raises as ``plan`` does."""
+    found = _Planned(open_library(settings), settings)
+    found.add(_Wanted(one.name, one.own), looked)
+    return found.hosted[0], found.configured[one.name]
 
 
 class _Planned:
@@ -135,11 +169,11 @@ class _Planned:
         self.deployed: list[Deployed] = []
         self.hosted: list[Hosting] = []
 
-    def add(self, wanted: _Wanted) -> None:
-        """Have one model here, or know all of it that is elsewhere."""
+    def add(self, wanted: _Wanted, looked: Looked | None = None) -> None:
+        """Have one model here, or know all of it that is elsewhere, of which ``looked`` was seen."""
         name, own = wanted.name, wanted.own
         if not is_local(own):
-            hosting = host(name, own, None, self._settings, self._tokenization)
+            hosting = host(name, own, None, self._settings, self._tokenization, looked)
             self.hosted.append(hosting)
             self.configured[name] = hosting.offer, own, int(time.time())
             return

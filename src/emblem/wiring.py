@@ -39,10 +39,11 @@ from emblem.engine import QueueLimits
 from emblem.engine.readers import stay_in_own_thread
 from emblem.hints import hint
 from emblem.hosting import Hosting
+from emblem.joining import Joining
 from emblem.ledger.observing import UsageObserver
 from emblem.model import Model
 from emblem.models.tokens import Tokens
-from emblem.names import Names
+from emblem.names import Names, Served
 from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
 from emblem.offer import Offer
@@ -51,7 +52,7 @@ from emblem.passages import open_directory
 from emblem.ports import Embedder, Ledger, Observer, References
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
-from emblem.serving import Deployed, Plan, Stamp, read_again, stamp
+from emblem.serving import Deployed, Plan, Stamp, bind_spaces, read_again, stamp
 from emblem.types import EmbedRequest, Lane, Occupancy
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.coalesced import Coalesced
@@ -197,7 +198,7 @@ def create(
     ledger = accounting.ledger
     observation = Observation(
         settings,
-        plan.models,
+        {*plan.models, *(one.name for one in plan.awaited)},
         lambda: replace(
             _state(_occupancy(residency, recent, tiers), accounting),
             deployments=service.deployments(),
@@ -240,10 +241,29 @@ def create(
                 stack.push_async_callback(pool.end)
             await asyncio.gather(*(pool.begin() for pool in assembled.values()))
             on_ready(ledger)
+            stack.push_async_callback(joining.aclose)
+
+            async def join(hosting: Hosting, served: tuple[Served, ...]) -> None:
+                name = hosting.offer.name
+                new = tuple(one for one in served if one.model.name == name)
+                await asyncio.to_thread(bind_spaces, ledger, new, time.time())
+                pool = assemble(hosting, None, _reader(hosting), references, settings)
+                embedder = observation.embedder(
+                    _remembering(pool.embedder, hosting.offer, recent, tiers, sends=True)
+                )
+                stack.push_async_callback(embedder.aclose)
+                stack.push_async_callback(pool.end)
+                await pool.begin()
+                service.take(name, embedder)
+                names.serve(served)
+
+            joining.begin(join)
             yield
 
+    joining = Joining(plan)
+    names = Names(plan.served, partial(hint, plan), joining.absent)
     service = Service(
-        Names(plan.served, partial(hint, plan)),
+        names,
         embedders,
         Limits(
             settings.max_inputs,
@@ -257,7 +277,7 @@ def create(
         running=lambda: replace(
             _occupancy(residency, recent, tiers), process=process.number, processes=process.count
         ),
-        elsewhere=process.problems,
+        elsewhere=lambda: [*joining.problems(), *process.problems()],
         holding={name: one.hold for name, one in loading.items()},
         passing={one.name: one.passages for one in directory},
     )

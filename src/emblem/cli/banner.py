@@ -29,13 +29,15 @@ def banner(plan: Plan, loaded: Loaded, keys: list[Key], secret: str | None) -> s
     settings = plan.settings
     url = base_url(settings.host, settings.port, tls=settings.tls_cert)
     models = [one for one in plan.served if one.alias_of is None]
+    names = [*(one.name for one in models), *(one.name for one in plan.awaited)]
     lines = [
         _where(url.removesuffix("/v1"), settings),
         "",
         *(line for one in models for line in _model(one, plan.on_first_use)),
+        *(f"  {one.name}: not there yet, and served once it is" for one in plan.awaited),
         *_aliases(plan.served),
         *_keys(loaded, keys, secret),
-        *_use(url, models[0].name, loaded, secret),
+        *_use(url, names[0], loaded, secret),
     ]
     return "\n".join(lines)
 

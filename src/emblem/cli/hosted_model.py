@@ -36,11 +36,14 @@ async def opened(
     Raises what a server that serves the model would not start for: ConfigError or ModelError.
     """
     from emblem import serving, wiring
+    from emblem.errors import ConfigError
 
     alone = msgspec.structs.replace(
         settings, models={name: settings.models[name]}, serve=(), aliases={}, chat={}, rerank={}
     )
     plan = await asyncio.to_thread(serving.plan, alone)
+    for one in plan.awaited:
+        raise ConfigError(one.why)
     hosting = plan.hostings[name]
     assembled = wiring.open_hosted(hosting, settings, local, references)
     try:

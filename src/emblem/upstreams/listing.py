@@ -6,6 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from emblem.errors import DeploymentFailed
+from emblem.upstreams import retry
 from emblem.upstreams.keys import Keys
 from emblem.upstreams.provider import Provider
 from emblem.upstreams.sending import Bounds, Client, Endless, Lost, Sent, Unreached
@@ -46,7 +47,8 @@ async def listed(provider: Provider, model: str) -> Listed:
         answer = await client.send(Sent(b"", headers, MOST_BYTES, provider.timeout_s))
         if answer.status != 200:
             raise DeploymentFailed(
-                f"{provider.name} answers {answer.status} where its models are listed"
+                f"{provider.name} answers {answer.status} where its models are listed",
+                lasting=not retry.worth_retrying(answer.status, answer.headers),
             )
         return msgspec.json.decode(answer.content, type=Listed)
     except (Endless, Lost, Unreached, TimeoutError) as error:
@@ -55,7 +57,8 @@ async def listed(provider: Provider, model: str) -> Listed:
     except msgspec.MsgspecError:
         raise DeploymentFailed(
             f"{provider.name} does not list its models as Emblem does; where it is none, its preset "
-            'is "openai-compatible"'
+            'is "openai-compatible"',
+            lasting=True,
         ) from None
     finally:
         await client.aclose()
