@@ -35,6 +35,20 @@ def test_a_vector_without_unit_norm_is_right_where_the_space_has_none() -> None:
     assert violation(ASKED, result(long), replace(SPACE, normalised=False)) is None
 
 
+@pytest.mark.parametrize("width", [1, 384, 1536, 8192])
+@pytest.mark.parametrize(
+    ("norm", "right"),
+    [(1 - 1.1e-3, False), (1 - 0.9e-3, True), (1.0, True), (1 + 0.9e-3, True), (1 + 1.1e-3, False)],
+)
+def test_a_norm_is_right_up_to_a_thousandth_however_many_numbers_it_is_of(
+    width: int, norm: float, right: bool
+) -> None:
+    made = np.random.default_rng(width).standard_normal((3, width))
+    made *= norm / np.linalg.norm(made, axis=1, keepdims=True)
+    given = result(made.astype(np.float32))
+    assert (violation(ASKED, given, replace(SPACE, width=width)) is None) is right
+
+
 def test_a_shortened_result_has_the_width_that_was_asked_for() -> None:
     request = replace(ASKED, dimensions=3)
     assert violation(request, result(np.eye(3, dtype=np.float32)), SPACE) is None
