@@ -20,8 +20,8 @@ def least(loads: Sequence[Load], dice: float) -> int | None:
     without 1.
     """
     open_ = [place for place, one in enumerate(loads) if one.requests < one.max_requests]
-    if not open_:
-        return None
+    if len(open_) < 2:  # as mostly
+        return open_[0] if open_ else None
     fewest = min(loads[place].requests / loads[place].weight for place in open_)
     equal = [place for place in open_ if loads[place].requests / loads[place].weight == fewest]
     left = dice * sum(loads[place].weight for place in equal)

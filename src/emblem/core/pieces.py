@@ -40,9 +40,7 @@ def most_tokens(one: Input) -> int:
     to fall back on, and for at least one character in WordPiece. What NFKC makes of a text, which
     many tokenizers read instead, may be longer: one ligature of Arabic becomes eighteen letters.
     """
-    if not isinstance(one, str):
-        return len(one) + SPECIAL_TOKENS
-    if one.isascii():
+    if not isinstance(one, str) or one.isascii():
         return len(one) + SPECIAL_TOKENS
     composed = unicodedata.normalize("NFKC", one)
     return max(_utf8(one), _utf8(composed)) + SPECIAL_TOKENS
@@ -64,6 +62,9 @@ def pieces(inputs: Sequence[Input], caps: Caps) -> list[slice]:
 
     What is beyond a cap all by itself is a piece of its own: whoever gets it has to say so.
     """
+    most = len(inputs) if caps.max_inputs is None else caps.max_inputs
+    if caps.max_tokens is None and caps.max_bytes is None and len(inputs) <= most:
+        return [slice(0, len(inputs))]
     found: list[slice] = []
     start = tokens = size = 0
     room = None if caps.max_bytes is None else max(0, caps.max_bytes - ENVELOPE_BYTES)
@@ -71,7 +72,7 @@ def pieces(inputs: Sequence[Input], caps: Caps) -> list[slice]:
         cost = 0 if caps.max_tokens is None else most_tokens(one)
         weight = 0 if room is None else body_bytes(one)
         full = (
-            (caps.max_inputs is not None and place - start >= caps.max_inputs)
+            place - start >= most
             or (caps.max_tokens is not None and tokens + cost > caps.max_tokens)
             or (room is not None and size + weight > room)
         )
