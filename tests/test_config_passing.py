@@ -37,6 +37,10 @@ def test_models_for_chat_and_rankings_are_read(tmp_path: Path) -> None:
     assert settings.rerank == {"jina/reranker": RerankSettings("jina", dialect="tei")}
 
 
+def several(deployments: str, *more: str) -> str:
+    return "\n".join(["[chat.a]", *more, f"deployments = [{deployments}]"])
+
+
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
@@ -48,6 +52,17 @@ def test_models_for_chat_and_rankings_are_read(tmp_path: Path) -> None:
         ('[chat.a]\nupstream = "x"\n[rerank.a]\nupstream = "x"', "in both [chat] and [rerank]"),
         ('[models.a]\n[chat.a]\nupstream = "x"', "'a' is in both [models] and [chat]"),
         ('chat = "a"', "chat must be tables, each written [chat.NAME]"),
+        ('[rerank.a]\nmodel = "x"', "[rerank.a] needs 'upstream', or 'deployments'"),
+        (several('{ upstream = "x" }', 'upstream = "y"'), "has upstream and deployments"),
+        (several('{ upstream = "x" }', 'model = "y"'), "has model and deployments"),
+        (several('{ upstream = "x" }', "max_requests = 3"), "has max_requests and deployments"),
+        (several("{ local = true }"), "deployments[0] is local, and models that are here give"),
+        (several('{ model = "y" }'), 'deployments[0] needs upstream = "…"'),
+        (several('{ upstream = "x" }, { upstream = "x", model = "a" }'), "[1] is deployments[0]"),
+        (several('{ upstream = "x", weight = 0 }'), "weight is 0; it must be a number above 0"),
+        (several('{ upstream = "x", max_requests = 0 }'), "max_requests is 0; it must be"),
+        (several('{ upstream = "x", dialect = "tei" }'), "has no key 'dialect'"),
+        (several('"x"'), "deployments must be a list of tables"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_it(tmp_path: Path, toml: str, said: str) -> None:
@@ -60,6 +75,40 @@ def test_what_is_wrong_is_one_line_that_names_it(tmp_path: Path, toml: str, said
 def test_an_upstream_that_there_is_not_is_said_when_it_is_opened(tmp_path: Path) -> None:
     settings = read(tmp_path, '[chat.a]\nupstream = "opnai"')
     with pytest.raises(ConfigError, match="opnai"):
+        open_directory(settings, ())
+
+
+def test_deployments_are_called_after_their_upstreams_and_models_where_that_is_needed(
+    tmp_path: Path,
+) -> None:
+    settings = read(
+        tmp_path,
+        """
+        [chat.a]
+        deployments = [
+          { upstream = "openai", weight = 3 },
+          { upstream = "vllm", model = "x", max_requests = 7 },
+          { upstream = "vllm" },
+        ]
+        [rerank.b]
+        upstream = "jina"
+        """,
+    )
+    directory = open_directory(settings, ())
+    states = {one.name: one.passages.deployments() for one in directory}
+    assert [(one.name, one.kind, one.weight, one.max_requests) for one in states["a"]] == [
+        ("openai", "openai", 3.0, 64),
+        ("vllm/x", "vllm", 1.0, 7),
+        ("vllm/a", "vllm", 1.0, 64),
+    ]
+    assert [(one.name, one.max_requests) for one in states["b"]] == [("jina", 256)]
+
+
+def test_a_model_that_gives_vectors_is_no_deployment_for_chat(tmp_path: Path) -> None:
+    deployments = '{ upstream = "vllm" }, { upstream = "openai", model = "text-embedding-3-small" }'
+    settings = read(tmp_path, several(deployments))
+    said = r"\[chat.a\] 'text-embedding-3-small' of openai gives vectors; \[models.a\] is for that"
+    with pytest.raises(ConfigError, match=said):
         open_directory(settings, ())
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,7 @@ class Front:
     models: tuple[str, ...] = ()
     seen: list[Observed] = field(default_factory=list)
     limiter: MemoryLimiter = field(default_factory=MemoryLimiter)
+    pools: dict[str, PassagePool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.charging = Charging(self.limiter, Prices([("*", 2)]))
@@ -105,27 +107,34 @@ class Front:
         """Ask an application whose connections are closed afterwards."""
 
         async def run() -> Reply | None:
-            chat, rerank = self.pool(CHAT, "their-model"), self.pool(RERANK, "their-ranker")
-            directory = Directory(
-                [
-                    Elsewhere("talker", Task.CHAT, chat, 7, ask_for_usage=self.ask_for_usage),
-                    Elsewhere("ranker", Task.RERANK, rerank, 7, dialect=self.dialect),
-                ]
-            )
-            try:
-                app = create_app(
-                    Small().service,
-                    self.key,
-                    observers=(self,),
-                    directory=directory,
-                    working=lambda bodies: passing_routes(directory, self.charging, bodies),
-                )
+            async with self.serving() as app:
                 return await ask(app)
-            finally:
-                await chat.aclose()
-                await rerank.aclose()
 
         return asyncio.run(run())
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[ASGIApp]:
+        """Have the application on this very loop."""
+        chat, rerank = self.pool(CHAT, "their-model"), self.pool(RERANK, "their-ranker")
+        directory = Directory(
+            [
+                Elsewhere("talker", Task.CHAT, chat, 7, ask_for_usage=self.ask_for_usage),
+                Elsewhere("ranker", Task.RERANK, rerank, 7, dialect=self.dialect),
+            ]
+        )
+        self.pools = {"talker": chat, "ranker": rerank}
+        try:
+            yield create_app(
+                Small().service,
+                self.key,
+                observers=(self,),
+                directory=directory,
+                working=lambda bodies: passing_routes(directory, self.charging, bodies),
+            )
+        finally:
+            await chat.aclose()
+            await rerank.aclose()
+            await self.charging.aclose()
 
     def pool(self, path: str, model: str) -> PassagePool:
         """Open the ways to one of the models."""

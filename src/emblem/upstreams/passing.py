@@ -1,7 +1,7 @@
 """Passes requests on to a model elsewhere that gives no vectors, as they are, and its answers back.
 
-The only place of that which knows the HTTP client. A request goes out with a key of the provider's
-and nothing of who asked; of an answer only what it says comes back, without that key.
+A request goes out with a key of the provider's and nothing of who asked; of an answer only what it
+says comes back, without that key.
 """
 
 import asyncio
@@ -12,16 +12,17 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import httpx2
 import msgspec
 
-from emblem.core.events import Events, TooLong
+from emblem.core.events import Events, TooLong, data
 from emblem.core.redact import HIDDEN
 from emblem.errors import DeadlineExceeded, DeploymentFailed, InvalidResult, Overloaded
 from emblem.upstreams import retry
 from emblem.upstreams.declined import declined
 from emblem.upstreams.keys import REFUSED_S, Keys
 from emblem.upstreams.provider import Provider
+from emblem.upstreams.sending import Lost, Unreached
+from emblem.upstreams.streaming import Coming, Connections
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ REFUSAL_S = 5.0  # that the words of a refusal are waited for: its status says e
 MIN_SECRET = 20
 
 CHAT, RERANK = "/chat/completions", "/rerank"
+
+OK, TOO_MANY = 200, 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,8 @@ class HttpPassage:
         self._url = where.url
         self._bounds = bounds
         self._keys = Keys(where.name, provider.keys, provider.key_file)
-        self._client = httpx2.AsyncClient(
-            verify=not where.url.startswith("http:"),  # without TLS there is nothing to verify
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
-            timeout=httpx2.Timeout(None, connect=provider.connect_timeout_s),
+        self._connections = Connections(
+            where.url, provider.connect_timeout_s, proxies=provider.environment_proxies
         )
 
     @asynccontextmanager
@@ -97,15 +97,15 @@ class HttpPassage:
                 try:
                     yield Passing(self.served_by, answer, self._secrets(), self._bounds.idle_s)
                 finally:
-                    await answer.aclose()
+                    answer.close()
         except TimeoutError:
             raise self._late() from None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._connections.aclose()
 
-    async def _answer(self, content: bytes) -> httpx2.Response:
+    async def _answer(self, content: bytes) -> Coming:
         """Ask with one key after another, until one is not refused."""
         tried: set[str | None] = set()
         while True:
@@ -114,27 +114,22 @@ class HttpPassage:
                 raise self._no_key_left()
             tried.add(key)
             answer = await self._begun(content, key)
-            if answer.status_code == httpx2.codes.OK:
+            if answer.status == OK:
                 return answer
             try:
                 await self._refuse(answer, key)
             finally:
-                await answer.aclose()
+                answer.close()
 
-    async def _begun(self, content: bytes, key: str | None) -> httpx2.Response:
+    async def _begun(self, content: bytes, key: str | None) -> Coming:
         """Give an answer of which the head has come."""
-        request = self._client.build_request(
-            "POST", self._url, content=content, headers=self._headers(key)
-        )
         try:
             async with asyncio.timeout(self._bounds.first_byte_s):
-                return await self._client.send(request, stream=True)
+                return await self._connections.send(content, self._headers(key))
         except TimeoutError:
             raise self._late() from None
-        except httpx2.RequestError as error:
-            log.warning("%s cannot be reached: %s", self.served_by, str(error) or type(error))
-            if isinstance(error, httpx2.TimeoutException):
-                raise self._late() from None
+        except (Unreached, Lost) as error:
+            log.warning("%s cannot be reached: %s", self.served_by, error)
             raise DeploymentFailed(f"{self.served_by} cannot be reached.") from None
 
     def _headers(self, key: str | None) -> dict[str, str]:
@@ -149,16 +144,16 @@ class HttpPassage:
             headers[name] = f"Bearer {key}" if name == "authorization" else key
         return headers
 
-    async def _refuse(self, answer: httpx2.Response, key: str | None) -> None:
+    async def _refuse(self, answer: Coming, key: str | None) -> None:
         """Raise what a refusal means; return where another key may be tried."""
         asked_s = retry.asked_delay(answer.headers, datetime.now(UTC))
-        status, name = answer.status_code, self.served_by
+        status, name = answer.status, self.served_by
         content = await _refusal(answer, min(REFUSAL_S, self._bounds.idle_s))
         error = declined(name, status, content, self._secret_texts(), asked_s)
         log.warning("%s answers %d: %s", name, status, error)
         if status not in (401, 403, 429) or key is None or len(self._keys.all) == 1:
             raise error
-        if status == httpx2.codes.TOO_MANY_REQUESTS:
+        if status == TOO_MANY:
             self._keys.rest(key, asked_s or 1.0)
         else:
             self._keys.rest(key, REFUSED_S, refused=True)
@@ -187,7 +182,7 @@ class Passing:
     """An answer of status 200 of which the rest is still to come; a ``Passed``."""
 
     def __init__(
-        self, name: str, answer: httpx2.Response, secrets: tuple[bytes, ...], idle_s: float
+        self, name: str, answer: Coming, secrets: tuple[bytes, ...], idle_s: float
     ) -> None:
         self._name = name
         self._answer = answer
@@ -225,12 +220,12 @@ class Passing:
                     raise InvalidResult(self._name, "an event that does not end") from None
                 for one in found:
                     yield self._shown(one)
-        if events.rest.strip():
+        if _is_whole(events.rest):
             yield self._shown(events.rest + b"\n\n")
 
     async def _parts(self) -> AsyncGenerator[bytes, None]:
         """Give what comes, as it comes."""
-        parts = self._answer.aiter_bytes()
+        parts = self._answer.parts()
         try:
             while True:
                 async with asyncio.timeout(self._idle_s):
@@ -240,25 +235,39 @@ class Passing:
                 yield part
         except TimeoutError:
             raise DeadlineExceeded(f"{self._name} stopped in the middle of an answer.") from None
-        except (httpx2.RequestError, httpx2.StreamError) as error:
-            log.warning("%s: connection lost: %s", self._name, str(error) or type(error))
+        except Lost as error:
+            log.warning("%s: connection lost: %s", self._name, error)
             raise DeploymentFailed(f"{self._name} broke off in the middle of an answer.") from None
 
     def _shown(self, content: bytes) -> bytes:
+        """Give what may be shown of what came, which is text."""
+        try:
+            content.decode()
+        except UnicodeDecodeError:
+            raise InvalidResult(self._name, "an answer that is not UTF-8") from None
         for secret in self._secrets:
             content = content.replace(secret, HIDDEN.encode())
         return content
 
 
-async def _refusal(answer: httpx2.Response, wait_s: float) -> bytes:
+def _is_whole(event: bytes) -> bool:
+    """Tell whether an event is all there although no empty line ends it: some leave out the last."""
+    said = data(event)
+    try:
+        return said == b"[DONE]" or bool(msgspec.json.decode(said))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+async def _refusal(answer: Coming, wait_s: float) -> bytes:
     """Give the beginning of an error's body, whatever becomes of the rest."""
     content = bytearray()
     try:
         async with asyncio.timeout(wait_s):
-            async for part in answer.aiter_bytes():
+            async for part in answer.parts():
                 content += part
                 if len(content) > MAX_REFUSAL_BYTES:
                     break
-    except (TimeoutError, httpx2.RequestError, httpx2.StreamError) as error:
+    except (TimeoutError, Lost) as error:
         log.debug("the body of an error broke off: %s", type(error).__name__)
     return bytes(content[:MAX_REFUSAL_BYTES])

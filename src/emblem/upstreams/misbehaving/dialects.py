@@ -10,6 +10,7 @@ import numpy as np
 import pybase64
 
 from emblem.types import Vectors
+from emblem.upstreams.misbehaving import talk
 from emblem.upstreams.misbehaving.faults import Fault
 from emblem.upstreams.misbehaving.spoiling import Item
 from emblem.upstreams.misbehaving.truth import PROMPTS, tokens
@@ -40,8 +41,8 @@ class Asked:
 
 
 def dialect_of(path: str) -> Dialect | None:
-    """Say what is spoken at a path; None where it is none that embeds."""
-    if path.endswith("/embeddings"):
+    """Say what is spoken at a path; None where it is none that embeds, or answers a chat."""
+    if path.endswith(("/embeddings", talk.PATH)):
         return Dialect.OPENAI
     if path.endswith("/v2/embed"):
         return Dialect.COHERE

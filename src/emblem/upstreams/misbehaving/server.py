@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 import msgspec
 
 from emblem.errors import ConfigError, InvalidRequest
-from emblem.upstreams.misbehaving import dialects, wire
+from emblem.upstreams.misbehaving import dialects, talk, wire
 from emblem.upstreams.misbehaving.dialects import Asked, Dialect, Refused
 from emblem.upstreams.misbehaving.faults import Fault
 from emblem.upstreams.misbehaving.reading import Incoming, NoRequest, incoming
@@ -48,7 +48,7 @@ class Manners:
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the server has seen. ``requests`` are those for vectors; ``strayed`` went elsewhere.
+    """What the server has seen. ``requests`` are those for vectors or chat; ``strayed`` went elsewhere.
 
     ``strayed_with_key`` of those had a key with them, which another host must never get.
     ``abandoned`` counts answers that the client did not wait for; ``faults`` counts them by name.
@@ -65,7 +65,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Misbehaving:
-    """An embeddings server with faults. ``script`` says which, and may be replaced at any time.
+    """A server for embeddings, and for chat, with faults. ``script`` says which, and may be replaced at any time.
 
     Runs on the event loop that enters it; see ``running`` for one of its own.
     """
@@ -181,7 +181,9 @@ class Misbehaving:
         )
         reply = wire.refused(fault, about)
         unasked = wire.json_reply(200, {})
-        if reply is None:
+        if reply is None and request.path.endswith(talk.PATH):
+            reply, unasked = self._chat(request, fault)
+        elif reply is None:
             reply, unasked = await self._vectors(spoken or Dialect.OPENAI, request, fault, number)
         return wire.steps(fault if reply.status != 400 else Fault.OK, reply, unasked, about)
 
@@ -191,6 +193,14 @@ class Misbehaving:
             with suppress(InvalidRequest):
                 return from_words([wanted])[0]
         return self._script(number - self._from)
+
+    def _chat(self, request: Incoming, fault: Fault) -> tuple[Reply, Reply]:
+        """Give the answer for a chat, and one like it that says something else."""
+        if (said := self._locked(request)) is not None:
+            return said, said
+        voices = (self.manners.model, f"not-{self.manners.model}")
+        made, other = (talk.reply(request.body, fault, voice) for voice in voices)
+        return made, other
 
     async def _vectors(
         self, spoken: Dialect, request: Incoming, fault: Fault, number: int
