@@ -6,6 +6,7 @@ The modes give what sentence-transformers gives. Nothing here knows where states
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from math import inf, nan, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,14 @@ class _Sequences:
     """The sequences of one row: where each ends, how long it is, how many leading tokens go."""
 
     states: Vectors  # (T, width) float32
+    sizes: list[int]  # n of them, above 0
     ends: list[int]  # n of them
-    lengths: npt.NDArray[np.int64]  # (n,)
     skip: npt.NDArray[np.int64] | None  # (n,), 0…length; None where none goes
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """How long each is: (n,)."""
+        return np.array(self.sizes, np.int64)
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -70,21 +76,22 @@ def pool(
         raise ValueError(f"{len(states)} states for sequences of {sum(sizes)} tokens")
     if skip is not None and skip.shape != lengths.shape:
         raise ValueError(f"{len(skip)} skips for {len(lengths)} sequences")
-    wide = lengths.astype(np.int64)
-    left_out = None if skip is None or pooling.include_prompt else np.minimum(skip, wide)
-    sequences = _Sequences(states, ends, wide, left_out)
+    left_out = None
+    if skip is not None and not pooling.include_prompt:
+        left_out = np.minimum(skip, lengths, dtype=np.int64)
+    sequences = _Sequences(states, sizes, ends, left_out)
     pooled = [_MODES[mode](sequences) for mode in pooling.modes]
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled, axis=1)
 
 
 def unit(vectors: Vectors) -> Vectors:
     """Scale each row of (n, width) float32 to length 1. A row of zeros stays as it is."""
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left to the check
-        wide = vectors.astype(np.float64)
-        lengths = np.sqrt(np.add.reduce(wide * wide, axis=1))  # row by row, whatever is beside it
-        lengths[lengths == 0.0] = 1.0
-        scaled: Vectors = (vectors / lengths[:, None]).astype(np.float32)
-    return scaled
+    wide = vectors.astype(np.float64)
+    squared = np.add.reduce(wide * wide, axis=1)  # row by row, whatever is beside it
+    # What is not finite makes its row so, which is left to the check.
+    lengths = [sqrt(one) or 1.0 if one < inf else nan for one in squared.tolist()]
+    wide /= np.array(lengths)[:, None]
+    return wide.astype(np.float32)
 
 
 def weighted_mean(
@@ -126,7 +133,7 @@ def _sum_each(states: Vectors, sequences: _Sequences) -> Vectors:
 
 def _counts(sequences: _Sequences) -> Vectors:
     if sequences.skip is None:
-        return sequences.lengths.astype(np.float32)[:, None]  # at least 1 each
+        return np.array(sequences.sizes, np.float32)[:, None]
     counts = (sequences.lengths - sequences.skip).astype(np.float32)
     at_least: Vectors = np.maximum(counts, _FEWEST)
     return at_least[:, None]
@@ -145,7 +152,9 @@ def _cls(sequences: _Sequences) -> Vectors:
 
 
 def _mean(sequences: _Sequences) -> Vectors:
-    return _sums(sequences) / _counts(sequences)
+    sums = _sums(sequences)
+    sums /= _counts(sequences)
+    return sums
 
 
 def _mean_sqrt_len(sequences: _Sequences) -> Vectors:
