@@ -1,7 +1,6 @@
 """From a request to the windows that a backend runs, and from their vectors back to its texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -11,7 +10,7 @@ from emblem.core.output import shortened
 from emblem.core.pool import unit, weighted_mean
 from emblem.core.tokenize import Frame, Reading, Text, TooLong, Window, cut, unfit, whole
 from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
-from emblem.types import EmbedRequest, Overflow, Tokens, Vectors
+from emblem.types import EmbedRequest, Overflow, Tokens, Vectors, value
 
 # No tokenizer in use packs more characters into a token in ordinary text, so a longer input is
 # refused without being tokenised.
@@ -27,7 +26,7 @@ MEASURED_CHARACTERS = 4096
 SPECIAL_TOKENS = 2  # in each, as most models have them
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Charges:
     """What each text of a request costs; the fields are those of ``Plan``."""
 
@@ -36,7 +35,7 @@ class Charges:
     uncut: Tokens | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Plan:
     """The windows of a request, (w,) ``owners``: which text each belongs to, and (n,) ``tokens``."""
 

@@ -7,7 +7,7 @@ long an entry lives; whoever keeps it also knows of which text, kind and rule it
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from struct import Struct
 
@@ -19,7 +19,7 @@ from emblem.core.output import shortened
 from emblem.core.plan import refuse_unread
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Overflow, value
 
 Entry = bytes
 Input = str | tuple[int, ...]
@@ -101,7 +101,7 @@ def part(request: EmbedRequest, places: Sequence[int]) -> EmbedRequest:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Known:
     """What is known of the inputs of a request: (place, tokens) of some, and the places of others.
 

@@ -15,7 +15,7 @@ from tokenizers.normalizers import Lowercase, Normalizer
 from tokenizers.normalizers import Sequence as Normalizers
 
 from emblem.errors import ModelError
-from emblem.types import Overflow
+from emblem.types import Overflow, value
 
 Ids = npt.NDArray[np.int32]  # (n,)
 
@@ -26,7 +26,7 @@ UNLIKELY = "𒀀"
 _PROBES = ("a", "b a", "1", "中")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Text:
     """One text in the model's vocabulary, without special tokens.
 
@@ -79,7 +79,7 @@ Reading = Text | TooLong | str
 """What comes of a text: itself, its length where that is too much, or why it cannot be read."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Window:
     """One sequence for the backend, special tokens and prompt included.
 

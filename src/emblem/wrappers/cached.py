@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,7 +23,7 @@ from emblem.core.reuse import (
 )
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Beyond, Embedder
-from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens
+from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens, value
 from emblem.wrappers.around import SURE, Around, Aside
 from emblem.wrappers.recent import Recent
 
@@ -31,7 +31,7 @@ from emblem.wrappers.recent import Recent
 MAX_KEY_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class _Counted:
     """A request as ``count`` gave it, and the keys of its inputs in the era that it began in."""
 

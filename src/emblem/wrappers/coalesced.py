@@ -11,7 +11,7 @@ from emblem.core.reuse import Entry, Name, entries, joined, narrowed, part, rule
 from emblem.errors import DeadlineExceeded, InvalidRequest, InvalidResult, Overloaded
 from emblem.ports import Embedder
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow, value
 from emblem.waiting import begun
 from emblem.wrappers.around import Around, Aside
 
@@ -53,7 +53,7 @@ class _Flight:
         return dict(zip(names, made, strict=True))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class _Wait:
     """A request, and who has each of its texts in work: others, or ``mine``, which it began."""
 
