@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from emblem.models.safetensors import Weights
 from emblem.models.tokenizer import load
 from emblem.offer import Prompts
 from emblem.ports import Counting, Examining
-from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Vectors
+from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow, Vectors
 from emblem.wrappers.checked import Checked
 from emblem.wrappers.pieced import Pieced
 from emblem.wrappers.windowed import Windowed
@@ -201,6 +201,26 @@ def test_a_part_that_is_refused_is_named_as_its_text() -> None:
                 await Windowed(odd, MANNER, reader()).embed(EmbedRequest(("w1", words(*range(15)))))
 
     asyncio.run(go())
+
+
+def test_what_a_request_says_beyond_its_texts_and_their_rule_is_passed_on() -> None:
+    """Field by field, so that a new one is not forgotten where requests are written anew."""
+    own = {"inputs", "kind", "overflow", "max_input_tokens", "max_total_tokens", "readings"}
+    says = EmbedRequest((words(1),), dimensions=3, lane=Lane.BULK, deadline=9e9, fair_share="key")
+    says = replace(says, reuse=False, keep=False, lane_by_size=True)
+    plain = EmbedRequest((words(1),))
+
+    async def go() -> EmbedRequest:
+        async with tiny_engine() as engine:
+            elsewhere = Elsewhere(engine)
+            await Windowed(elsewhere, MANNER, reader()).embed(says)
+            return elsewhere.asked[0]
+
+    asked = asyncio.run(go())
+    for one in fields(EmbedRequest):
+        if one.name not in own:
+            assert getattr(says, one.name) != getattr(plain, one.name)
+            assert getattr(asked, one.name) == getattr(says, one.name)
 
 
 def test_arrays_of_ids_are_refused_where_only_texts_are_taken() -> None:

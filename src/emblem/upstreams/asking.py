@@ -82,6 +82,8 @@ def caching_of(request: EmbedRequest) -> str:
 
     A proof in particular would not show another model behind one that remembers.
     """
+    if request.reuse and request.keep:
+        return ""
     said = ("no-cache", not request.reuse), ("no-store", not request.keep)
     return ", ".join(word for word, meant in said if meant)
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, isinf
 
 import msgspec
@@ -108,14 +109,11 @@ class HostedUpstream:
         width = self.space.width if wanted.dimensions is None else wanted.dimensions
         whole = Part(wanted, 0, until, width, found.named, caching_of(request))
         most = self._hosted.spoken.preset.max_inputs
-        result = _joined(
-            [
-                await self._part(whole.texts(start, start + most))
-                for start in range(0, len(inputs), most)
-            ]
-            if len(inputs) > most
-            else [await self._part(whole)]
-        )
+        if len(inputs) <= most:
+            result = await self._part(whole)
+        else:
+            starts = range(0, len(inputs), most)
+            result = _joined([await self._part(whole.texts(at, at + most)) for at in starts])
         kept = request.dimensions or self.space.width
         if kept == width:
             return result
@@ -198,20 +196,21 @@ class HostedUpstream:
             ) from None
 
     async def _result(self, part: Part, answer: Answer) -> EmbedResult:
-        texts = len(part.wanted.inputs)
-
-        def decode() -> Embeddings:
-            return self._hosted.spoken.dialect.decode(answer.content, texts, part.width)
-
+        texts, content = len(part.wanted.inputs), answer.content
+        decode = self._hosted.spoken.dialect.decode
         try:
-            small = len(answer.content) <= ASIDE_BYTES
-            decoded = decode() if small else await self._beside(decode)
+            if len(content) <= ASIDE_BYTES:
+                decoded = decode(content, texts, part.width)
+            else:
+                decoded = await self._beside(partial(decode, content, texts, part.width))
             if part.named is not None:
                 _check_space(part, part.named, answers.space(answer.headers))
             self._check_model(decoded.model)
         except Malformed as error:
             raise InvalidResult(self._name, str(error)) from None
-        long = tuple(part.start + at for at in answers.overflowed(answer.headers, texts))
+        long = answers.overflowed(answer.headers, texts)
+        if part.start:
+            long = tuple(part.start + at for at in long)
         tokens = answers.spread(decoded.tokens, part.wanted.inputs)
         return EmbedResult(decoded.vectors, tokens, long, self._name)
 

@@ -94,8 +94,7 @@ class Pool(Failover[Place]):
         What an engine counts is what the request costs, whichever deployment embeds it. Others may
         guess, and then it costs what is counted by whoever embeds it.
         """
-        why = self.problem() or "cannot tell how many tokens a text has"
-        failure = DeploymentFailed(f"`{self._model}` {why}")
+        failure: DeploymentFailed | None = None
         for place in sorted(self._able(), key=lambda place: place.member.rests):
             if (counter := self._counting.get(place)) is not None:
                 try:
@@ -104,7 +103,8 @@ class Pool(Failover[Place]):
                     failure = error
                 else:
                     return place.signed(read, tokens), tokens
-        raise failure
+        why = self.problem() or "cannot tell how many tokens a text has"
+        raise failure or DeploymentFailed(f"`{self._model}` {why}")
 
     def work(self) -> Work:
         """Pass on what the first deployment says of its work that can say anything."""
