@@ -57,7 +57,7 @@ class Echo:
             await _lifespan(receive, send)
             return
         try:
-            await self._authenticator.caller(scope["headers"], "")
+            await self._authenticator.visit(scope["headers"], "")
         except NotAuthenticated:
             await respond(send, 401, b"{}")
             return

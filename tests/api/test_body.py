@@ -6,7 +6,7 @@ import json
 import pytest
 from starlette.types import Message
 
-from api.asking import PATIENCE_S, Receive, arriving, ask, post
+from api.asking import PATIENCE_S, Receive, arriving, ask, post, untouched
 from api.small_app import Small
 from emblem.api import body
 from emblem.api.app import Bounds
@@ -147,3 +147,44 @@ def test_what_was_refused_or_left_holds_nothing() -> None:
         assert await read(reader, b"x" * 100) == b"x" * 100
 
     asyncio.run(many())
+
+
+def length(said: int, **more: str) -> dict[str, str]:
+    return {"Content-Length": str(said), **more}
+
+
+def in_two(first: bytes, rest: Receive) -> Receive:
+    """Give a part of a body, and say that there may be more of it."""
+    parts = [{"type": "http.request", "body": first, "more_body": True}]
+
+    async def receive() -> Message:
+        return parts.pop() if parts else await rest()
+
+    return receive
+
+
+def test_a_body_of_which_all_that_was_announced_is_there_is_not_asked_for_more(
+    small: Small,
+) -> None:
+    receive = in_two(BODY, untouched)
+    reply = ask(small.app, "POST", "/v1/embeddings", headers=length(len(BODY)), receive=receive)
+    assert reply.status == 200
+
+
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, length(len(BODY) + 1), length(len(BODY) - 1), CHUNKED, length(len(BODY), **CHUNKED)],
+)
+def test_a_body_that_may_go_on_is_read_to_its_end(small: Small, headers: dict[str, str]) -> None:
+    for rest, status in ((b" ", 200), (b"}", 400)):
+        receive = in_two(BODY, arriving(rest))
+        reply = ask(small.app, "POST", "/v1/embeddings", headers=headers, receive=receive)
+        assert reply.status == status
+
+
+def test_an_empty_part_of_a_body_of_unknown_length_is_not_its_end(small: Small) -> None:
+    reply = ask(small.app, "POST", "/v1/embeddings", receive=in_two(b"", arriving(BODY)))
+    assert reply.status == 200

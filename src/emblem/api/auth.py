@@ -1,12 +1,15 @@
 """Who is asking: a key in the Authorization header, or nobody; and from where."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from emblem.accounts import Caller, Key, Role, Team, Terms
 from emblem.core.permission import allows_source
 from emblem.errors import NotAuthenticated, SourceRefused
 from emblem.ledger.secret import digest
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class Keys(Protocol):
@@ -32,7 +35,7 @@ class Keys(Protocol):
 class Sessions(Protocol):
     """Knows for whom sessions in browsers stand."""
 
-    def key(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str) -> Key | None:
+    def key(self, headers: RawHeaders, address: str, peer: str) -> Key | None:
         """Give whom a request's session stands for; None where it has no session.
 
         ``peer`` is who connected, which may be a proxy.
@@ -41,7 +44,7 @@ class Sessions(Protocol):
         """
         ...
 
-    def opened_with(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str) -> bytes:
+    def opened_with(self, headers: RawHeaders, address: str, peer: str) -> bytes:
         """Give the SHA-256 of the secret that opened a request's session; b"" where none did."""
         ...
 
@@ -64,6 +67,17 @@ def role_wanted(path: str, role: Role) -> Role | None:
     return None
 
 
+@dataclass(slots=True, eq=False)  # not frozen: one is made for each request
+class Visit:
+    """Who makes a request, with what and from where. Without a ``secret`` it has a session."""
+
+    caller: Caller
+    secret: str | None
+    headers: RawHeaders
+    address: str
+    peer: str
+
+
 class Authenticator:
     """Turns headers into a caller. With ``keys`` None everybody is EVERYBODY."""
 
@@ -72,52 +86,53 @@ class Authenticator:
         self._sessions = sessions
         self._known: dict[str, Caller] = {}  # by the keys' ids, so that each is worked out once
 
-    async def caller(
-        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = ""
-    ) -> Caller:
+    async def visit(self, headers: RawHeaders, address: str, peer: str = "") -> Visit:
         """Say who asks from an address. Without a key in its header a session may say so.
 
         Raises NotAuthenticated, SourceRefused, LedgerUnavailable, and what sessions raise.
         """
-        found = self._known_now(headers, address, peer)
-        if found is None and self._keys is not None:
-            secret = _secret(headers) or ""
-            key = await self._keys.look_up(secret)
-            if key is None:
-                raise NotAuthenticated(secret)
-            found = self._let_in(self._keys, key, address)
-        return found or EVERYBODY
+        return self.known(headers, address, peer) or await self.look_up(headers, address, peer)
 
-    def still(self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = "") -> None:
-        """Raise what ``caller`` would raise now, where it did not before. Answers from memory."""
-        if self._known_now(headers, address, peer) is None:
-            raise NotAuthenticated(_secret(headers))
-
-    def opened_with(
-        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str = ""
-    ) -> bytes:
-        """Give the SHA-256 of the secret that a request came with, or that opened its session."""
-        secret = _secret(headers)
-        if secret is None and self._sessions is not None:
-            return self._sessions.opened_with(headers, address, peer)
-        return digest(secret) if secret else b""
-
-    def _known_now(
-        self, headers: Iterable[tuple[bytes, bytes]], address: str, peer: str
-    ) -> Caller | None:
-        """Say who asks, from memory; None for a secret that is not known."""
-        if self._keys is None:
-            return EVERYBODY
-        secret = _secret(headers)
+    def known(self, headers: RawHeaders, address: str, peer: str) -> Visit | None:
+        """Say from memory who asks, as ``visit`` does; None for a secret that is not known."""
+        keys, secret = self._keys, _secret(headers)
+        if keys is None:
+            return Visit(EVERYBODY, secret, headers, address, peer)
         if secret is None and self._sessions is not None:
             person = self._sessions.key(headers, address, peer)
             if person is not None:
-                self._keys.used(person)
-                return self._caller(person, self._keys.team(person))
+                keys.used(person)
+                caller = self._caller(person, keys.team(person))
+                return Visit(caller, None, headers, address, peer)
         if not secret:
             raise NotAuthenticated(None)
-        key = self._keys.check(secret)
-        return None if key is None else self._let_in(self._keys, key, address)
+        key = keys.check(secret)
+        if key is None:
+            return None
+        return Visit(self._let_in(keys, key, address), secret, headers, address, peer)
+
+    async def look_up(self, headers: RawHeaders, address: str, peer: str) -> Visit:
+        """Say who asks with a secret that was not known; as ``visit``."""
+        secret = _secret(headers) or ""
+        key = None if self._keys is None else await self._keys.look_up(secret)
+        if self._keys is None or key is None:
+            raise NotAuthenticated(secret)
+        return Visit(self._let_in(self._keys, key, address), secret, headers, address, peer)
+
+    def still(self, visit: Visit) -> None:
+        """Raise what ``visit`` would raise now, where it did not before. Answers from memory."""
+        keys, secret = self._keys, visit.secret
+        # As long as the key is the very same, so is all that was looked at.
+        if keys is None or (secret and keys.check(secret) is visit.caller.key):
+            return
+        if self.known(visit.headers, visit.address, visit.peer) is None:
+            raise NotAuthenticated(secret)
+
+    def opened_with(self, visit: Visit) -> bytes:
+        """Give the SHA-256 of the secret that a request came with, or that opened its session."""
+        if visit.secret is None and self._sessions is not None:
+            return self._sessions.opened_with(visit.headers, visit.address, visit.peer)
+        return digest(visit.secret) if visit.secret else b""
 
     def _let_in(self, keys: Keys, key: Key, address: str) -> Caller:
         if not allows_source(key.terms.sources, address):
@@ -135,10 +150,11 @@ class Authenticator:
         return caller
 
 
-def _secret(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def _secret(headers: RawHeaders) -> str | None:
     """Give the secret of a header; None where there is no such header, "" where it has none."""
-    given = next((value for name, value in headers if name == b"authorization"), b"")
-    if not given:
-        return None
-    scheme, _, secret = given.decode("latin-1").strip().partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else ""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, secret = value.decode("latin-1").strip().partition(" ")
+            # An empty header is sent by clients that have no key.
+            return (secret.strip() if scheme.lower() == "bearer" else "") if value else None
+    return None

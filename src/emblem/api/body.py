@@ -28,7 +28,7 @@ class BodyReader:
 
     def __init__(self, max_bytes: int, timeout_s: float, max_held_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._timeout_s = timeout_s
+        self._late = partial(within, timeout_s, partial(body_timeout, timeout_s))
         self._max_held_bytes = max_held_bytes
         self._held = 0
 
@@ -42,13 +42,12 @@ class BodyReader:
     async def take(self, headers: RawHeaders, receive: Receive, taken: list[int]) -> bytes:
         """Read a body and count its bytes as held; ``taken`` says how many, also if this raises."""
         _check(headers)
-        if (announced := _announced(headers)) > self._max_bytes:
+        if (length := announced(headers)) > self._max_bytes:
             # Whoever asks first (Expect: 100-continue) has sent nothing yet.
-            if announced <= 2 * self._max_bytes and all(name != b"expect" for name, _ in headers):
+            if length <= 2 * self._max_bytes and all(name != b"expect" for name, _ in headers):
                 await self._drain(receive)
             raise too_large(self._max_bytes)
-        late = partial(within, self._timeout_s, partial(body_timeout, self._timeout_s))
-        return await guarded(self._read(receive, taken), late)
+        return await guarded(self._read(receive, taken), self._late)
 
     def let_go(self, size: int) -> None:
         """Count so many bytes as held no more."""
@@ -61,20 +60,23 @@ class BodyReader:
             if message["type"] == "http.disconnect":
                 raise broken_off()  # the server says the same of a client that is gone
             chunk: bytes = message.get("body", b"")
+            more = message.get("more_body")
             taken[0] += len(chunk)
             self._held += len(chunk)
             if taken[0] > self._max_bytes:
                 chunks.clear()
-                if message.get("more_body"):
+                if more:
                     await self._drain(receive)
                 raise too_large(self._max_bytes)
             if self._held > self._max_held_bytes:
                 raise Overloaded(
                     "Too many large requests are in progress. Please try again later.", 1
                 )
+            if not more and not chunks:
+                return chunk
             chunks.append(chunk)
-            if not message.get("more_body"):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if not more:
+                return b"".join(chunks)
 
     async def _drain(self, receive: Receive) -> None:
         """Throw away what still comes of a body, within bounds."""
@@ -90,6 +92,8 @@ class BodyReader:
 
 class _Reading:
     """A body that is read on entering and let go of on leaving."""
+
+    __slots__ = ("_headers", "_reader", "_receive", "_taken")
 
     def __init__(self, reader: BodyReader, headers: RawHeaders, receive: Receive) -> None:
         self._reader = reader
@@ -118,9 +122,14 @@ def _check(headers: RawHeaders) -> None:
             raise unsupported("Content-Encoding", given, "the body as it is")
 
 
-def _announced(headers: RawHeaders) -> int:
-    """Give the bytes that a body is said to have; 0 where nothing is said."""
-    length = next((value for name, value in headers if name == b"content-length"), b"")
+def announced(headers: RawHeaders) -> int:
+    """Give the bytes that a body is said to have; 0 where nothing is said that counts."""
+    length = b""
+    for name, value in headers:
+        if name == b"content-length":
+            length = length or value
+        elif name == b"transfer-encoding":
+            return 0
     if not length.isdigit():
         return 0
     digits = length.lstrip(b"0")[:19]  # Python refuses to read a number of thousands of digits
@@ -128,6 +137,8 @@ def _announced(headers: RawHeaders) -> int:
 
 
 def _not_json(value: bytes) -> Problem | None:
+    if value == b"application/json":
+        return None
     media = value.split(b";")[0].strip().lower()
     if not media or media == b"application/json" or media.endswith(b"+json"):
         return None
