@@ -30,6 +30,7 @@ from emblem.api.usage import OwnUsage
 from emblem.api.working import RECORDED, passing_routes, tei_routes
 from emblem.assembly import Assembled, assemble
 from emblem.backends import memory
+from emblem.caches.doubts import RedisDoubts
 from emblem.caches.opening import open_tiers
 from emblem.caches.tiers import Tiers
 from emblem.config import Settings, cache_redis_address
@@ -61,6 +62,7 @@ from emblem.wrappers.on_demand import Closed, OnDemand
 from emblem.wrappers.recent import Recent
 from emblem.wrappers.references import FileReferences
 from emblem.wrappers.residency import Residency
+from emblem.wrappers.shared_references import SharedReferences
 
 REFERENCES = "spaces"  # the folder, in the home folder, of what deployments are held to
 CANARY = "A short text that every model must embed before it is said to be ready."
@@ -142,6 +144,12 @@ def _tiers(settings: Settings) -> Tiers | None:
     )
 
 
+def _doubts(settings: Settings) -> RedisDoubts | None:
+    """Give where servers that share vectors count how often a space was wrong, if they share any."""
+    address = cache_redis_address(settings)
+    return RedisDoubts(address) if address else None
+
+
 def open_hosted(
     hosting: Hosting,
     settings: Settings,
@@ -208,7 +216,9 @@ def create(
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
     directory = open_directory(settings, plan.served)
-    references = FileReferences(Path(settings.home) / REFERENCES)
+    kept = FileReferences(Path(settings.home) / REFERENCES)
+    shared = _doubts(settings) if plan.hosted or plan.awaited else None
+    references = SharedReferences(kept, shared) if shared else kept
     assembled = {
         name: assemble(one, loading.get(name), _reader(one), references, settings)
         for name, one in plan.hostings.items()
@@ -229,6 +239,8 @@ def create(
             await stack.enter_async_context(accounting.open())
             if tiers is not None:
                 stack.push_async_callback(tiers.aclose)
+            if shared is not None:
+                stack.callback(shared.close)
             for embedder in embedders.values():
                 stack.push_async_callback(embedder.aclose)
             for one_elsewhere in directory:
@@ -247,7 +259,8 @@ def create(
                 name = hosting.offer.name
                 new = tuple(one for one in served if one.model.name == name)
                 await asyncio.to_thread(bind_spaces, ledger, new, time.time())
-                pool = assemble(hosting, None, _reader(hosting), references, settings)
+                given = hosting, None, _reader(hosting), references, settings
+                pool = await asyncio.to_thread(assemble, *given)
                 embedder = observation.embedder(
                     _remembering(pool.embedder, hosting.offer, recent, tiers, sends=True)
                 )

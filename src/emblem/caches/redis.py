@@ -1,14 +1,12 @@
 """Entries in Redis: all servers that use it share them."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from emblem.caches.ports import Away
-from emblem.errors import ConfigError, MissingExtra
+from emblem.redis_pool import Wanted, pool_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,6 +17,14 @@ CONNECT_S = 1.0
 ANSWER_S = 5.0  # whoever asks has less patience, and ends it sooner
 CONNECTIONS = 4
 ENTRY_BYTES = 200  # that Redis takes for an entry beyond its content, about
+WANTED = Wanted(
+    "sharing vectors in Redis",
+    "cache_redis must be an address such as redis://:PASSWORD@HOST:6379/1, rediss://… or "
+    'unix:///PATH, or "limits" for the Redis that counts limits',
+    CONNECTIONS,
+    CONNECT_S,
+    ANSWER_S,
+)
 
 
 class RedisShelf:
@@ -86,36 +92,7 @@ def _translated() -> Iterator[None]:
 
 
 def _client(url: str) -> "Redis":
-    """Make a client, and look whether any connection could be made of this address."""
-    try:
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-    except ModuleNotFoundError as error:
-        raise MissingExtra("sharing vectors in Redis", "redis") from error
-    try:
-        _check(url)
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=CONNECT_S,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=CONNECT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError):  # they may repeat a part of the password
-        raise ConfigError(
-            "cache_redis must be an address such as redis://:PASSWORD@HOST:6379/1, rediss://… or "
-            'unix:///PATH, or "limits" for the Redis that counts limits; special characters of a '
-            "password are percent-encoded"
-        ) from None
+    pool = pool_of(url, WANTED)
+    from redis.asyncio import Redis
+
     return Redis(connection_pool=pool)
-
-
-def _check(url: str) -> None:
-    """Raise ValueError where a password that is not encoded was taken for other parts."""
-    parts = urlsplit(url)
-    database = "" if parts.scheme == "unix" else parts.path.strip("/")
-    if "@" in parts.path + parts.query or parts.fragment or not re.fullmatch("[0-9]*", database):
-        raise ValueError("not an address")

@@ -2,20 +2,19 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standing, State, Unit
 from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
 from emblem.core.refusals import refused
-from emblem.errors import ConfigError, LimitsUnavailable, MissingExtra
+from emblem.errors import LimitsUnavailable
 from emblem.limits.script import MAX_UNDER_WAY, Script
 from emblem.limits.telling import Forgotten
+from emblem.redis_pool import Wanted, pool_of
 
 if TYPE_CHECKING:
     from redis.asyncio import BlockingConnectionPool, Redis
@@ -32,6 +31,13 @@ TOLD = f"{TAG}:told"  # there as long as Redis has not forgotten what it was tol
 TELLING_MS = 60_000  # in which what was used is told to it
 ALLOWED, FORGOTTEN = 1, 2  # what the script says, besides 0 for refused
 TOGETHER = 100  # rows that are told at a time
+WANTED = Wanted(
+    "counting limits in Redis",
+    "redis must be an address such as redis://:PASSWORD@HOST:6379/0, rediss://… or unix:///PATH",
+    MAX_UNDER_WAY + 1,  # one to say what was used
+    TIMEOUT_S,
+    TIMEOUT_S,
+)
 
 
 class RedisLimiter:
@@ -45,7 +51,7 @@ class RedisLimiter:
     """
 
     def __init__(self, url: str, now_ms: Callable[[], int] | None = None) -> None:
-        self._pool = _pool(url)
+        self._pool = pool_of(url, WANTED)
         self._client = _client(self._pool)
         self._run = Script(self._client, SCRIPT.read_text("utf-8"))
         self._now_ms = now_ms
@@ -192,42 +198,6 @@ def _read(answer: list[int]) -> tuple[int, int, tuple[State, ...]]:
 
 def _hash(limit: Limit) -> str:
     return f"{TAG}:{'team' if limit.team else 'key'}:{limit.id}"
-
-
-def _pool(url: str) -> "BlockingConnectionPool":
-    """Make the pool of connections, and look whether any could be made of this address."""
-    try:
-        from redis.asyncio import BlockingConnectionPool
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-    except ModuleNotFoundError as error:
-        raise MissingExtra("counting limits in Redis", "redis") from error
-    try:
-        _check(urlsplit(url))
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_UNDER_WAY + 1,  # one to say what was used
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            # What was sent may have been charged: nothing is sent twice. A connection that Redis
-            # closed while it was idle is noticed, and made again, before anything is sent.
-            retry=Retry(NoBackoff(), 0),
-        )
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError):  # they may repeat a part of the password
-        raise ConfigError(
-            "redis must be an address such as redis://:PASSWORD@HOST:6379/0, rediss://… or "
-            "unix:///PATH; special characters of a password are percent-encoded"
-        ) from None
-    return pool
-
-
-def _check(url: SplitResult) -> None:
-    """Raise ValueError where a password that is not encoded was taken for other parts."""
-    database = "" if url.scheme == "unix" else url.path.strip("/")
-    if "@" in url.path + url.query or url.fragment or not re.fullmatch(r"[0-9]*", database):
-        raise ValueError("not an address")
 
 
 def _client(pool: "BlockingConnectionPool") -> "Redis":

@@ -74,9 +74,17 @@ class FileReferences:
         with _counting:
             return self._counted(space, known)
 
+    def at_least(self, space: Space, least: int) -> int:
+        """Have it be no less than that, and say how often it is now."""
+        with _counting:
+            now = self.doubts(space)
+            return now if now >= least else self._noted(space, least)
+
     def _counted(self, space: Space, known: int) -> int:
+        return self._noted(space, max(self.doubts(space), known) + 1)
+
+    def _noted(self, space: Space, now: int) -> int:
         path = self._doubts_path(space)
-        now = max(self.doubts(space), known) + 1
         beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
