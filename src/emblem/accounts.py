@@ -389,7 +389,8 @@ class Observed:
     """What is known of one request, filled in on its way; "", 0 or None where it came not so far.
 
     ``route`` is the template of its address, such as "/v1/models/{id:path}", and ``status`` is 499
-    where the client left. ``tokens`` and ``cost``, in billionths, are what was charged or would
+    where the client left; ``operation`` is what the model was to do, as OpenTelemetry calls it.
+    ``tokens`` and ``cost``, in billionths, are what was charged or would
     have been; ``written`` of the tokens are an answer's, of a model that writes; ``hits`` are the
     inputs that were not computed for it. ``code`` and ``refused_by``
     say what became of one that was refused: the answer's code, and the limit.
@@ -415,6 +416,7 @@ class Observed:
     code: str = ""
     refused_by: Limit | None = None
     written: int = 0
+    operation: str = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from emblem.types import (
 from emblem.types import State as ModelState
 
 EMBEDDINGS = "/v1/embeddings"
+CHAT = "/v1/chat/completions"
 GEN_AI = {"gen_ai_operation_name": "embeddings", "gen_ai_provider_name": "emblem"}
 TINY = Residence(
     name="tiny",
@@ -120,6 +121,30 @@ def test_a_request_is_counted_with_its_time_its_tokens_and_its_inputs() -> None:
     assert counted.value(tokens, **model, gen_ai_token_type="input") == 20
     assert counted.value("emblem_inputs_total", model="tiny") == 3
     assert counted.value("emblem_known_inputs_total", model="tiny") == 2
+
+
+def test_a_chat_is_counted_by_its_model_with_what_was_read_and_what_was_written() -> None:
+    counted = counting()
+    chat = {"route": CHAT, "model": "away", "operation": "chat"}
+    counted.requests.observed(request(**chat, inputs=1, tokens=20, written=15))
+    counted.requests.observed(request(**chat, status=502, code="upstream_invalid_response"))
+    counted.requests.observed(request(**chat, code="deployment_failed", tokens=3, written=2))
+    model = {**GEN_AI, "gen_ai_operation_name": "chat", "gen_ai_request_model": "away"}
+    server = "gen_ai_server_request_duration_seconds_count"
+    for error in ("", "502", "deployment_failed"):  # the last is a stream that broke off
+        assert counted.value(server, **model, error_type=error) == 1
+    tokens = "gen_ai_client_token_usage_sum"
+    assert counted.value(tokens, **model, gen_ai_token_type="input") == 6
+    assert counted.value(tokens, **model, gen_ai_token_type="output") == 17
+    assert counted.value("emblem_requests_total", route=CHAT, model="away", status="200") == 2
+    assert counted.of("emblem_inputs_total") == []  # they were not answered with vectors
+
+
+def test_a_ranking_writes_nothing() -> None:
+    counted = counting()
+    counted.requests.observed(request(model="away", operation="rerank", tokens=20))
+    (labels,) = counted.of("gen_ai_client_token_usage_sum")
+    assert (labels["gen_ai_operation_name"], labels["gen_ai_token_type"]) == ("rerank", "input")
 
 
 def test_times_are_counted_up_to_the_bound_of_their_bucket_and_added_up_over_models() -> None:

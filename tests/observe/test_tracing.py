@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from emblem.accounts import Account, Charge, Observed, Quota
 from emblem.config import Telemetry, telemetry
-from emblem.errors import ConfigError, RateLimited
+from emblem.errors import ConfigError, DeploymentFailed, EmblemError, RateLimited
 from emblem.limits.memory import MemoryLimiter
 from emblem.observe.tracing import (
     OnceAMinute,
@@ -23,9 +25,12 @@ from emblem.observe.tracing import (
     TracedApp,
     TracedEmbedder,
     TracedLimiter,
+    TracedPassage,
     Tracing,
 )
+from emblem.ports import Passage
 from emblem.types import EmbedRequest, EmbedResult, Tokens
+from emblem.wrappers.passage_pool import PassagePool, Way
 from tiny_engine import WIDTH, model
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -127,6 +132,68 @@ def test_a_request_is_a_span_with_its_counting_its_limits_and_its_embedding_with
     assert (traces["embed"].attributes or {})["emblem.lane"] == "interactive"
     assert whole.resource.attributes["service.name"] == "emblem"
     assert whole.resource.attributes["service.version"] == "1.2.3"
+
+
+class Away:
+    """A way to a deployment that refuses what is passed on, or takes it."""
+
+    def __init__(self, name: str, error: EmblemError | None = None) -> None:
+        self.served_by = name
+        self.model = "theirs"
+        self._error = error
+
+    @asynccontextmanager
+    async def send(self, content: bytes, deadline: float) -> AsyncIterator[Any]:
+        if self._error is not None:
+            raise self._error
+        yield content
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_chat_has_a_span_for_each_deployment_that_it_was_passed_on_to() -> None:
+    traces = Traces()
+    ways = [Away("one", DeploymentFailed(TEXT)), Away("two")]
+    pool = PassagePool(
+        "talker",
+        [Way(TracedPassage(one, "chat", traces.tracing)) for one in ways],
+        10.0,
+        dice=lambda: 0.0,
+    )
+
+    @asynccontextmanager
+    async def answered(passage: Passage, deadline: float) -> AsyncIterator[Any]:
+        async with passage.send(TEXT.encode(), deadline) as passed:
+            yield passed
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with pool.answer(answered):
+            pass
+        one = Observed("req_1", "POST", 1.0, "/v1/chat/completions", status=200)
+        one.model, one.operation, one.served_by = "talker", "chat", "two"
+        one.tokens, one.written = 20, 15
+        RequestSpans().observed(one)
+
+    ask(TracedApp(app, traces.tracing), "/v1/chat/completions")
+    whole, tried = traces["POST /v1/chat/completions"], traces.every[:2]
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "talker",
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.usage.output_tokens": 15,
+        "emblem.served_by": "two",
+    }
+    assert told.items() <= dict(whole.attributes or {}).items()
+    assert [one.name for one in tried] == ["chat theirs"] * 2
+    assert [(one.attributes or {})["emblem.served_by"] for one in tried] == ["one", "two"]
+    assert [one.status.status_code for one in tried] == [StatusCode.ERROR, StatusCode.UNSET]
+    assert (tried[0].attributes or {})["error.type"] == "DeploymentFailed"
+    for one in tried:
+        assert one.kind is SpanKind.CLIENT
+        assert one.parent is not None
+        assert one.parent.span_id == whole.context.span_id
+    assert TEXT not in " ".join(one.to_json() for one in traces.every)
 
 
 def test_the_caller_s_trace_is_continued() -> None:

@@ -32,7 +32,7 @@ MAX_TOKENS = 10**9  # of a request: no model has so many, and what counts them h
 
 
 class Task(StrEnum):
-    """What a model elsewhere is for."""
+    """What a model elsewhere is for. OpenTelemetry calls a chat so, too, and has no name for a ranking."""
 
     CHAT = "chat"
     RERANK = "rerank"
@@ -183,6 +183,7 @@ class Door:
         """
         caller: Caller = scope["state"]["caller"]
         seen: Observed = scope["state"]["seen"]
+        seen.operation = task
         advance = Advance(self._charging, caller, seen)
         async with self._bodies.read(scope["headers"], receive) as content:
             try:

@@ -67,15 +67,15 @@ HTTP_SECONDS = Metric(
 SERVER_SECONDS = Metric(
     "gen_ai_server_request_duration_seconds",
     _HISTOGRAM,
-    "Seconds that requests for embeddings of a served model took; error_type is the status of those "
-    "that failed.",
+    "Seconds that requests to a model took; error_type is the status of those that failed, or the "
+    "code of a stream that broke off.",
     (*_GEN_AI, "error_type"),
     SECONDS,
 )
 TOKEN_USAGE = Metric(
     "gen_ai_client_token_usage",
     _HISTOGRAM,
-    "Tokens of requests for embeddings that were answered with vectors.",
+    "Tokens of requests that a model answered: those that it read, and those that it wrote.",
     (*_GEN_AI, "gen_ai_token_type"),
     TOKENS,
 )
@@ -95,7 +95,7 @@ KEY_REQUESTS = Metric(
 KEY_TOKENS = Metric(
     "emblem_key_tokens",
     _COUNTER,
-    "Tokens that a key was given vectors of (metrics_per_key).",
+    "Tokens of a key's requests that a model answered (metrics_per_key).",
     ("key",),
 )
 COUNTED = (
@@ -200,7 +200,7 @@ FAILURES = Metric(
 INVALID = Metric(
     "emblem_deployment_invalid_answers",
     _COUNTER,
-    "Of these, answers with vectors that could not be right.",
+    "Of these, answers that could not be right.",
     _DEPLOYMENT,
 )
 WORST_COSINE = Metric(

@@ -14,7 +14,7 @@ from emblem.observe.port import metrics_port
 from emblem.observe.requests import RequestMetrics
 from emblem.observe.state import State
 from emblem.observe.together import Together
-from emblem.ports import Embedder, Limiter, Observer
+from emblem.ports import Embedder, Limiter, Observer, Passage
 from emblem.process import ALONE, Process
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ class Observation:
         from emblem.observe.tracing import TracedEmbedder
 
         return TracedEmbedder(embedder, self._tracing)
+
+    def passage(self, passage: Passage, operation: str) -> Passage:
+        """Give a way on which requests are passed on in spans, if any are traced."""
+        if self._tracing is None:
+            return passage
+        from emblem.observe.tracing import TracedPassage
+
+        return TracedPassage(passage, operation, self._tracing)
 
     def limiter(self, limiter: Limiter) -> Limiter:
         """Give a limiter whose charges are traced, if any are."""

@@ -20,7 +20,8 @@ from emblem.accounts import Observed
 from emblem.observe import names
 from emblem.observe.names import Metric
 
-OPERATION, PROVIDER, TOKEN_TYPE = "embeddings", "emblem", "input"
+PROVIDER, READ, WRITTEN = "emblem", "input", "output"
+EMBEDDINGS = "embeddings"
 OTHER = "_OTHER"  # a method that is none: the conventions' own word
 _METHODS = frozenset(HTTPMethod.__members__)
 KEPT = 4096  # of labels as they came, for what has no bound
@@ -64,26 +65,38 @@ class Spread:
 
 @dataclass(slots=True)
 class Series:
-    """The requests with one method, route, status and model. ``tokens`` are of those answered."""
+    """The requests with one method, route, status and model. ``tokens`` are of those answered.
+
+    ``error`` is that of answers of status 200 that broke off, ``operation`` what the model does.
+    ``written`` are the tokens of answers, of a model that writes.
+    """
 
     method: str
     route: str
     status: str
     model: str
+    error: str = ""
+    operation: str = EMBEDDINGS
     seconds: Spread = field(default_factory=lambda: Spread(names.SECONDS))
     tokens: Spread = field(default_factory=lambda: Spread(names.TOKENS))
+    written: Spread = field(default_factory=lambda: Spread(names.TOKENS))
     inputs: int = 0
     known: int = 0
 
     @property
     def good(self) -> bool:
-        """Tell whether these were answered with vectors."""
+        """Tell whether these were answered by a model."""
         return self.status == "200" and self.model != ""
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether these were answered with vectors."""
+        return self.good and self.operation == EMBEDDINGS
 
 
 @dataclass(slots=True)
 class OfKey:
-    """The requests of a key, and the tokens that it was given vectors of."""
+    """The requests of a key, and the tokens of those that were answered by a model."""
 
     requests: int = 0
     tokens: int = 0
@@ -109,17 +122,19 @@ class RequestMetrics:
         self._models = frozenset(models)
         self._per_key = per_key
         self._series: dict[Labels, Series] = {}
-        self._as_it_came: dict[tuple[str, str, int, str], Series] = {}
+        self._as_it_came: dict[tuple[str, str, int, str, str], Series] = {}
         self._refusals: Counter[str] = Counter()
         self._keys: dict[str, OfKey] = {}
 
     def observed(self, one: Observed) -> None:
         """Count a request."""
-        came = (one.method, one.route, one.status, one.model)
-        series = self._as_it_came.get(came) or self._of(came)
+        came = (one.method, one.route, one.status, one.model, one.code)
+        series = self._as_it_came.get(came) or self._of(came, one.operation)
         series.seconds.add(one.seconds)
         if series.good:
-            series.tokens.add(one.tokens)
+            series.tokens.add(one.tokens - one.written)
+            if one.written:
+                series.written.add(one.written)
             series.inputs += one.inputs
             series.known += one.hits
         elif one.code and one.status in REFUSED:
@@ -132,22 +147,25 @@ class RequestMetrics:
     def counts(self) -> Counts:
         """Give all that was counted so far, which does not change any more."""
         series = [
-            replace(one, seconds=copy(one.seconds), tokens=copy(one.tokens))
+            replace(
+                one, seconds=copy(one.seconds), tokens=copy(one.tokens), written=copy(one.written)
+            )
             for one in self._series.values()
         ]
         keys = [(name, copy(one)) for name, one in self._keys.items()]
         return Counts(series, list(self._refusals.items()), keys)
 
-    def _of(self, came: tuple[str, str, int, str]) -> Series:
+    def _of(self, came: tuple[str, str, int, str, str], operation: str) -> Series:
         """Find the series of a request that came like this, and keep it at hand."""
-        method, route, status, model = came
+        method, route, status, model, code = came
         labels = (
             shown_method(method),
             route,
             str(status),
             model if model in self._models else "",
+            code if status == HTTPStatus.OK else "",
         )
-        series = self._series.setdefault(labels, Series(*labels))
+        series = self._series.setdefault(labels, Series(*labels, operation))
         if len(self._as_it_came) >= KEPT:  # whoever invents methods must not fill the memory
             self._as_it_came.clear()
         self._as_it_came[came] = series
@@ -178,15 +196,16 @@ class RequestCollector(Collector):
         every = self._counts.series
         of_models = [one for one in every if one.model]
         good = [one for one in every if one.good]
+        embedded = [one for one in good if one.embedded]
         yield _histogram(
             names.HTTP_SECONDS,
             ((_http(one), one.seconds) for one in every),
         )
         yield _histogram(names.SERVER_SECONDS, ((_server(one), one.seconds) for one in of_models))
-        yield _histogram(names.TOKEN_USAGE, ((_usage(one), one.tokens) for one in good))
+        yield _histogram(names.TOKEN_USAGE, _tokens(good))
         yield _counter(names.REQUESTS, every, _request, lambda one: sum(one.seconds.counts))
-        yield _counter(names.INPUTS, good, _model, lambda one: one.inputs)
-        yield _counter(names.KNOWN_INPUTS, good, _model, lambda one: one.known)
+        yield _counter(names.INPUTS, embedded, _model, lambda one: one.inputs)
+        yield _counter(names.KNOWN_INPUTS, embedded, _model, lambda one: one.known)
         yield from self._others()
 
     def _others(self) -> Iterator[Family]:
@@ -218,11 +237,16 @@ def _model(one: Series) -> Labels:
 
 
 def _server(one: Series) -> Labels:
-    return OPERATION, PROVIDER, one.model, "" if one.good else one.status
+    error = one.error if one.good else one.status
+    return one.operation, PROVIDER, one.model, error
 
 
-def _usage(one: Series) -> Labels:
-    return OPERATION, PROVIDER, one.model, TOKEN_TYPE
+def _tokens(good: Iterable[Series]) -> Iterator[tuple[Labels, Spread]]:
+    """Give the tokens that were read, and those that were written where any were."""
+    for one in good:
+        yield (one.operation, PROVIDER, one.model, READ), one.tokens
+        if any(one.written.counts):
+            yield (one.operation, PROVIDER, one.model, WRITTEN), one.written
 
 
 def _histogram(metric: Metric, spreads: Iterable[tuple[Labels, Spread]]) -> HistogramMetricFamily:

@@ -1,4 +1,4 @@
-"""Traces: a span for each request, and within it for counting, for its limits and for embedding.
+"""Traces: a span for each request, and within it for counting, its limits, embedding, passing it on.
 
 Only imported where traces are sent: it needs the extra ``otel``. A caller's ``traceparent`` is
 continued (W3C Trace Context). Attributes are OpenTelemetry's where it has one (github.com/
@@ -9,8 +9,8 @@ semantic-conventions); none has a text or a key.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emblem.accounts import Account, Charge, Grant, Observed, Spent, Standing
 from emblem.config.telemetry import Telemetry
 from emblem.observe.requests import shown_method
-from emblem.ports import Embedder, Limiter
+from emblem.ports import Embedder, Limiter, Passage, Passed
 from emblem.types import EmbedRequest, EmbedResult, Tokens
 from emblem.wrappers.around import Around
 
@@ -68,10 +68,10 @@ class Tracing:
             yield
 
     @contextmanager
-    def part(self, name: str) -> Iterator[Span]:
+    def part(self, name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
         """Make a span of a part of a request. An error is named, and not what it says."""
         with self._tracer.start_as_current_span(
-            name, record_exception=False, set_status_on_exception=False
+            name, kind=kind, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
                 yield span
@@ -148,13 +148,17 @@ class RequestSpans:
         if one.key:
             span.set_attribute("emblem.key.id", one.key)
         if one.model:
-            span.set_attribute("gen_ai.operation.name", "embeddings")
+            span.set_attribute("gen_ai.operation.name", one.operation)
             span.set_attribute("gen_ai.provider.name", "emblem")
             span.set_attribute("gen_ai.request.model", one.model)
-            span.set_attribute("gen_ai.usage.input_tokens", one.tokens)
+            span.set_attribute("gen_ai.usage.input_tokens", one.tokens - one.written)
+            if one.written:
+                span.set_attribute("gen_ai.usage.output_tokens", one.written)
+            if one.served_by:
+                span.set_attribute("emblem.served_by", one.served_by)
             span.set_attribute("emblem.inputs", one.inputs)
             span.set_attribute("emblem.hits", one.hits)
-        if one.status >= HTTPStatus.BAD_REQUEST:
+        if one.status >= HTTPStatus.BAD_REQUEST or one.code:
             span.set_attribute("error.type", one.code or str(one.status))
         if one.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             span.set_status(Status(StatusCode.ERROR))
@@ -182,6 +186,34 @@ class TracedEmbedder(Around):
             read, tokens = await super().count(request)
             span.set_attribute("gen_ai.usage.input_tokens", int(tokens.sum()))
             return read, tokens
+
+
+class TracedPassage:
+    """A way to a model elsewhere: each time that a request is passed on is a span.
+
+    ``operation`` is what the model does, as the conventions call it.
+    """
+
+    def __init__(self, passage: Passage, operation: str, tracing: Tracing) -> None:
+        self.served_by = passage.served_by
+        self.model = passage.model
+        self._passage = passage
+        self._operation = operation
+        self._tracing = tracing
+
+    @asynccontextmanager
+    async def send(self, content: bytes, deadline: float) -> AsyncIterator[Passed]:
+        """Pass a request on, within a span that ends when its answer is over."""
+        with self._tracing.part(f"{self._operation} {self.model}", SpanKind.CLIENT) as span:
+            span.set_attribute("gen_ai.operation.name", self._operation)
+            span.set_attribute("gen_ai.request.model", self.model)
+            span.set_attribute("emblem.served_by", self.served_by)
+            async with self._passage.send(content, deadline) as passed:
+                yield passed
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._passage.aclose()
 
 
 class TracedLimiter:
