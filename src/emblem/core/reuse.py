@@ -12,7 +12,6 @@ from functools import lru_cache
 from struct import Struct
 
 import numpy as np
-import numpy.typing as npt
 
 from emblem.core.check import refuse_wrong
 from emblem.core.output import shortened
@@ -118,21 +117,20 @@ def known(parts: Sequence[Entry | None], request: EmbedRequest, space: Space) ->
 
     None where the request's own limit or rule refuses one of them; see ``joined``.
     """
-    behind = [
-        None if one is None else _NUMBERS.unpack_from(one, len(one) - _NUMBERS.size)
-        for one in parts
-    ]
-    found = [(place, one) for place, one in enumerate(behind) if one is not None]
-    longest = request.max_input_tokens
-    refusing = rule(request, space) is Overflow.ERROR
-    for _, (_, uncut, overflowed) in found:
+    costs: list[tuple[int, int]] = []
+    missing = []
+    all_uncut = 0
+    longest, refusing = request.max_input_tokens, rule(request, space) is Overflow.ERROR
+    for place, one in enumerate(parts):
+        if one is None:
+            missing.append(place)
+            continue
+        tokens, uncut, overflowed = _NUMBERS.unpack_from(one, len(one) - _NUMBERS.size)
         if (longest is not None and uncut > longest) or (overflowed and refusing):
             return None
-    return Known(
-        tokens=[(place, tokens) for place, (tokens, _, _) in found],
-        missing=[place for place, one in enumerate(behind) if one is None],
-        uncut=sum(uncut for _, (_, uncut, _) in found),
-    )
+        costs.append((place, tokens))
+        all_uncut += uncut
+    return Known(costs, missing, all_uncut)
 
 
 def rule(request: EmbedRequest, space: Space) -> Overflow:
@@ -149,16 +147,20 @@ def joined(
     requests that had others. The vectors cannot be written to. Raises InvalidResult as ``narrowed``.
     """
     records = np.frombuffer(b"".join(parts), _layout(space.width))
-    uncut, overflowed = records["uncut"], records["overflowed"].nonzero()[0]
-    if _too_many(uncut, request) or (len(overflowed) and rule(request, space) is Overflow.ERROR):
+    overflowed = tuple(records["overflowed"].nonzero()[0].tolist())
+    if overflowed and rule(request, space) is Overflow.ERROR:
         return None
-    tokens = records["tokens"].copy()
+    tokens, uncut = records["tokens"].copy(), records["uncut"].copy()
+    if _too_many(uncut.tolist(), request):
+        return None
+    was_cut = overflowed and (uncut != tokens).any()
     full = EmbedResult(
         vectors=np.ascontiguousarray(records["vector"]),
         tokens=tokens,
-        overflowed=tuple(overflowed.tolist()),
+        overflowed=overflowed,
         served_by=served_by,
-        uncut=uncut.copy() if len(overflowed) and (uncut != tokens).any() else None,
+        uncut=uncut if was_cut else None,
+        hits=hits,
     )
     return narrowed(full, request, space, hits=hits)
 
@@ -191,8 +193,8 @@ def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: 
     return result
 
 
-def _too_many(uncut: npt.NDArray[np.int32], request: EmbedRequest) -> bool:
+def _too_many(uncut: Sequence[int], request: EmbedRequest) -> bool:
     longest, total = request.max_input_tokens, request.max_total_tokens
-    if longest is not None and uncut.max(initial=0) > longest:
+    if longest is not None and max(uncut, default=0) > longest:
         return True
-    return total is not None and int(uncut.sum(dtype=np.int64)) > total
+    return total is not None and sum(uncut) > total

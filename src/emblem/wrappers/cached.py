@@ -118,9 +118,8 @@ class Cached(Around):
             read, counted = await super().count(request)
             self._counted = _Counted(read, keys, era)
             return read, counted
-        tokens = np.zeros(len(request.inputs), np.int32)
-        for place, number in found.tokens:
-            tokens[place] = number
+        costs = dict(found.tokens)
+        tokens = np.array([costs.get(place, 0) for place in range(len(keys))], np.int32)
         if found.missing:
             left, most = part(request, found.missing), request.max_total_tokens
             if most is not None:
