@@ -8,7 +8,7 @@ from emblem.core.cl100k import Cl100k
 from emblem.core.plan import context_length
 from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
 from emblem.names import Served
-from emblem.types import TokenIds
+from emblem.types import TokenIds, value
 
 # The two limits count the ids that are sent, and one of cl100k's may be a hundred of the model's
 # own. So what they stand for is bounded too; ordinary text comes nowhere near it.
@@ -45,7 +45,7 @@ class Limits:
             raise TooManyTokens(str(given), self.max_request_tokens)
 
 
-@dataclass(slots=True)  # not frozen: one is made for each request
+@value(eq=False)
 class Taken:
     """Inputs as an embedder takes them, and the limits of their tokens that it is to keep.
 
@@ -70,11 +70,10 @@ class Reader:
         Raises InvalidRequest.
         """
         self._limits.check_items(len(inputs))
-        texts = tuple(one for one in inputs if isinstance(one, str))
-        if len(texts) == len(inputs):
-            return self._bounded(texts, 1)
-        ids = tuple(one for one in inputs if not isinstance(one, str))
-        self._check(served, texts, ids)
+        ids = tuple([one for one in inputs if not isinstance(one, str)])
+        if not ids:
+            return self._bounded(inputs, 1)
+        self._check(served, ids, mixed=len(ids) < len(inputs))
         if served.token_ids is TokenIds.NATIVE:
             return Taken(self._read(ids, lambda one: one))
         decode = self._vocabulary().decode
@@ -87,11 +86,9 @@ class Reader:
         limits = self._limits
         return Taken(inputs, times * limits.max_input_tokens, times * limits.max_request_tokens)
 
-    def _check(
-        self, served: Served, texts: tuple[str, ...], ids: tuple[tuple[int, ...], ...]
-    ) -> None:
+    def _check(self, served: Served, ids: tuple[tuple[int, ...], ...], *, mixed: bool) -> None:
         """Refuse token ids among texts, for a name that takes none, or too many of them."""
-        if texts:
+        if mixed:
             raise InvalidRequest(
                 "'$.input' is invalid: it mixes texts and arrays of token ids.", param="input"
             )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from emblem.errors import DeploymentFailed, InvalidRequest, UnknownModel
 from emblem.offer import Offer
-from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds
+from emblem.types import Kind, Lane, OutputType, Overflow, TokenIds, value
 
 _LATEST = ":latest"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Options:
     """What a request may ask for, or an alias fix. None means that nothing was said."""
 

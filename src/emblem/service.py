@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from math import inf
 from typing import NoReturn
@@ -36,6 +36,7 @@ from emblem.types import (
     Occupancy,
     OutputType,
     Overflow,
+    value,
 )
 from emblem.waiting import guarded, within
 
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 OVERFLOW_LOG_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Call:
     """One request as the caller wrote it: texts, or arrays of token ids.
 
@@ -64,7 +65,7 @@ async def _nothing() -> None:
     """Have nothing to give back."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Answer:
     """What a call gives. ``vectors`` is (n, d) in the asked number format.
 
@@ -217,7 +218,7 @@ class Service:
         result = await guarded(
             self._embed(served, request, bill), partial(within, self.limits.timeout_s, _late)
         )
-        tokens = int(result.tokens.sum())
+        tokens = sum(result.tokens.tolist())  # of a few numbers, in a tenth of numpy's time
         await bill.settle(tokens)
         answer = _answer(served, options, result, bill, tokens)
         seen.space, seen.served_by = answer.space, result.served_by
