@@ -1,7 +1,7 @@
 """POST /v1/embeddings: bytes to a call, and its answer to bytes."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -15,12 +15,14 @@ from emblem.api.body import BodyReader
 from emblem.api.caching import NO_CACHE, NO_STORE, cache_header, directives
 from emblem.api.inputs import read_inputs
 from emblem.api.limits import headers as limit_headers
-from emblem.api.problems import Headers, Problem, invalid
+from emblem.api.problems import Problem, invalid
 from emblem.api.tags import tags
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.errors import InvalidRequest, UnknownModel
 from emblem.service import Answer, Call, Service
 from emblem.waiting import Interruption, guarded
+
+_JSON = (b"content-type", b"application/json")
 
 # What the name of a space or a deployment may hold in a header as it is; the rest is percent-encoded.
 _PLAIN = "/@+:()"
@@ -110,9 +112,9 @@ async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
     return b"".join(parts)
 
 
-async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> Awaitable[T]:
     """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
-    return await guarded(work, partial(_while_there, receive))
+    return guarded(work, partial(_while_there, receive))
 
 
 @contextmanager
@@ -137,26 +139,30 @@ def _quoted(name: str) -> bytes:
     return quote(name, safe=_PLAIN).encode()
 
 
-def answer_headers(answer: Answer) -> Headers:
+@lru_cache(1024)
+def _each_quoted(names: str) -> bytes:
+    return b", ".join(map(_quoted, names.split(", ")))
+
+
+def answer_headers(answer: Answer) -> Sequence[tuple[bytes, bytes]]:
     """Give the headers that say how vectors were made."""
-    headers: Headers = (
+    headers = [
         (b"x-embedding-space", _quoted(answer.space)),
-        (b"x-served-by", b", ".join(map(_quoted, answer.served_by.split(", ")))),
-    )
+        (b"x-served-by", _each_quoted(answer.served_by)),
+    ]
     if (said := cache_header(answer)) is not None:
-        headers += ((b"x-embedding-cache", said.encode()),)
+        headers.append((b"x-embedding-cache", said.encode()))
     if answer.overflowed:
-        headers += ((b"x-embedding-overflow", overflow_header(answer).encode()),)
+        headers.append((b"x-embedding-overflow", overflow_header(answer).encode()))
     if answer.standings:
         headers += limit_headers(answer.standings)
     return headers
 
 
-async def respond(send: Send, status: int, content: bytes, headers: Headers = ()) -> None:
+async def respond(
+    send: Send, status: int, content: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     """Send a whole JSON answer."""
-    fixed = (
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-    )
-    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+    every = [_JSON, (b"content-length", b"%d" % len(content)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": every})
     await send({"type": "http.response.body", "body": content})

@@ -29,6 +29,10 @@ class EncodingFormat(StrEnum):
     BASE64 = "base64"
 
 
+NO_OPTIONS = Options()
+_NONE = (None,) * 5
+
+
 class EmbeddingsBody(msgspec.Struct):
     """A request. Fields that neither OpenAI nor Emblem has are ignored; null means left out."""
 
@@ -45,9 +49,8 @@ class EmbeddingsBody(msgspec.Struct):
     @property
     def options(self) -> Options:
         """What the request asks for beside its texts."""
-        return Options(
-            self.dimensions, self.input_type, self.output_dtype, self.overflow, self.priority
-        )
+        asked = self.dimensions, self.input_type, self.output_dtype, self.overflow, self.priority
+        return NO_OPTIONS if asked == _NONE else Options(*asked)
 
 
 # A body that cannot be read is searched for the reason up to this size: it takes the event loop.
@@ -155,6 +158,8 @@ def _in_digits(vectors: Components, start: int) -> bytes:
 
 def _in_base64(vectors: Components, start: int) -> bytes:
     """Write the items of ``data``, whose strings need no look for what is to be escaped."""
+    if len(vectors) == 1:
+        return b'%b%b"}' % (_before(start), _coded(vectors)[0])
     pieces = [_AFTER] * (3 * len(vectors))
     pieces[0::3] = _befores(start, start + len(vectors))
     pieces[1::3] = _coded(vectors)
@@ -167,11 +172,11 @@ def _coded(vectors: Components) -> list[bytes]:
     little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
     rows = little.view(np.uint8)  # (n, bytes)
     if len(rows) == 1:
-        return [pybase64.b64encode(rows.data)]
+        return [pybase64.b64encode(rows)]
     more = -rows.shape[1] % 3
     if more:
         rows = np.pad(rows, ((0, 0), (0, more)))
-    coded = pybase64.b64encode(rows.data)
+    coded = pybase64.b64encode(rows)
     size = len(coded) // len(rows)
     # What three bytes of which some are missing have in their last characters is said by "=".
     kept, end = size - more, b"=" * more
