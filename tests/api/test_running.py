@@ -8,7 +8,7 @@ from api.asking import get
 from api.small_app import OneKey, Small, charging
 from emblem.api.app import create_app
 from emblem.service import Service
-from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, State, Work
+from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, State, TierState, Work
 
 BUSY = Residence(
     name="tiny",
@@ -36,6 +36,7 @@ def small() -> Small:
         resident_bytes=7000,
         base_bytes=3500,
         cache=CacheState(3, 600, 1000, hits=9, misses=4),
+        tiers=(TierState("disk", 3, 1, 0, 0, 0, False), TierState("redis", 0, 1, 2, 4, 5, True)),
     )
     made.service = Service(
         made.service.names, {}, made.service.limits, charging(), running=lambda: occupancy
@@ -84,6 +85,26 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
         "base_bytes": 3500,
         "resident_bytes": 7000,
         "cache": {"entries": 3, "bytes": 600, "max_bytes": 1000, "hits": 9, "misses": 4},
+        "tiers": [
+            {
+                "name": "disk",
+                "hits": 3,
+                "misses": 1,
+                "corrupt": 0,
+                "failures": 0,
+                "dropped": 0,
+                "away": False,
+            },
+            {
+                "name": "redis",
+                "hits": 0,
+                "misses": 1,
+                "corrupt": 2,
+                "failures": 4,
+                "dropped": 5,
+                "away": True,
+            },
+        ],
         "process": 1,
         "processes": 1,
     }

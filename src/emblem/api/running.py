@@ -2,7 +2,7 @@
 
 import msgspec
 
-from emblem.types import CacheState, Lane, Occupancy, Queued, Residence
+from emblem.types import CacheState, Lane, Occupancy, Queued, Residence, TierState
 
 
 class LaneItem(msgspec.Struct, frozen=True):
@@ -39,6 +39,18 @@ class CacheItem(msgspec.Struct, frozen=True):
     misses: int
 
 
+class TierItem(msgspec.Struct, frozen=True):
+    """What was asked of a cache beyond memory, on disk or in Redis; see ``types.TierState``."""
+
+    name: str
+    hits: int
+    misses: int
+    corrupt: int
+    failures: int
+    dropped: int
+    away: bool
+
+
 class RunningList(msgspec.Struct, frozen=True):
     """Every served model, and the memory of the process that answers; see ``types.Occupancy``."""
 
@@ -49,6 +61,7 @@ class RunningList(msgspec.Struct, frozen=True):
     base_bytes: int | None
     resident_bytes: int | None
     cache: CacheItem | None = None
+    tiers: list[TierItem] = []
     process: int = 1
     processes: int = 1
 
@@ -68,6 +81,7 @@ def running_list(occupancy: Occupancy) -> RunningList:
         base_bytes=occupancy.base_bytes,
         resident_bytes=occupancy.resident_bytes,
         cache=_cache(occupancy.cache),
+        tiers=[_tier(one) for one in occupancy.tiers],
         process=occupancy.process,
         processes=occupancy.processes,
     )
@@ -77,6 +91,18 @@ def _cache(state: CacheState | None) -> CacheItem | None:
     if state is None:
         return None
     return CacheItem(state.entries, state.bytes, state.max_bytes, state.hits, state.misses)
+
+
+def _tier(state: TierState) -> TierItem:
+    return TierItem(
+        state.name,
+        state.hits,
+        state.misses,
+        state.corrupt,
+        state.failures,
+        state.dropped,
+        state.away,
+    )
 
 
 def running_item(one: Residence) -> RunningItem:

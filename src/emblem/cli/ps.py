@@ -15,7 +15,7 @@ from emblem.cli.options import (
 from emblem.errors import ConfigError, DeploymentFailed
 
 if TYPE_CHECKING:
-    from emblem.api.running import CacheItem, RunningItem, RunningList
+    from emblem.api.running import CacheItem, RunningItem, RunningList, TierItem
     from emblem.config import Settings
 
 TIMEOUT_S = 10.0
@@ -132,6 +132,8 @@ def _show(found: "RunningList") -> None:
     typer.echo(_memory(found), err=True)
     if found.cache:
         typer.echo(_remembered(found.cache), err=True)
+    for tier in found.tiers:
+        typer.echo(_beyond(tier), err=True)
 
 
 def _memory(found: "RunningList") -> str:
@@ -154,6 +156,20 @@ def _remembered(cache: "CacheItem") -> str:
     asked = cache.hits + cache.misses
     said = f"Remembered: {cache.entries} vectors in {size(cache.bytes)} of {size(cache.max_bytes)}"
     return f"{said}; {cache.hits} of {asked} texts were known." if asked else f"{said}."
+
+
+def _beyond(tier: "TierItem") -> str:
+    """Say what a cache beyond memory did; what went wrong only where anything did."""
+    asked = tier.hits + tier.misses
+    where = {"disk": "on disk", "redis": "in Redis"}.get(tier.name, f"in {tier.name}")
+    said = f"Remembered {where}: {tier.hits} of {asked} texts were known"
+    wrong = [
+        (tier.corrupt, "were damaged"),
+        (tier.dropped, "were not written"),
+        (tier.failures, "questions failed"),
+    ]
+    said = ", ".join([said, *(f"{number} {what}" for number, what in wrong if number)])
+    return f"{said}; it does not answer now." if tier.away else f"{said}."
 
 
 def _row(one: "RunningItem") -> tuple[str, ...]:
