@@ -170,13 +170,13 @@ def _in_base64(vectors: Components, start: int) -> bytes:
 def _coded(vectors: Components) -> list[bytes]:
     """Give each vector in base64, of one call for all: its width in bytes is made to divide by 3."""
     little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
+    if len(little) == 1:
+        return [pybase64.b64encode(little.tobytes())]
     rows = little.view(np.uint8)  # (n, bytes)
-    if len(rows) == 1:
-        return [pybase64.b64encode(rows)]
     more = -rows.shape[1] % 3
     if more:
         rows = np.pad(rows, ((0, 0), (0, more)))
-    coded = pybase64.b64encode(rows)
+    coded = pybase64.b64encode(rows.data)
     size = len(coded) // len(rows)
     # What three bytes of which some are missing have in their last characters is said by "=".
     kept, end = size - more, b"=" * more
