@@ -1,10 +1,11 @@
 """Balance: which of several deployments is sent the next request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from emblem.types import value
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Load:
     """What a deployment has in work, how much it may have, and its part of all work."""
 

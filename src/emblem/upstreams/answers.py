@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pybase64
 
-from emblem.types import Overflow, Tokens, Vectors
+from emblem.types import Overflow, Tokens, Vectors, value
 
 SPACE_HEADER = "x-embedding-space"
 OVERFLOW_HEADER = "x-embedding-overflow"
@@ -71,7 +71,7 @@ class Reply(msgspec.Struct):
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Embeddings:
     """What a success gives: (texts, width) float32 in the order of the texts, and of which model.
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emblem.types import Kind, Lane, Overflow
+from emblem.types import Kind, Lane, Overflow, value
 from emblem.upstreams.answers import Embeddings
 from emblem.upstreams.presets import FLOAT, Preset
 
 Input = str | tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Wanted:
     """Vectors of some texts, of a model by the provider's name for it.
 

@@ -7,22 +7,23 @@ measured; a server that names its space, or the model, must go on naming the sam
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf, isinf
 
 import msgspec
 import numpy as np
 
+from emblem.core.cosine import paired
 from emblem.core.output import shortened
 from emblem.errors import DeadlineExceeded, InvalidInput, InvalidResult
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Overflow
+from emblem.types import EmbedRequest, EmbedResult, Overflow, value
 from emblem.upstreams import answers
 from emblem.upstreams.answers import Embeddings, Malformed, Named
 from emblem.upstreams.asking import Hosted, caching_of, inputs_for, wanted_of
 from emblem.upstreams.dialects import Input, Wanted
-from emblem.upstreams.finding import STILL, Probed, cosine, find_out
+from emblem.upstreams.finding import STILL, Probed, find_out
 from emblem.upstreams.refusals import TooLarge
 from emblem.upstreams.sending import Answer
 from emblem.upstreams.server import Posted, Posting
@@ -30,7 +31,7 @@ from emblem.upstreams.server import Posted, Posting
 ASIDE_BYTES = 1 << 20  # a longer answer is read in a thread: it takes more than a few milliseconds
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Part:
     """Some of a request's texts, from ``start`` on, to be there by ``until``.
 
@@ -161,7 +162,7 @@ class HostedUpstream:
         if self.space.normalised and not found.normalised:
             norm = float(np.linalg.norm(found.vector.astype(np.float64)))
             return f"a vector with norm {norm:.4f}, not 1"
-        if self._first is not None and (now := cosine(self._first, found.vector)) < STILL:
+        if self._first is not None and (now := paired(self._first, found.vector)[0]) < STILL:
             return f"a vector with cosine {now:.4f} to the one that it gave to that text before"
         return None
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emblem.types import value
+
 if TYPE_CHECKING:  # it takes a while to import, and a server without upstreams does without
     import aiohttp
 
@@ -29,7 +31,7 @@ IDLE_S = 30.0  # for which a connection is kept that nobody uses
 _UNSAID = frozenset({"User-Agent", "Accept", "Accept-Encoding"})
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Sent:
     """A request. Its answer may have ``most_bytes``, and be complete after ``timeout_s``."""
 
@@ -39,7 +41,7 @@ class Sent:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Answer:
     """An answer that came whole. Its headers are found by a name in any case."""
 

@@ -6,7 +6,6 @@ same key: see ``retrying.py``, and the pool of deployments.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from emblem.errors import (
     InvalidResult,
     Overloaded,
 )
+from emblem.types import value
 from emblem.upstreams import refusals, retry
 from emblem.upstreams.keys import LONGEST_REST_S, REFUSED_S, Keys
 from emblem.upstreams.provider import Provider
@@ -36,7 +36,7 @@ OK = 200
 BETWEEN_KEYS_S = 1.0  # how long a key rests that is told to slow down, where there are others
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Posted:
     """A request: its body, with how many texts, done by when on the monotonic clock.
 
