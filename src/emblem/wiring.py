@@ -49,7 +49,7 @@ from emblem.observe.opening import Observation, tracing
 from emblem.observe.state import State
 from emblem.offer import Offer
 from emblem.opening import open_engine, open_tokenizer, queue_limits
-from emblem.passages import open_directory
+from emblem.passages import open_directory, tasks
 from emblem.ports import Embedder, Ledger, Observer, References
 from emblem.process import ALONE, Process
 from emblem.service import Limits, Service
@@ -206,7 +206,7 @@ def create(
     ledger = accounting.ledger
     observation = Observation(
         settings,
-        {*plan.models, *(one.name for one in plan.awaited)},
+        {*plan.models, *(one.name for one in plan.awaited), *tasks(settings)},
         lambda: replace(
             _state(_occupancy(residency, recent, tiers), accounting),
             deployments=service.deployments(),
@@ -215,7 +215,7 @@ def create(
         process,
     )
     accounting.charging.limiter = observation.limiter(accounting.limiter)
-    directory = open_directory(settings, plan.served)
+    directory = open_directory(settings, plan.served, observation.passage)
     kept = FileReferences(Path(settings.home) / REFERENCES)
     shared = _doubts(settings) if plan.hosted or plan.awaited else None
     references = SharedReferences(kept, shared) if shared else kept
@@ -307,7 +307,7 @@ def create(
     more = [
         *metrics_routes(observation.exposition),
         *usage_routes(OwnUsage(ledger.usage, accounting.limiter)),
-        *admin_routes(ledger, service, _inside(accounting)),
+        *admin_routes(ledger, service, _inside(accounting, directory)),
         *(door.routes() if settings.console else ()),
     ]
     app = create_app(
@@ -357,7 +357,7 @@ def _state(occupancy: Occupancy, accounting: Accounting) -> State:
     )
 
 
-def _inside(accounting: Accounting) -> Inside:
+def _inside(accounting: Accounting, directory: Directory) -> Inside:
     """Say what the administration is told of the process."""
 
     def problem() -> str | None:
@@ -368,6 +368,7 @@ def _inside(accounting: Accounting) -> Inside:
         accounting.ledger.database.name,
         limits_problem=problem,
         recording=lambda: Recording(accounting.usage_waiting, accounting.usage_lost),
+        directory=directory,
     )
 
 

@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from emblem import __version__
 from emblem.api.admin.desk import Asked, Desk, answer
-from emblem.api.models import ModelItem
+from emblem.api.models import ElsewhereItem, ModelItem
 from emblem.api.models import item as model_item
+from emblem.api.passed import Directory
 from emblem.api.problems import Problem
 from emblem.api.running import RunningItem, RunningList, running_item, running_list
 from emblem.names import Served
@@ -38,13 +39,14 @@ class Inside:
     """What the administration is told of the process that it is part of.
 
     ``database`` is its name, without a password. ``limits_problem`` says why limits are not counted
-    as they should be, None where they are.
+    as they should be, None where they are. ``directory`` has the models that are passed on to.
     """
 
     database: str
     started: float = field(default_factory=time.monotonic)
     limits_problem: Callable[[], str | None] = lambda: None
     recording: Callable[[], Recording] = Recording
+    directory: Directory = field(default_factory=Directory)
 
 
 class DeploymentItem(msgspec.Struct, frozen=True):
@@ -77,11 +79,22 @@ class AdminModelItem(ModelItem, frozen=True):
     object: str = "admin.model"
 
 
+class AdminPassedItem(ElsewhereItem, frozen=True):
+    """One name whose requests are passed on, for chat or rankings, and to where."""
+
+    deployments: tuple[DeploymentItem, ...] = ()
+    object: str = "admin.model"
+
+
 class AdminModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """Every name that is served, aliases too, in the order of the configuration."""
+    """Every name that is served, aliases too, in the order of the configuration.
+
+    ``data`` are those that give vectors.
+    """
 
     object: str = "list"
     data: list[AdminModelItem]
+    passed_on: list[AdminPassedItem] = []
 
 
 class LiveList(RunningList, frozen=True, kw_only=True):
@@ -169,7 +182,16 @@ class State:
             _model(one, residences.get(one.model.name), deployments.get(one.model.name, ()))
             for one in self._service.names
         ]
-        return answer(AdminModelList(data=data))
+        passed_on = [
+            AdminPassedItem(
+                id=one.name,
+                created=one.created,
+                task=one.task,
+                deployments=tuple(map(_deployment, one.passages.deployments())),
+            )
+            for one in self._inside.directory
+        ]
+        return answer(AdminModelList(data=data, passed_on=passed_on))
 
     async def live(self, asked: Asked) -> Response:
         """Give what runs now."""
