@@ -182,14 +182,16 @@ def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:
     """
     if len(texts) == 1:
         return np.array([total], dtype=np.int32)
-    lengths = np.array([0, *(1 + _length(text) for text in texts)])
+    lengths = np.array([0, *[1 + _length(text) for text in texts]])
     ends = np.rint(np.cumsum(lengths) * (total / lengths.sum()))
     shares: Tokens = np.diff(ends).astype(np.int32)
     return shares
 
 
 def _length(one: str | tuple[int, ...]) -> int:
-    return len(one.encode(errors="replace")) if isinstance(one, str) else len(one)
+    if not isinstance(one, str) or one.isascii():
+        return len(one)
+    return len(one.encode(errors="replace"))
 
 
 def space(headers: Mapping[str, str]) -> Named | None:
