@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emblem.core.cosine import paired
 from emblem.types import Vectors
 
 SENTENCE = "A cat is sleeping on the sofa in the living room."
@@ -87,7 +88,7 @@ def same(name: str, one: Vectors, other: Vectors, *, rounded: bool = False) -> C
     if one.shape != other.shape:
         return Check(name, False, f"{one.shape} and {other.shape}")
     if rounded:
-        worst = min(_cosine(*pair) for pair in zip(one, other, strict=True))
+        worst = float(paired(one, other).min())
         return Check(name, worst >= ROUNDED, f"the smallest cosine is {worst:.5f}")
     off = float(np.abs(one.astype(np.float64) - other).max(initial=0.0))
     return Check(name, off <= SAME, f"the largest difference is {off:.1e}")
@@ -95,7 +96,7 @@ def same(name: str, one: Vectors, other: Vectors, *, rounded: bool = False) -> C
 
 def sense(vectors: Vectors) -> Check:
     """See that a paraphrase is nearer than something else: (3, width) of the three sentences."""
-    near, far = _cosine(vectors[0], vectors[1]), _cosine(vectors[0], vectors[2])
+    near, far = paired(vectors[[0, 0]], vectors[1:3]).tolist()
     said = f"a paraphrase is at {near:.3f}, an unrelated sentence at {far:.3f}"
     return Check("sense", near > far, said)
 
@@ -115,11 +116,6 @@ def agreement(ours: Vectors, theirs: Vectors, exact: bool) -> Check:
     name = "sentence-transformers"
     if ours.shape != theirs.shape:
         return Check(name, False, f"it gives {theirs.shape[1]} numbers, not {ours.shape[1]}")
-    worst = min(_cosine(*pair) for pair in zip(ours, theirs, strict=True))
+    worst = float(paired(ours, theirs).min())
     said = f"the smallest cosine of {len(ours)} texts is {worst:.7f}"
     return Check(name, worst >= AGREED if exact else None, said)
-
-
-def _cosine(one: Vectors, other: Vectors) -> float:
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

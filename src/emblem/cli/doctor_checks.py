@@ -11,6 +11,7 @@ import numpy as np
 
 from emblem.cli import canaries
 from emblem.cli.canaries import Check
+from emblem.core.cosine import paired
 from emblem.core.output import shortened
 from emblem.errors import EmblemError, InvalidRequest, InvalidResult
 from emblem.types import EmbedRequest, Kind, Lane
@@ -88,8 +89,8 @@ async def _order(patient: Patient) -> Check:
     forward = await patient.embed(TEXTS)
     backward = await patient.embed(TEXTS[::-1])
     last = await patient.embed(TEXTS[-1:])
-    worst = float(cosines(forward, backward[::-1]).min())
-    alone = float(cosines(forward[-1:], last).min())
+    worst = float(paired(forward, backward[::-1]).min())
+    alone = float(paired(forward[-1:], last).min())
     if min(worst, alone) < SAME:
         said = f"a text has another vector in another order (cosine {min(worst, alone):.4f})"
         return Check("order", False, said)
@@ -100,7 +101,7 @@ async def _order(patient: Patient) -> Check:
 
 async def _twice(patient: Patient) -> Check:
     one, again = await patient.embed(TEXTS), await patient.embed(TEXTS)
-    worst = float(cosines(one, again).min())
+    worst = float(paired(one, again).min())
     exact = bool((one == again).all())
     said = "the same bytes twice" if exact else f"the least cosine of two answers is {worst:.7f}"
     return Check("twice", worst >= SAME, said)
@@ -132,7 +133,7 @@ async def _dimensions(patient: Patient) -> Check:
         return Check(name, None, f"not honoured, so a request for fewer is an error: {error.what}")
     whole = await patient.embed(TEXTS[:2])
     unit = patient.embedder.space.normalised
-    worst = float(cosines(given, shortened(whole, fewer, normalised=unit)).min())
+    worst = float(paired(given, shortened(whole, fewer, normalised=unit)).min())
     what = "the first numbers" if worst >= SAME else "other numbers than the first"
     return Check(name, True, f"honoured: {fewer} of {width} are {what} (cosine {worst:.4f})")
 
@@ -147,7 +148,7 @@ async def _long(patient: Patient) -> Check:
         one, other = await patient.embed(pair)
     except InvalidRequest:
         return Check("long texts", True, f"a text of {count:,} words is refused")
-    if float(cosines(one[None], other[None])[0]) < 1.0 - 1e-9:
+    if float(paired(one[None], other[None])[0]) < 1.0 - 1e-9:
         return Check("long texts", True, f"a text of {count:,} words is read to its end")
     said = f"a text of {count:,} words is cut without a word"
     if patient.refuses_long:
@@ -183,15 +184,6 @@ LOOKS: dict[str, Look] = {
     "sense": _sense,
     "latency": _latency,
 }
-
-
-def cosines(one: Vectors, other: Vectors) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Give the cosine of each vector with the one in the same place: (n,) float64."""
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    found: np.ndarray[tuple[int], np.dtype[np.float64]] = np.einsum("nd,nd->n", a, b) / (
-        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    )
-    return found
 
 
 def _twins(vectors: Vectors) -> tuple[int, int] | None:

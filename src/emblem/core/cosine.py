@@ -23,6 +23,21 @@ def cosines(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> Vectors:
     return np.clip(products, -1.0, 1.0)
 
 
+def paired(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Give the cosine of each vector (n, d) with the one in the same place: (n,) float64.
+
+    It is 0 where one of the two has no direction: all zeros, or a number that is not finite.
+    """
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        products: npt.NDArray[np.float64] = np.einsum("nd,nd->n", a, b)
+    known = np.isfinite(norms) & (norms > 0)
+    found: npt.NDArray[np.float64] = np.zeros_like(norms)
+    np.divide(products, norms, out=found, where=known)
+    return found
+
+
 def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     exact = vectors.astype(np.float64)
     norms = np.sqrt(np.einsum("nd,nd->n", exact, exact))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from emblem.core.cosine import paired
 from emblem.errors import DeploymentFailed, InvalidRequest, InvalidResult
 from emblem.types import Kind, Vectors
 from emblem.upstreams import answers
@@ -89,13 +90,6 @@ async def find_out(server: Posting, spoken: Spoken, until: float, width: int | N
     return Probed(given, unit, found.model, named, base64, wanted.dimensions, found.vectors)
 
 
-def cosine(one: Vectors, other: Vectors) -> float:
-    """Give the cosine of two vectors, each (1, width) float32; 0 where it has none."""
-    a, b = (each[0].astype(np.float64) for each in (one, other))
-    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))  # numpy warns of infinity times 0
-    return float(a @ b) / norms if norms > 0 and np.isfinite(norms) else 0.0
-
-
 def _measured(found: Embeddings, answer: Answer, width: int | None) -> Named | None:
     """Give the space that is named. Raises Malformed where its width, or the one due, is another."""
     given = found.vectors.shape[1]
@@ -138,4 +132,4 @@ async def _agrees(
         float(np.linalg.norm(each.vectors.astype(np.float64))) for each in (found, again)
     )  # which hold any number that four bytes can be
     alike = abs(one - other) <= UNIT * max(one, other)
-    return alike and cosine(found.vectors, again.vectors) >= SAME
+    return alike and bool(paired(found.vectors, again.vectors)[0] >= SAME)
