@@ -232,7 +232,11 @@ def test_a_table_says_what_headers_are_sent_and_how_a_query_is_told_from_a_docum
         ("emblem", {"kinds": KINDS}, "has kinds, and another Emblem is told them by its own field"),
         ("voyage", {"kinds": {"query": {"truncation": 1}, "document": {}}}, "may not set 'truncat"),
         ("openai", {"dimensions_field": "n", "kinds": {"query": {"n": 1}, "document": {}}}, "'n'"),
-        ("azure", {"headers": {"Api-Key": HeaderSettings("planted")}}, "may not set 'Api-Key'"),
+        (
+            "azure",
+            {"headers": {"Api-Key": HeaderSettings("planted")}},
+            "may not set the header 'Api-Key'",
+        ),
         ("openai", {"headers": {"x": HeaderSettings("planted\n1")}}, "cannot be sent"),
     ],
 )

@@ -14,8 +14,10 @@ LISTED = RunningList([], 1000, 0, 5000, None, None)
         (TierItem("disk", 3, 1, 0, 0, 0, False), "Remembered on disk: 3 of 4 texts were known."),
         (
             TierItem("redis", 0, 9, 2, 4, 5, True),
-            "Remembered in Redis: 0 of 9 texts were known, 2 were damaged, 5 were not written, 4 "
-            + "questions failed; it does not answer now.",
+            (
+                "Remembered in Redis: 0 of 9 texts were known, 2 were damaged, 5 were not written, "
+                "4 questions failed; it does not answer now."
+            ),
         ),
     ],
 )

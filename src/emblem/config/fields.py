@@ -77,18 +77,18 @@ def read_headers(given: Any, where: str, placed: Placed) -> Mapping[str, HeaderS
     lower = [name.lower() for name in given]
     for name in given:
         if problem := header_problem(name):
-            raise ConfigError(f"{where} {problem}")
+            raise ConfigError(f"{where.removesuffix(' headers')} {problem}")
         if lower.count(name.lower()) > 1:
             raise ConfigError(f"{where} has {name!r} twice: upper and lower case are the same")
     return {name: _header(one, f"{where} {name!r}", placed) for name, one in given.items()}
 
 
-def header_problem(name: str) -> str | None:
-    """Say why a header cannot be set; None where it can."""
+def header_problem(name: str, key_header: str = "") -> str | None:
+    """Say why a header cannot be set; None where it can. The key is sent in ``key_header``."""
     if not _TOKEN.fullmatch(name):
-        return f"has {name!r}, which is no name of a header"
-    if name.lower() in OWN_HEADERS:
-        return f"may not set {name!r}: Emblem itself does"
+        return f"cannot send {name!r}, which is no name of a header"
+    if name.lower() in {*OWN_HEADERS, key_header}:
+        return f"may not set the header {name!r}: Emblem itself does"
     return None
 
 

@@ -44,13 +44,9 @@ class Provider:
         for key in self.keys:
             refuse_unsendable(key, f"the API key of {self.name}")
         for header, value in self.headers.items():
-            ours = header.lower() == self.preset.key_header
-            if (
-                problem := f"may not set {header!r}: Emblem itself does"
-                if ours
-                else header_problem(header)
-            ):
-                raise ConfigError(f"{self.name} headers {problem}")
+            problem = header_problem(header, self.preset.key_header)
+            if problem is not None:
+                raise ConfigError(f"{self.name} {problem}")
             refuse_unsendable(value, f"the header {header!r} of {self.name}")
         for name in ("connect_timeout_s", "read_timeout_s", "timeout_s"):
             if not 0 < getattr(self, name) < 1e6:
