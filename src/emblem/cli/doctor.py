@@ -13,6 +13,7 @@ from emblem.cli.options import ConfigOption, HomeOption, JsonOption, home_folder
 from emblem.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from emblem.cli.doctor_passages import Call
     from emblem.cli.doctor_rounds import Report, Visit
     from emblem.config import Settings
 
@@ -67,32 +68,49 @@ def doctor(
 
     Whether it is there and takes the key, counts right, keeps the order, gives the same twice,
     honours base64 and dimensions, cuts long texts without a word, and gives the vectors of its
-    model's space, as a server has it prove at its start.
+    model's space, as a server has it prove at its start. Deployments for chat are asked a short
+    question, streamed and not; those for rankings rank three documents.
     """
-    from emblem.cli.doctor_rounds import visited
+    from emblem.cli.doctor_passages import calls
     from emblem.cli.output import print_json
 
     settings = loaded(home, config).settings
     home_folder(settings)
-    visits = _visits(names or [], settings) if url is None else _at(url, model, preset)
-    report = asyncio.run(visited(visits, settings, timeout_s))
+    if url is None:
+        visits, passed_on = _visits(names or [], settings), calls(settings, names or [])
+    else:
+        visits, passed_on = _at(url, model, preset), []
+    report = asyncio.run(_report(visits, passed_on, settings, timeout_s))
     print_json(report) if as_json else _print(report)
     return 0 if report.ok else 1
+
+
+async def _report(
+    visits: Sequence[Visit], passed_on: Sequence[Call], settings: Settings, timeout_s: float
+) -> Report:
+    """Look at what gives vectors, and then at what chats and ranks."""
+    from emblem.cli.doctor_passages import called
+    from emblem.cli.doctor_rounds import Report, visited
+
+    report = await visited(visits, settings, timeout_s)
+    seen = (*report.deployments, *await called(passed_on, settings, timeout_s))
+    return Report(all(one.ok for one in seen), seen)
 
 
 def _visits(names: Sequence[str], settings: Settings) -> list[Visit]:
     """List the deployments of models by name, or of all that are served. Raises InvalidRequest."""
     from emblem.cli.doctor_rounds import Visit
     from emblem.config import ModelSettings, deployments, environment
-    from emblem.providers import provider
+    from emblem.providers import called, provider
 
     served = [*settings.models, *(one for one in settings.serve if one not in settings.models)]
     served = served or [settings.default_model]
+    every = [*served, *settings.chat, *settings.rerank]
     for name in names:
-        if name not in served:
-            raise InvalidRequest(f"there is no model {name!r}; there are {', '.join(served)}")
+        if name not in every:
+            raise InvalidRequest(f"there is no model {name!r}; there are {', '.join(every)}")
     found = []
-    for name in names or served:
+    for name in [one for one in names if one in served] if names else served:
         own = settings.models.get(name) or ModelSettings()
         places = deployments(own)
         if not places:
@@ -101,10 +119,15 @@ def _visits(names: Sequence[str], settings: Settings) -> list[Visit]:
             if one.local:
                 found.append(Visit(name, "local"))
                 continue
-            several = sum(other.upstream == one.upstream for other in places) > 1
-            called = f"{one.upstream}/{one.model or name}" if several else one.upstream
             whose = provider(one.upstream, settings, environment())
-            visit = Visit(name, called, whose, one.model or name, own.width, own.max_length)
+            visit = Visit(
+                name,
+                called(one, places, name),
+                whose,
+                one.model or name,
+                own.width,
+                own.max_length,
+            )
             found.append(visit)
     return found
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SAYS = (
     ("reach", ("cannot be reached", "did not answer", "connection lost")),
     ("key", ("API key",)),
-    ("model", ("answers 404",)),
+    ("model", ("answers 404", "does not have the model")),
 )
 
 
@@ -100,7 +100,7 @@ async def _visit(
         else:
             checks, patient = await _there(visit, visit.provider, timeout_s, stack)
     except EmblemError as error:
-        return _Open(visit, _failed(str(error)))
+        return _Open(visit, failed(str(error)))
     return _Open(visit, [*checks, *await looked_at(patient)], patient)
 
 
@@ -153,7 +153,7 @@ async def _there(
     )
 
 
-def _failed(said: str) -> list[Check]:
+def failed(said: str) -> list[Check]:
     """Say which question a failure answers; those before it were answered well."""
     for place, (name, words) in enumerate(_SAYS):
         if any(one in said for one in words):
