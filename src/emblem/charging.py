@@ -210,6 +210,13 @@ class Charged:
         elif grant.charge.tokens or grant.charge.cost:
             await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))
 
+    async def _lower(self, grant: Grant) -> None:
+        """Give back what was charged beyond what is noted; the rest is what may be given back later."""
+        paid, seen = grant.charge, self._seen
+        over = Charge(0, paid.tokens - seen.tokens, paid.cost - seen.cost)
+        self._grant = lowered(grant, over)
+        await self._charging.refund(replace(grant, charge=over))
+
     def _note(self, tokens: int) -> None:
         self._seen.tokens = tokens
         self._seen.cost = self._charging.prices.cost(self._seen.model, tokens)
@@ -258,6 +265,4 @@ class Bill(Charged):
             self._note(tokens)
         grant = self._grant
         if grant is not None and tokens < grant.charge.tokens:
-            over = Charge(0, grant.charge.tokens - tokens, grant.charge.cost - self._seen.cost)
-            self._grant = lowered(grant, over)
-            await self._charging.refund(replace(grant, charge=over))
+            await self._lower(grant)

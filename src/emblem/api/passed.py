@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -118,8 +118,7 @@ class Advance(Charged):
             return
         paid, cost = grant.charge, self._seen.cost
         if tokens < paid.tokens:
-            over = Charge(0, paid.tokens - tokens, paid.cost - cost)
-            await self._charging.refund(replace(grant, charge=over))
+            await self._lower(grant)
         elif tokens > paid.tokens:
             more = Charge(0, tokens - paid.tokens, cost - paid.cost)
             try:
