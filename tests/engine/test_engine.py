@@ -187,7 +187,7 @@ async def test_tokenising_ends_once_there_are_too_many_tokens(
 ) -> None:
     monkeypatch.setattr(core_plan, "SLICE_CHARACTERS", 1)
     reader = Recording()
-    texts = tuple(words(n) for n in range(50))
+    texts = tuple(words(n % 50) for n in range(100))  # too many to be read at once
     async with tiny_engine(reader=reader) as engine:
         with pytest.raises(TooManyTokens, match="Requested more than 9 tokens, max 8"):
             await engine.embed(EmbedRequest(texts, max_total_tokens=8))

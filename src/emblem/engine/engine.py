@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
+from types import TracebackType
 from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -82,6 +83,7 @@ class Engine:
             clock,
             streams=backend.streams,
         )
+        self._panics = _Panics(model.name)
         self._closing = False
         self._lost: list[str] = []  # the streams that have ended, by their threads' names
         self._instant_tokens = backend.instant_tokens if isinstance(backend, Instant) else 0
@@ -122,12 +124,16 @@ class Engine:
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed every text of the request; see ``ports.Embedder``."""
-        unread, guess = self._admitted(request)
-        planned = await self._plan(request, unread, small=guess <= SMALL_TOKENS)
+        unread, small = self._admitted(request)
+        if small:
+            with self._panics:
+                planned = self._planned(request)
+        else:
+            planned = await self._plan(request, unread)
         windows = self._at_once(planned)
         if windows is None:
             windows = await self._in_turn(planned, request)
-        small = guess <= SMALL_TOKENS and len(planned.windows) == len(request.inputs)
+        small = small and len(planned.windows) == len(request.inputs)
         vectors = await self._do(
             0 if small else PER_TEXT * len(planned.windows),
             assemble,
@@ -142,18 +148,20 @@ class Engine:
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Read every text, and say what it will cost; see ``ports.Counting``."""
-        unread, guess = self._admitted(request)
-        small = guess <= SMALL_TOKENS
-        read = await self._read(request, unread, small=small)
-        size = 0 if small else PER_TEXT * len(read)
-        charged = await self._do(
-            size, charges, read, self._tokenizer.frame, request, self._rule(request)
-        )
+        unread, small = self._admitted(request)
+        if small:
+            with self._panics:
+                read = self._small(request)
+                charged = charges(read, self._tokenizer.frame, request, self._rule(request))
+        else:
+            read = await self._read(request, unread)
+            size, frame = PER_TEXT * len(read), self._tokenizer.frame
+            charged = await self._do(size, charges, read, frame, request, self._rule(request))
         return request.with_readings(tuple(read)), charged.tokens
 
     async def examine(self, request: EmbedRequest, wrong: Mapping[int, str]) -> None:
         """Say what is wrong with the inputs; see ``ports.Examining``."""
-        await self._plan(request, {**refuse_unread(request), **wrong}, small=False)
+        await self._plan(request, {**refuse_unread(request), **wrong})
 
     def work(self) -> Work:
         """Say what waits and what has run; see ``ports.Working``."""
@@ -170,10 +178,11 @@ class Engine:
 
     # -- on the event loop --------------------------------------------------------------------
 
-    def _admitted(self, request: EmbedRequest) -> tuple[dict[int, str], int]:
+    def _admitted(self, request: EmbedRequest) -> tuple[dict[int, str], bool]:
         """Refuse what cannot be embedded, now or ever, as far as that shows before it is read.
 
-        Gives the inputs that are not to be read, with the reason, and a guess at the tokens.
+        Gives the inputs that are not to be read, with the reason, and whether all is to be read and
+        little enough for the event loop.
         """
         if problem := self.problem():
             raise DeploymentFailed(f"{self._model.name} {problem}")
@@ -186,66 +195,77 @@ class Engine:
             longest = estimated_longest(request, self._tokenizer.frame.max_length)
             held = self._bytes(guess, len(request.inputs), longest)
             self._queue.admit(request.lane, guess, held, share=request.fair_share)
-        return unread, guess
+        return unread, guess <= SMALL_TOKENS and not unread
 
     def _rule(self, request: EmbedRequest) -> Overflow:
         return request.overflow or self._space.overflow
 
-    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool) -> Plan:
-        """Tokenise, unless ``count`` has, and cut into windows. Off the loop, unless ``small``."""
-        if len(request.readings) == len(request.inputs) and None not in request.readings:
-            read = cast("list[Reading]", [*request.readings])
-        else:
-            read = await self._read(request, unread, small=small)
-        size = 0 if small else PER_TEXT * len(read)
-        return await self._do(size, plan, read, self._tokenizer.frame, request, self._rule(request))
+    def _planned(self, request: EmbedRequest) -> Plan:
+        """Tokenise what is small, unless ``count`` has, and cut it into windows."""
+        read = _known(request) or self._small(request)
+        return plan(read, self._tokenizer.frame, request, self._rule(request))
 
-    async def _read(
-        self, request: EmbedRequest, unread: Mapping[int, str], *, small: bool
-    ) -> list[Reading]:
-        """Tokenise, slice by slice; off the loop, unless that is ``small``.
+    async def _plan(self, request: EmbedRequest, unread: Mapping[int, str]) -> Plan:
+        """Tokenise, unless ``count`` has, and cut into windows. Off the loop."""
+        read = _known(request) or await self._read(request, unread)
+        size, frame = PER_TEXT * len(read), self._tokenizer.frame
+        return await self._do(size, plan, read, frame, request, self._rule(request))
+
+    def _small(self, request: EmbedRequest) -> list[Reading]:
+        """Tokenise what is small."""
+        prompt = self._model.prompts.of(request.kind)
+        read = self._tokenizer.readings(request.inputs, prompt, request.max_input_tokens)
+        self._refuse_many(read, read_tokens(read, self._tokenizer.frame), request, {})
+        return read
+
+    async def _read(self, request: EmbedRequest, unread: Mapping[int, str]) -> list[Reading]:
+        """Tokenise, slice by slice, off the loop.
 
         ``unread`` has the inputs that are not to be tokenised, and why, which stands in the place
         of their readings. Where there are any the rest is read only to say what is wrong with that,
         too.
         """
         prompt = self._model.prompts.of(request.kind)
-        frame, each = self._tokenizer.frame, request.max_input_tokens
         readings: list[Reading] = []
         total = 0
-        most = request.max_total_tokens
         for part in slices(request.inputs, unread):
-            size = 0 if small else sum(map(len, part)) + PER_TEXT * len(part)
+            size = sum(map(len, part)) + PER_TEXT * len(part)
+            each = request.max_input_tokens
             read = await self._do(size, self._tokenizer.readings, part, prompt, each)
             readings += read
-            total += read_tokens(read, frame)
-            if most is not None and total > most:
-                # A text that no request may hold comes first: sending fewer would not help it.
-                if wrong := {**dict(self._problems(readings, request)), **unread}:
-                    raise InvalidInput(sorted(wrong.items()))
-                counted_all = len(readings) == len(request.inputs)
-                raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
+            total += read_tokens(read, self._tokenizer.frame)
+            self._refuse_many(readings, total, request, unread)
         for index, why in unread.items():
             readings[index] = why
         return readings
 
-    def _problems(self, readings: list[Reading], request: EmbedRequest) -> list[tuple[int, str]]:
-        return problems(readings, self._tokenizer.frame, request, self._rule(request))
+    def _refuse_many(
+        self,
+        readings: list[Reading],
+        total: int,
+        request: EmbedRequest,
+        unread: Mapping[int, str],
+    ) -> None:
+        """Refuse a request of which so many tokens were read. Raises InvalidInput or TooManyTokens."""
+        most = request.max_total_tokens
+        if most is None or total <= most:
+            return
+        # A text that no request may hold comes first: sending fewer would not help it.
+        found = problems(readings, self._tokenizer.frame, request, self._rule(request))
+        if wrong := {**dict(found), **unread}:
+            raise InvalidInput(sorted(wrong.items()))
+        counted_all = len(readings) == len(request.inputs)
+        raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
 
     async def _do(
         self, characters: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Do work that is as much as reading so many characters: in a reader's thread, if any."""
-        try:
+        with self._panics:
             if not characters:
                 return work(*args, **kwargs)
             done = self._submitted(characters, partial(work, *args, **kwargs))
             return await asyncio.wrap_future(done)
-        except (Exception, asyncio.CancelledError):
-            raise
-        except BaseException as panic:  # noqa: BLE001 - a library's panic, which nobody else catches
-            what = type(panic).__name__
-            raise DeploymentFailed(f"{self._model.name} failed to read a text: {what}") from None
 
     def _submitted(self, characters: int, work: Callable[[], R]) -> Future[R]:
         try:
@@ -364,6 +384,30 @@ class Engine:
         if vectors.shape != (len(windows), self._space.width):
             raise ValueError(f"{vectors.shape[1]} numbers, and the space has {self._space.width}")
         return unit(vectors) if self._head is None and self._model.normalise else vectors
+
+
+def _known(request: EmbedRequest) -> list[Reading] | None:
+    """Give what ``count`` read of a request; None where it is not all there."""
+    if len(request.readings) == len(request.inputs) and None not in request.readings:
+        return cast("list[Reading]", [*request.readings])
+    return None
+
+
+class _Panics:
+    """Makes a library's panic, which is no Exception and which nobody else catches, a failure."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, (Exception, asyncio.CancelledError)):
+            what = f"{self._model} failed to read a text: {kind.__name__}"
+            raise DeploymentFailed(what) from None
 
 
 def _head(model: Model, layers: tuple[Layer, ...], backend: Backend) -> Head | None:

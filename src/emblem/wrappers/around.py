@@ -45,9 +45,13 @@ class Around:
 
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Pass on what the embedder will charge; DeploymentFailed where it cannot tell."""
+        return await self.counter().count(request)
+
+    def counter(self) -> Counting:
+        """Give what is inside and tells tokens beforehand. Raises DeploymentFailed."""
         if self._counter is None:
             self._counter = counting(self._embedder)
-        return await self._counter.count(request)
+        return self._counter
 
     def work(self) -> Work:
         """Pass on what the embedder says of its work, if it can say anything."""
@@ -68,9 +72,12 @@ def _sure() -> int:
 
 
 def counting(embedder: Embedder) -> Counting:
-    """Give an embedder as one that tells tokens beforehand. Raises DeploymentFailed."""
+    """Give an embedder as one that tells tokens beforehand, or what it would only ask in turn.
+
+    Raises DeploymentFailed.
+    """
     if isinstance(embedder, Around):  # to ask for the protocol takes much longer
-        return embedder
+        return embedder.counter() if type(embedder).count is Around.count else embedder
     if not isinstance(embedder, Counting):
         raise DeploymentFailed(f"{embedder.space.name} cannot tell how many tokens a text has.")
     return embedder

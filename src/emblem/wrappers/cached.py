@@ -109,13 +109,13 @@ class Cached(Around):
         """Say what the inputs will cost, and read only those that are not known."""
         keys = self._keys(request) if request.reuse else None
         if keys is None:
-            return await super().count(request)
+            return await self.counter().count(request)
         era, parts = self.era(), self._recent.look(keys)
         if self._beyond is not None and None in parts:
             await self._fetch(self._beyond, keys, parts, request)
         found = known(parts, request, self._space) if any(parts) else None
         if found is None or _too_many(found, request):
-            read, counted = await super().count(request)
+            read, counted = await self.counter().count(request)
             self._counted = _Counted(read, keys, era)
             return read, counted
         costs = dict(found.tokens)
@@ -125,9 +125,9 @@ class Cached(Around):
             if most is not None:
                 left = replace(left, max_total_tokens=most - found.uncut)
             try:
-                read, tokens[found.missing] = await super().count(left)
+                read, tokens[found.missing] = await self.counter().count(left)
             except InvalidRequest:
-                return await super().count(request)  # which names them by their own places
+                return await self.counter().count(request)  # which names them by their own places
             readings: list[object] = [None] * len(tokens)
             if read.readings:  # one that counts without reading has none
                 for place, one in zip(found.missing, read.readings, strict=True):
@@ -162,8 +162,9 @@ class Cached(Around):
         if request.keep:
             await self._kept(keys, computed, request)
         made = partial(narrowed, computed, request, self._space, hits=computed.hits or 0)
-        numbers = self._numbers(len(keys)) if shortens(request, self._space) else 0
-        return await self._aside.do(made, numbers)
+        if not shortens(request, self._space):
+            return made()
+        return await self._aside.do(made, self._numbers(len(keys)))
 
     async def _kept(
         self, keys: list[bytes], computed: EmbedResult, request: EmbedRequest

@@ -199,8 +199,9 @@ class Coalesced(Around):
         if isinstance(outcome, Exception):
             raise outcome
         made = partial(narrowed, outcome, request, self._space, hits=0)
-        numbers = outcome.vectors.size if shortens(request, self._space) else 0
-        return await self._aside.do(made, numbers)
+        if not shortens(request, self._space):
+            return made()
+        return await self._aside.do(made, outcome.vectors.size)
 
     async def _landed(self, wait: _Wait, flights: set[_Flight]) -> EmbedResult | None:
         """Wait for all parts and give the result; None where there is none but by itself."""

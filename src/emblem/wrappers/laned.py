@@ -32,7 +32,7 @@ class Laned(Around):
     async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
         """Count, unless both lanes are full that it may go to; see ``ports.Counting``."""
         if not request.lane_by_size:
-            return await super().count(request)
+            return await self.counter().count(request)
         if estimated_tokens(request) <= INTERACTIVE_TOKENS:
             try:
                 return await self._counted(request, Lane.INTERACTIVE)
@@ -42,7 +42,7 @@ class Laned(Around):
         return await self._counted(request, Lane.BULK)
 
     async def _counted(self, request: EmbedRequest, lane: Lane) -> tuple[EmbedRequest, Tokens]:
-        read, tokens = await super().count(_in(lane, request))
+        read, tokens = await self.counter().count(_in(lane, request))
         if read.lane is not request.lane:
             read = replace(read, lane=request.lane, lane_by_size=True)  # ``embed`` chooses again
         return read, tokens
