@@ -96,6 +96,8 @@ model_list:
       model: openai/{MODEL}
       api_base: {emblem.base_url}
       api_key: {emblem.key}
+    model_info:
+      mode: embedding
 general_settings:
   master_key: {KEY}
 """
@@ -189,3 +191,27 @@ def test_a_key_that_it_does_not_know_is_refused_and_not_shown(other: Other) -> N
     with pytest.raises(EmblemError) as caught:
         ask(Other(provider, other.model), EmbedRequest(("a",)))
     assert wrong not in f"{caught.value} {caught.value!r}"
+
+
+def test_its_health_check_finds_emblem_well(other: Other) -> None:
+    if other.provider.name != "litellm":
+        pytest.skip("it looks at nobody's health")
+    root = other.provider.base_url.removesuffix("/v1")
+    found = requests.get(f"{root}/health", headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
+    assert found.status_code == 200
+    assert (found.json()["healthy_count"], found.json()["unhealthy_count"]) == (1, 0), found.text
+
+
+@pytest.mark.parametrize("said", [{}, {"encoding_format": None}, {"encoding_format": "float"}])
+def test_its_clients_get_numbers_from_emblem_whatever_form_they_leave_to_it(
+    other: Other, due: EmbedResult, said: dict[str, object]
+) -> None:
+    if other.provider.name != "litellm":
+        pytest.skip("it has the model itself")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    body = {"model": other.model, "input": TEXTS[:2], **said}
+    address = f"{other.provider.base_url}/embeddings"
+    answer = requests.post(address, json=body, headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    given = np.array([one["embedding"] for one in answer.json()["data"]], np.float32)
+    np.testing.assert_allclose(given, due.vectors[:2], atol=1e-5)
