@@ -22,26 +22,22 @@ _OF_REQUESTS, _OF_TOKENS = (
 
 
 def headers(standings: Sequence[Standing]) -> Headers:
-    """Give the headers that say how the limits stand: for each unit those of the tightest limit.
-
-    That is the limit with the least that may still be asked for, for the longest time.
-    """
-    requests, tokens = None, None
-    for one in standings:
-        unit = one.limit.unit
-        if unit is _REQUESTS:
-            requests = one if requests is None else _tighter(requests, one)
-        elif unit is _TOKENS:
-            tokens = one if tokens is None else _tighter(tokens, one)
+    """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
+    requests, tokens = _tightest(standings, _REQUESTS), _tightest(standings, _TOKENS)
     found = () if requests is None else _said(_OF_REQUESTS, requests)
     return found if tokens is None else found + _said(_OF_TOKENS, tokens)
 
 
-def _tighter(first: Standing, second: Standing) -> Standing:
-    """Give the tighter of two, the first where they are alike."""
-    left, other = first.remaining, second.remaining
-    tighter = other < left or (other == left and second.reset_ms > first.reset_ms)
-    return second if tighter else first
+def _tightest(standings: Sequence[Standing], unit: Unit) -> Standing | None:
+    """Give the limit on a unit with the least that may still be asked for, for the longest time."""
+    found, least = None, 0
+    for one in standings:
+        limit = one.limit
+        if limit.unit is unit:
+            left = limit.most - one.used if limit.most > one.used else 0
+            if found is None or left < least or (left == least and one.reset_ms > found.reset_ms):
+                found, least = one, left
+    return found
 
 
 def _said(names: tuple[bytes, ...], one: Standing) -> Headers:

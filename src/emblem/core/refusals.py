@@ -58,7 +58,8 @@ def duration(ms: int) -> str:
     if 0 < ms < 1000:
         return f"{ms}ms"
     minutes, rest = divmod(ms, 60_000)
-    seconds = f"{rest // 1000}.{rest % 1000:03d}".rstrip("0").rstrip(".")
+    whole, part = divmod(rest, 1000)
+    seconds = f"{whole}.{part:03d}".rstrip("0") if part else f"{whole}"
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes}m{seconds}s"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 
 from emblem.accounts import (
     Account,
@@ -27,10 +27,8 @@ from emblem.core.limits import (
 from emblem.core.refusals import refused
 
 MEMORY = "memory"
-SWEEP_FROM = 4096  # states, before any is looked at to be forgotten
-
-_Limits = tuple[Limit, ...]
-_Places = tuple[str, ...]  # of which limit of whom each state is, in the order of the limits
+SWEEP_FROM = 4096  # cells, before any is looked at to be forgotten
+MAX_KNOWN = 4096  # accounts whose cells are at hand
 
 
 def wall_ms() -> int:
@@ -38,52 +36,78 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(slots=True, eq=False)
+class _Cell:
+    """What is held against a limit, however many accounts it is one of, and whatever its most is."""
+
+    limit: Limit
+    state: State
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """The limits of an account, and their cells."""
+
+    account: Account
+    limits: tuple[Limit, ...]
+    cells: list[_Cell]
+
+
 class MemoryLimiter:
     """Counts in a dictionary. Used on one event loop, and never waits.
 
-    What is as if nothing had been asked for is forgotten once there are twice as many states as
+    What is as if nothing had been asked for is forgotten once there are twice as many cells as
     after the last look, so their number is bounded by those of the keys and teams in use.
     """
 
     def __init__(self, now_ms: Callable[[], int] = wall_ms) -> None:
         self._now_ms = now_ms
-        self._states: dict[str, tuple[Limit, State]] = {}
+        self._cells: dict[str, _Cell] = {}
+        self._known: dict[
+            str, _Known
+        ] = {}  # by the keys' ids: found once, until cells are forgotten
         self._sweep_at = SWEEP_FROM
 
     def __len__(self) -> int:
-        """Say how many states are held."""
-        return len(self._states)
+        """Say how many cells are held."""
+        return len(self._cells)
 
     async def charge(self, account: Account, charge: Charge) -> Grant:
         """Charge every limit of a key and its team, or none and raise LimitReached."""
-        limits, places = _of(account)
-        now_ms = self._now_ms()
+        known = self._known.get(account.key)
+        if known is None or known.account is not account:
+            known = self._find(account)
+        limits, cells, now_ms = known.limits, known.cells, self._now_ms()
         if not limits:
             return Grant(account, charge, now_ms, counted_by=MEMORY)
-        held = self._held(places)
-        decision = decide(limits, held, charge, now_ms)
+        decision = decide(limits, [cell.state for cell in cells], charge, now_ms)
+        states = decision.states
         if decision.refusal is not None:
-            self._go_back(limits, held, decision.states, now_ms)
+            for cell, state in zip(cells, states, strict=True):
+                # A clock that went back is noted even here: time goes on from there.
+                if cell.state.at > now_ms:
+                    cell.state = state
             raise refused(decision.refusal, decision.standings, now_ms)
-        self._keep(limits, places, decision.states, now_ms)
-        return Grant(account, charge, now_ms, decision.standings, decision.states, MEMORY)
+        for cell, state in zip(cells, states, strict=True):
+            cell.state = state
+        return Grant(account, charge, now_ms, decision.standings, states, MEMORY)
 
     async def refund(self, grant: Grant) -> None:
         """Take a charge back, once."""
-        limits, places = _of(grant.account)
-        now_ms = self._now_ms()
-        after = take_back(limits, self._held(places), grant.states, grant.charge, now_ms)
-        self._keep(limits, places, after, now_ms)
+        known, now_ms = self._find(grant.account), self._now_ms()
+        held = [cell.state for cell in known.cells]
+        after = take_back(known.limits, held, grant.states, grant.charge, now_ms)
+        for cell, state in zip(known.cells, after, strict=True):
+            cell.state = state
 
     async def peek(self, account: Account) -> tuple[Standing, ...]:
         """Say how each limit stands now."""
-        limits, places = _of(account)
-        now_ms = self._now_ms()
-        return standings(limits, self._held(places), now_ms)
+        known = self._find(account)
+        return standings(known.limits, [cell.state for cell in known.cells], self._now_ms())
 
     async def seed(self, spent: Sequence[Spent], *, now: float) -> None:
         """Count at least this much for the day and the month of ``now``."""
-        now_ms, at_ms = self._now_ms(), round(now * 1000)
+        at_ms = round(now * 1000)
         for one in spent:
             for unit, period, used in (
                 (Unit.TOKENS, Period.DAY, one.tokens_today),
@@ -91,46 +115,40 @@ class MemoryLimiter:
             ):
                 if used > 0:
                     limit = Limit(one.id, one.team, unit, period, MAX_PER_WINDOW)
-                    place = _place(limit)
-                    (before,) = self._held([place])
-                    self._keep([limit], [place], [at_least(limit, before, used, at_ms)], now_ms)
+                    self._sweep()
+                    cell = self._cell(limit)
+                    cell.state = at_least(limit, cell.state, used, at_ms)
 
     async def aclose(self) -> None:
         """Nothing is held that outlives the process."""
 
-    def _go_back(
-        self, limits: Sequence[Limit], held: Sequence[State], now: Sequence[State], now_ms: int
-    ) -> None:
-        """Note a clock that went back even where a charge is refused: time goes on from there."""
-        for limit, before, state in zip(limits, held, now, strict=True):
-            if before.at > now_ms:
-                self._keep([limit], [_place(limit)], [state], now_ms)
+    def _find(self, account: Account) -> _Known:
+        """Find the cells of an account, or make them."""
+        self._sweep()
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        limits = limits_of(account)
+        cells = [self._cell(limit) for limit in limits]
+        known = self._known[account.key] = _Known(account, limits, cells)
+        return known
 
-    def _held(self, places: Sequence[str]) -> list[State]:
-        held = self._states
-        return [held[place][1] if place in held else FRESH for place in places]
+    def _cell(self, limit: Limit) -> _Cell:
+        place = f"{'team' if limit.team else 'key'} {limit.unit} {limit.period} {limit.id}"
+        cell = self._cells.get(place)
+        if cell is None:
+            cell = self._cells[place] = _Cell(limit, FRESH)
+        cell.limit = limit
+        return cell
 
-    def _keep(
-        self, limits: Sequence[Limit], places: Sequence[str], states: Sequence[State], now_ms: int
-    ) -> None:
-        kept = self._states
-        for limit, place, state in zip(limits, places, states, strict=True):
-            kept[place] = limit, state
-        if len(kept) >= self._sweep_at:
-            self._states = {
-                place: (limit, state)
-                for place, (limit, state) in kept.items()
-                if standings([limit], [state], now_ms)[0].reset_ms
-            }
-            self._sweep_at = max(SWEEP_FROM, 2 * len(self._states))
-
-
-@lru_cache(4096)
-def _of(account: Account) -> tuple[_Limits, _Places]:
-    """Give the limits of an account, and where their states are: worked out once for each."""
-    limits = limits_of(account)
-    return limits, tuple(map(_place, limits))
-
-
-def _place(limit: Limit) -> str:
-    return f"{'team' if limit.team else 'key'} {limit.unit} {limit.period} {limit.id}"
+    def _sweep(self) -> None:
+        """Forget what is idle, where there are many cells. Nobody may be using one just now."""
+        if len(self._cells) < self._sweep_at:
+            return
+        now_ms = self._now_ms()
+        self._cells = {
+            place: cell
+            for place, cell in self._cells.items()
+            if standings([cell.limit], [cell.state], now_ms)[0].reset_ms
+        }
+        self._known.clear()
+        self._sweep_at = max(SWEEP_FROM, 2 * len(self._cells))
