@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing, Unit
@@ -79,18 +79,23 @@ class Charging:
         if heard is None or not passes(heard.standings, least):
             self._refuse_foreseen(self._standings(account), least)
 
-    async def count(
+    def count(
         self, caller: Caller, model: str, counter: Counting, request: EmbedRequest, cut: int
-    ) -> tuple[EmbedRequest, Tokens]:
+    ) -> Awaitable[tuple[EmbedRequest, Tokens]]:
         """Have the tokens of a request counted, no further than the limits may let it pass.
 
         A text is charged for one in ``cut`` of its tokens at least. Raises what ``counter`` does,
         and LimitReached where there are more than are left.
         """
-        most = None
-        if sum(map(len, request.inputs)) > READ_IN_ANY_CASE:
-            standings = self._standings(caller.account)
-            most = readable(standings, self.prices.per_token(model))
+        if sum(map(len, request.inputs)) <= READ_IN_ANY_CASE:
+            return counter.count(request)
+        return self._count_within(caller, model, counter, request, cut)
+
+    async def _count_within(
+        self, caller: Caller, model: str, counter: Counting, request: EmbedRequest, cut: int
+    ) -> tuple[EmbedRequest, Tokens]:
+        standings = self._standings(caller.account)
+        most = readable(standings, self.prices.per_token(model))
         own = request.max_total_tokens
         if most is None or (own is not None and own <= cut * most):
             return await counter.count(request)

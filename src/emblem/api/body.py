@@ -1,9 +1,10 @@
 """Reading a request's body within bounds of size, time and memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NoReturn
 
 from starlette.types import Receive
 
@@ -39,15 +40,19 @@ class BodyReader:
         """
         return _Reading(self, headers, receive)
 
-    async def take(self, headers: RawHeaders, receive: Receive, taken: list[int]) -> bytes:
+    def take(self, headers: RawHeaders, receive: Receive, taken: list[int]) -> Awaitable[bytes]:
         """Read a body and count its bytes as held; ``taken`` says how many, also if this raises."""
         _check(headers)
         if (length := announced(headers)) > self._max_bytes:
             # Whoever asks first (Expect: 100-continue) has sent nothing yet.
-            if length <= 2 * self._max_bytes and all(name != b"expect" for name, _ in headers):
-                await self._drain(receive)
-            raise too_large(self._max_bytes)
-        return await guarded(self._read(receive, taken), self._late)
+            sent = all(name != b"expect" for name, _ in headers)
+            return self._refuse(receive, drain=sent and length <= 2 * self._max_bytes)
+        return guarded(self._read(receive, taken), self._late)
+
+    async def _refuse(self, receive: Receive, *, drain: bool) -> NoReturn:
+        if drain:
+            await self._drain(receive)
+        raise too_large(self._max_bytes)
 
     def let_go(self, size: int) -> None:
         """Count so many bytes as held no more."""
