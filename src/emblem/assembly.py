@@ -91,10 +91,13 @@ def _elsewhere(
 ) -> Embedder:
     """Open one deployment of an upstream, which is sent nothing yet."""
     offer = hosting.offer
-    upstream = Estimated(
-        Checked(open_upstream(whose, one.model, offer.space, shortening=offer.shortening))
+    upstream: Embedder = Checked(
+        open_upstream(whose, one.model, offer.space, shortening=offer.shortening)
     )
-    if whose.preset.dialect == "emblem":
+    emblem = whose.preset.dialect == "emblem"
+    if emblem or tokenizer is None:  # nobody here counts what it is sent
+        upstream = Estimated(upstream)
+    if emblem:
         return upstream
     told = bool(whose.preset.kinds)
     manner = Manner(
