@@ -1,11 +1,13 @@
 """What every limiter keeps: in memory, in Redis, and the one that may be away."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from counting import DAY_MS, NOON_MS, Clock, Counting, account, of, tokens
 from emblem.accounts import Account, Charge, Limit, Period, Quota, Spent, Unit
+from emblem.core.limits import lowered
 from emblem.errors import ChargeTooLarge, InsufficientQuota, RateLimited
 from emblem.limits.memory import MemoryLimiter
 from emblem.limits.outage import OutageLimiter
@@ -176,6 +178,23 @@ def test_what_has_drained_since_is_not_given_back_again(counting: Counting) -> N
     counting.charge(key, Charge(requests=10))
     counting.refund(early)  # or fifteen would have passed at once
     assert counting.used(key) == [10]
+
+
+def test_a_part_of_a_charge_may_be_taken_back_first_and_the_rest_some_time_later(
+    counting: Counting,
+) -> None:
+    key = account(tokens_per_minute=600, tokens_per_day=1000)
+    counting.charge(key, tokens(100))
+    grant = counting.charge(key, tokens(400))
+    counting.clock.ms += 1000  # ten tokens
+    over = Charge(0, 300)
+    rest = lowered(grant, over)
+    counting.refund(replace(grant, charge=over))
+    assert [one.used for one in counting.peek(key)] == [190, 200]
+    assert [one.used for one in rest.standings] == [200, 200]
+    counting.clock.ms += 1000
+    counting.refund(rest)
+    assert [one.used for one in counting.peek(key)] == [80, 100]
 
 
 def test_a_refund_after_midnight_takes_nothing_from_the_new_day(counting: Counting) -> None:
