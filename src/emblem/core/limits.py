@@ -102,14 +102,15 @@ def decide(
             held += asked * MINUTE_MS
             used, reset_ms = -(-held // MINUTE_MS), -(-held // (most or 1))
         else:
-            day = now_ms // DAY_MS
-            full, at, number = most, state.at, day if limit.period is _DAY else _month(day)
+            day, daily = now_ms // DAY_MS, limit.period is _DAY
+            full, at, number = most, state.at, day if daily else _month(day)
             # A window that has begun is not left because a clock goes back a little: its limit
             # would be there twice. One further ahead was begun by a clock that was wrong.
             if at != number and at != number + 1:
                 held, at = 0, number
             used = held = held + asked
-            reset_ms = window_start_ms(limit.period, at + 1) - now_ms if held else 0
+            ends = at + 1 if daily else _first_day(at + 1)
+            reset_ms = ends * DAY_MS - now_ms if held else 0
         if asked and held > full:  # whoever asks for nothing has room
             settled = settle_all(limits, states, now_ms)
             return Decision(settled, *refuse(limits, settled, charge, now_ms))
@@ -223,7 +224,6 @@ def window(period: Period, now_ms: int) -> int:
     return day if period is _DAY else _month(day)
 
 
-@lru_cache(64)  # calendars are few, and asked for with each charge
 def window_start_ms(period: Period, number: int) -> int:
     """Give when a day or a month begins, in milliseconds since the epoch."""
     return DAY_MS * (number if period is _DAY else _first_day(number))
