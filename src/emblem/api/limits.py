@@ -14,40 +14,34 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
-_OF_REQUESTS, _OF_TOKENS = (
-    tuple(f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset"))
-    for unit in (_REQUESTS, _TOKENS)
+_NAMES = tuple(
+    (unit, [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")])
+    for unit in (Unit.REQUESTS, Unit.TOKENS)
 )
 
 
 def headers(standings: Sequence[Standing]) -> Headers:
-    """Give the headers that say how the limits stand: for each unit those of the tightest limit."""
-    requests, tokens = _tightest(standings, _REQUESTS), _tightest(standings, _TOKENS)
-    found = () if requests is None else _said(_OF_REQUESTS, requests)
-    return found if tokens is None else found + _said(_OF_TOKENS, tokens)
+    """Give the headers that say how the limits stand: for each unit those of the tightest limit.
 
-
-def _tightest(standings: Sequence[Standing], unit: Unit) -> Standing | None:
-    """Give the limit on a unit with the least that may still be asked for, for the longest time."""
-    found, least = None, 0
-    for one in standings:
-        limit = one.limit
-        if limit.unit is unit:
-            left = limit.most - one.used if limit.most > one.used else 0
-            if found is None or left < least or (left == least and one.reset_ms > found.reset_ms):
-                found, least = one, left
+    That is the one with the least that may still be asked for, for the longest time.
+    """
+    found: Headers = ()
+    for unit, (most, remaining, reset) in _NAMES:
+        tightest, least, reset_ms = None, 0, 0
+        for one in standings:
+            limit = one.limit
+            if limit.unit is unit:
+                left = limit.most - one.used if limit.most > one.used else 0
+                if tightest and (left > least or (left == least and one.reset_ms <= reset_ms)):
+                    continue
+                tightest, least, reset_ms = limit, left, one.reset_ms
+        if tightest is not None:
+            found += (
+                (most, b"%d" % tightest.most),
+                (remaining, b"%d" % least),
+                (reset, duration(reset_ms).encode()),
+            )
     return found
-
-
-def _said(names: tuple[bytes, ...], one: Standing) -> Headers:
-    """Say in headers of these names how a limit stands."""
-    limit, remaining, reset = names
-    return (
-        (limit, b"%d" % one.limit.most),
-        (remaining, b"%d" % one.remaining),
-        (reset, duration(one.reset_ms).encode()),
-    )
 
 
 def refusal_headers(error: LimitReached) -> Headers:
