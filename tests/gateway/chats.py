@@ -31,7 +31,14 @@ FAULTS = tuple(
     for name in (
         *("ok", "slow", "trickle", "hang", "hang-body", "reset", "reset-body", "close"),
         *("close-idle", "close-reused", "truncated", "length-long", "length-short", "bad-chunk"),
-        *("chunk-cut", "unasked", "gzip-bomb", "bad-gzip", "huge-headers", "not-http"),
+        *(
+            "chunk-cut",
+            "unasked",
+            "gzip-bomb",
+            "bad-gzip",
+            "huge-headers",
+            "not-http",
+        ),
         *("429", "429-seconds", "429-date", "429-huge", "429-negative", "429-garbage"),
         *("500", "502", "503", "529", "big-error", "401-echo", "500-echo", "redirect", "404"),
         *("error-in-200", "html-in-200", "bad-json", "bad-utf8", "wrong-usage", "no-usage"),
@@ -127,14 +134,14 @@ async def storm(
     questions: Sequence[tuple[str, bool, float | None]],
     *,
     rounds: int = 1,
-    loop: bool = True,
+    between_s: float = 0.0,
 ) -> Stormed:
-    """Have all questions asked at once, while servers play their scripts."""
+    """Have all questions asked at once, and again after a while, while servers play their scripts."""
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(
                 Misbehaving(
-                    in_turn(script, loop=loop),
+                    in_turn(script, loop=True),
                     Manners(model=voice, slow_s=0.05, trickle_s=0.002),
                 )
             )
@@ -159,6 +166,7 @@ async def storm(
                         for question, streams, leaves_s in questions
                     )
                 )
+                await asyncio.sleep(between_s)  # in which servers may go on
             states = front.pools["talker"].deployments()
         await nothing_left(servers, before)
         standings = await front.limiter.peek(front.charging_account)

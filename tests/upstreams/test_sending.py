@@ -32,6 +32,9 @@ class Raw:
         self.most = 0
         self.all_closed = asyncio.Event()
         self.asked_by_all = asyncio.Event()  # on as many connections as there may be
+        self.unasked = b""  # what comes behind an answer once that was read
+        self.was_read = asyncio.Event()
+        self.went_on = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -53,6 +56,11 @@ class Raw:
                 await asyncio.sleep(0)
                 writer.write(answer)
                 await writer.drain()
+                if self.unasked:
+                    await self.was_read.wait()
+                    writer.write(self.unasked)
+                    await writer.drain()
+                    self.went_on.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -114,6 +122,23 @@ def test_a_connection_that_was_given_up_meanwhile_is_replaced_and_nobody_notices
         return raw.connections
 
     assert asking(lambda connection, request: FINE if request == 1 else None, work) == 3
+
+
+@pytest.mark.parametrize("unasked", [FINE.replace(b"{}", b"[]"), b"HTTP/1.1 200 OK\r\n\r\n", b"x"])
+def test_what_came_while_nobody_waited_for_it_is_the_answer_to_no_request(unasked: bytes) -> None:
+    async def work(client: Client, raw: Raw) -> int:
+        raw.unasked = unasked
+        for _ in range(2):
+            assert (await client.send(SENT)).content == b"{}"
+            raw.was_read.set()
+            await asyncio.wait_for(raw.went_on.wait(), 5)
+            for _ in range(10):  # it is on this very machine, and is read as soon as the loop turns
+                await asyncio.sleep(0)
+            raw.was_read.clear()
+            raw.went_on.clear()
+        return raw.connections
+
+    assert asking(always(FINE), work) == 2
 
 
 def test_a_server_that_never_answers_a_connection_is_asked_twice_and_no_more() -> None:

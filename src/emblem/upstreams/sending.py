@@ -151,10 +151,12 @@ class Client:
         import aiohttp
         from yarl import URL
 
+        from emblem.upstreams.connecting import Connector
+
         bounds = self._bounds
         self._url = URL(self._address, encoded=True)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=bounds.max_connections, keepalive_timeout=IDLE_S),
+            connector=Connector(limit=bounds.max_connections, keepalive_timeout=IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,

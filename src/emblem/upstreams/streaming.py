@@ -94,9 +94,11 @@ class Connections:
         import aiohttp
         from yarl import URL
 
+        from emblem.upstreams.connecting import Connector
+
         self._url = URL(self._address, encoded=True)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            connector=Connector(limit=0, keepalive_timeout=IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
             skip_auto_headers=_UNSAID,
