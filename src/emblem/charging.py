@@ -12,8 +12,10 @@ from emblem.core.limits import limits_of, lowered
 from emblem.core.prices import Prices
 from emblem.core.refusals import refused
 from emblem.errors import DeploymentFailed, LimitReached, LimitsUnavailable, TooManyTokens
+from emblem.limits.memory import MEMORY
 from emblem.ports import Counting, Limiter
 from emblem.types import EmbedRequest, Tokens
+from emblem.waiting import begun
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +165,11 @@ class Charging:
             self._heard.pop(grant.account.key, None)
         else:
             self._heard.clear()  # others share its limits
-        task = asyncio.ensure_future(self._refunded(grant))
+        work = self._refunded(grant)
+        # Memory has no need to wait, and a task takes longer than all of it.
+        task = begun(work) if grant.counted_by == MEMORY else asyncio.create_task(work)
+        if task is None:
+            return
         self._refunds.add(task)
         task.add_done_callback(self._refunds.discard)
         await asyncio.shield(task)

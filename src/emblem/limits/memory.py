@@ -94,7 +94,9 @@ class MemoryLimiter:
 
     async def refund(self, grant: Grant) -> None:
         """Take a charge back, once."""
-        known, now_ms = self._find(grant.account), self._now_ms()
+        known, now_ms = self._known.get(grant.account.key), self._now_ms()
+        if known is None or known.account is not grant.account:
+            known = self._find(grant.account)
         held = [cell.state for cell in known.cells]
         after = take_back(known.limits, held, grant.states, grant.charge, now_ms)
         for cell, state in zip(known.cells, after, strict=True):
