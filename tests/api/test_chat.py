@@ -503,3 +503,89 @@ def test_a_picture_is_not_charged_by_its_bytes(upstream: ChatUpstream) -> None:
     front = Front(upstream.base_url, quota=Quota(tokens_per_minute=500))
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     assert front.post({**BODY, "messages": [{"role": "user", "content": [picture]}]}).status == 200
+
+
+@pytest.fixture
+def other() -> Iterator[ChatUpstream]:
+    with chat_upstream() as server:
+        yield server
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(500, b"<html>"),
+        Wanted(408, b""),
+        Wanted(429, {"error": {"message": "later"}}, {"retry-after": "5"}),
+        Wanted(401, {"error": {"message": "no"}}),
+        Wanted(404, {"error": {"message": "no"}}),
+        Wanted(200, b"<html>"),
+        Wanted(200, b"", {"content-type": "text/event-stream"}),
+    ],
+)
+def test_what_has_not_begun_is_asked_of_another_deployment_and_paid_once(
+    upstream: ChatUpstream, other: ChatUpstream, wanted: Wanted, stream: bool
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,), quota=Quota(tokens_per_day=10_000))
+    upstream.wanted = wanted
+    for _ in range(3):
+        reply = front.post({**BODY, "stream": stream})
+        assert (reply.status, reply.headers["x-served-by"]) == (200, "other-1")
+    assert len(other.bodies) == 3
+    assert {one["model"] for one in (*upstream.bodies, *other.bodies)} == {"their-model"}
+    used = asyncio.run(front.limiter.peek(front.charging_account))[0].used
+    assert used == sum(one.tokens for one in front.seen) == 3 * USAGE["total_tokens"]
+    assert {one.served_by for one in front.seen} == {"other-1"}
+
+
+def test_a_stream_that_breaks_off_before_its_first_event_has_not_begun(
+    upstream: ChatUpstream, other: ChatUpstream
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,))
+    upstream.wanted = Wanted(break_after=0)
+    for _ in range(4):
+        *chunks, last = streamed(front.post(STREAMED))
+        assert last == "[DONE]"
+        words = [one["choices"][0]["delta"].get("content", "") for one in chunks]
+        assert "".join(words) == "".join(WORDS)
+
+
+def test_a_stream_that_breaks_off_later_is_asked_of_no_other(
+    upstream: ChatUpstream, other: ChatUpstream
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,))
+    upstream.wanted = other.wanted = Wanted(break_after=1)
+    first, last = streamed(front.post(STREAMED))
+    assert first["choices"][0]["delta"]["content"] == WORDS[0]
+    assert last["error"]["code"] == "deployment_failed"
+    assert len(upstream.bodies) + len(other.bodies) == 1
+
+
+def test_where_all_deployments_fail_each_is_named_with_what_it_said_and_no_secret(
+    upstream: ChatUpstream, other: ChatUpstream
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,))
+    upstream.wanted = Wanted(401, {"error": ERROR})
+    other.wanted = Wanted(404, {"error": ERROR})
+    reply = front.post(BODY)
+    assert (reply.status, reply.error["code"]) == (503, "deployment_failed")
+    said = reply.error["message"]
+    assert said.startswith("`talker` cannot be answered now: theirs: refuses this server's API key")
+    assert "; other-1: does not have the model or the address (404)" in said
+    assert THEIR_KEY not in said
+    assert "127.0.0.1" not in said
+    assert [len(one.bodies) for one in (upstream, other)] == [1, 1]  # asking again is of no use
+
+
+def test_whoever_leaves_while_another_is_asked_takes_the_request_along(
+    upstream: ChatUpstream, other: ChatUpstream
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,))
+    upstream.wanted = Wanted(500, b"<html>")
+    other.wanted = Wanted(silent=True)
+    front.posted(STREAMED, leaving(other, STREAMED))
+    assert other.left.wait(20)
+    [one] = front.seen
+    assert (one.status, one.served_by) == (499, "")
+    assert [state.requests for state in front.pools["talker"].deployments()] == [0, 0]

@@ -190,3 +190,51 @@ def test_a_ranking_is_counted_as_its_answer_says(
     assert "x-ratelimit-remaining-tokens" in reply.headers
     [one] = front.seen
     assert (one.route, one.model, one.tokens, one.inputs) == ("/v1/rerank", "ranker", tokens, 3)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(500, b"<html>"),
+        Wanted(429, {"error": {"message": "later"}}),
+        Wanted(body=scored((0, 0.9), (0, 0.8), (1, 0.7))),
+        Wanted(body=b"<html>"),
+    ],
+)
+def test_a_ranking_that_fails_or_cannot_be_right_is_asked_of_another_deployment(
+    upstream: ChatUpstream, wanted: Wanted
+) -> None:
+    with chat_upstream() as other:
+        front = Front(upstream.base_url, others=(other.base_url,))
+        upstream.wanted = wanted
+        for _ in range(4):
+            reply = front.post(BODY, "/v1/rerank")
+            assert reply.headers["x-served-by"] == "other-1"
+            assert [one["index"] for one in reply.json["results"]] == ORDER
+        assert len(other.bodies) == 4
+    assert {one.tokens for one in front.seen} == {21}
+
+
+def test_what_every_deployment_ranks_wrongly_is_502_and_names_one(upstream: ChatUpstream) -> None:
+    with chat_upstream() as other:
+        front = Front(upstream.base_url, others=(other.base_url,), quota=Quota(tokens_per_day=999))
+        upstream.wanted = other.wanted = Wanted(body=scored((0, 0.9)))
+        reply = front.post(BODY, "/v1/rerank")
+    assert (reply.status, reply.error["code"]) == (502, "upstream_invalid_response")
+    assert (
+        "a deployment of `ranker`, returned an invalid result: 1 results" in reply.error["message"]
+    )
+    assert [len(one.bodies) for one in (upstream, other)] == [1, 1]
+    assert front.seen[0].tokens == 0
+
+
+def test_a_request_that_a_deployment_refuses_is_400_and_asked_of_no_other(
+    upstream: ChatUpstream,
+) -> None:
+    refusal = Wanted(400, {"error": {"message": "too many documents"}})
+    with chat_upstream() as other:
+        front = Front(upstream.base_url, others=(other.base_url,))
+        upstream.wanted = other.wanted = refusal
+        reply = front.post(BODY, "/v1/rerank")
+    assert reply.status == 400
+    assert len(upstream.bodies) + len(other.bodies) == 1
