@@ -72,11 +72,16 @@ def wanted(request: EmbedRequest, space: Space, shortening: bool) -> list[Name] 
     if asked is not None and not (shortening and 0 < asked <= space.width):
         return None
     inputs = request.inputs
-    ids = [len(one) for one in inputs if not isinstance(one, str)]
-    if sum(map(len, inputs)) + (CHARACTERS_PER_ID - 1) * sum(ids) > MAX_CHARACTERS:
+    texts: list[Name] = [one for one in inputs if isinstance(one, str)]
+    size = sum(map(len, inputs))
+    if len(texts) < len(inputs):
+        size += (CHARACTERS_PER_ID - 1) * (size - sum(map(len, texts)))
+    if size > MAX_CHARACTERS:
         return None
     try:
-        return None if refuse_unread(request) else [_name(one) for one in inputs]
+        if refuse_unread(request):
+            return None
+        return texts if len(texts) == len(inputs) else [_name(one) for one in inputs]
     except (InvalidRequest, OverflowError):
         return None
 

@@ -21,6 +21,7 @@ import numpy as np
 from emblem.core.head import Head, Layer
 from emblem.core.pack import Waiting
 from emblem.core.plan import (
+    Charges,
     Plan,
     assemble,
     charges,
@@ -133,15 +134,12 @@ class Engine:
         windows = self._at_once(planned)
         if windows is None:
             windows = await self._in_turn(planned, request)
-        small = small and len(planned.windows) == len(request.inputs)
-        vectors = await self._do(
-            0 if small else PER_TEXT * len(planned.windows),
-            assemble,
-            windows,
-            planned,
-            normalised=self._space.normalised,
-            dimensions=request.dimensions,
-        )
+        normalised, dimensions = self._space.normalised, request.dimensions
+        made = partial(assemble, windows, planned, normalised=normalised, dimensions=dimensions)
+        if small and len(windows) == len(request.inputs):
+            vectors = made()
+        else:
+            vectors = await self._do(PER_TEXT * len(windows), made)
         return EmbedResult(
             vectors, planned.tokens, planned.overflowed, self._model.name, planned.uncut
         )
@@ -153,6 +151,7 @@ class Engine:
             with self._panics:
                 read = self._small(request)
                 charged = charges(read, self._tokenizer.frame, request, self._rule(request))
+                _refuse_more(charged, request)
         else:
             read = await self._read(request, unread)
             size, frame = PER_TEXT * len(read), self._tokenizer.frame
@@ -202,8 +201,12 @@ class Engine:
 
     def _planned(self, request: EmbedRequest) -> Plan:
         """Tokenise what is small, unless ``count`` has, and cut it into windows."""
-        read = _known(request) or self._small(request)
-        return plan(read, self._tokenizer.frame, request, self._rule(request))
+        known = _known(request)
+        read = known or self._small(request)
+        planned = plan(read, self._tokenizer.frame, request, self._rule(request))
+        if known is None:
+            _refuse_more(planned, request)
+        return planned
 
     async def _plan(self, request: EmbedRequest, unread: Mapping[int, str]) -> Plan:
         """Tokenise, unless ``count`` has, and cut into windows. Off the loop."""
@@ -214,9 +217,7 @@ class Engine:
     def _small(self, request: EmbedRequest) -> list[Reading]:
         """Tokenise what is small."""
         prompt = self._model.prompts.of(request.kind)
-        read = self._tokenizer.readings(request.inputs, prompt, request.max_input_tokens)
-        self._refuse_many(read, read_tokens(read, self._tokenizer.frame), request, {})
-        return read
+        return self._tokenizer.readings(request.inputs, prompt, request.max_input_tokens)
 
     async def _read(self, request: EmbedRequest, unread: Mapping[int, str]) -> list[Reading]:
         """Tokenise, slice by slice, off the loop.
@@ -228,34 +229,25 @@ class Engine:
         prompt = self._model.prompts.of(request.kind)
         readings: list[Reading] = []
         total = 0
+        most = request.max_total_tokens
         for part in slices(request.inputs, unread):
             size = sum(map(len, part)) + PER_TEXT * len(part)
             each = request.max_input_tokens
             read = await self._do(size, self._tokenizer.readings, part, prompt, each)
             readings += read
             total += read_tokens(read, self._tokenizer.frame)
-            self._refuse_many(readings, total, request, unread)
+            if most is not None and total > most:
+                # A text that no request may hold comes first: sending fewer would not help it.
+                if wrong := {**dict(self._problems(readings, request)), **unread}:
+                    raise InvalidInput(sorted(wrong.items()))
+                counted_all = len(readings) == len(request.inputs)
+                raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
         for index, why in unread.items():
             readings[index] = why
         return readings
 
-    def _refuse_many(
-        self,
-        readings: list[Reading],
-        total: int,
-        request: EmbedRequest,
-        unread: Mapping[int, str],
-    ) -> None:
-        """Refuse a request of which so many tokens were read. Raises InvalidInput or TooManyTokens."""
-        most = request.max_total_tokens
-        if most is None or total <= most:
-            return
-        # A text that no request may hold comes first: sending fewer would not help it.
-        found = problems(readings, self._tokenizer.frame, request, self._rule(request))
-        if wrong := {**dict(found), **unread}:
-            raise InvalidInput(sorted(wrong.items()))
-        counted_all = len(readings) == len(request.inputs)
-        raise TooManyTokens(str(total) if counted_all else f"more than {total}", most)
+    def _problems(self, readings: list[Reading], request: EmbedRequest) -> list[tuple[int, str]]:
+        return problems(readings, self._tokenizer.frame, request, self._rule(request))
 
     async def _do(
         self, characters: int, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -391,6 +383,14 @@ def _known(request: EmbedRequest) -> list[Reading] | None:
     if len(request.readings) == len(request.inputs) and None not in request.readings:
         return cast("list[Reading]", [*request.readings])
     return None
+
+
+def _refuse_more(found: Charges | Plan, request: EmbedRequest) -> None:
+    """Raise TooManyTokens where all texts together have more tokens than the request may have."""
+    most = request.max_total_tokens
+    tokens = found.tokens if found.uncut is None else found.uncut
+    if most is not None and (total := sum(tokens.tolist())) > most:
+        raise TooManyTokens(str(total), most)
 
 
 class _Panics:

@@ -219,7 +219,8 @@ class OnDemand:
     def _leave(self) -> None:
         self._users -= 1
         self._used_at = self._clock()
-        self._tell_idle()
+        if self._users == self._holds == 0:
+            self._residency.idle()
 
     @property
     def _used(self) -> bool:
@@ -227,9 +228,6 @@ class OnDemand:
 
     def _held_by(self, more: int) -> None:
         self._holds += more
-        self._tell_idle()
-
-    def _tell_idle(self) -> None:
         if self._users == self._holds == 0:
             self._residency.idle()
 
