@@ -66,7 +66,28 @@ def test_the_models_page_shows_every_deployment_and_what_is_wrong_with_it(
     assert other[:3] == [MODEL, "vllm", "left alone failed too often; asked again in 5 s"]
     assert (other[3:5], other[-1]) == (["–", "–"], "none yet")
     facts = page.locator("dl.facts").inner_text()
-    assert "1,000 requests answered, 4 failed, 3 of them with vectors" in facts
+    assert "1,000 requests answered, 4 failed, 3 of them with what could not be right" in facts
+
+
+def test_the_models_page_shows_what_chats_and_rankings_are_passed_on_to(
+    page: "Page", watch: Watch
+) -> None:
+    found = watch.server.get("/admin/models").json()
+    known = {"weight": 1.0, "requests": 1, "max_requests": 256, "answered": 7, "invalid": 0}
+    well = {**known, "name": "openai", "kind": "openai", "health": "serving", "problem": None}
+    well |= {"failures": 0, "retry_seconds": None}
+    away = {**well, "name": "mine/m", "kind": "vllm", "health": "resting", "failures": 2}
+    away |= {"problem": "asked for a pause", "retry_seconds": 1.5}
+    chat = {"id": "talker", "task": "chat", "deployments": [well, away]}
+    page.route("**/admin/models", lambda route: route.fulfill(json={**found, "passed_on": [chat]}))
+    watch.open("models")
+    one, other = rows(page, "Chat and rankings")
+    answered = "7 requests answered, 0 failed"
+    assert one == ["talker", "chat", "openai", "well", "1 of 256", answered]
+    assert other[2:4] == [
+        "mine/m (vllm)",
+        "asked for a pause asked for a pause; asked again in 2 s",
+    ]
 
 
 def test_a_server_without_models_says_how_to_have_some(page: "Page", watch: Watch) -> None:

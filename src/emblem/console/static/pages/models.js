@@ -13,11 +13,11 @@ export async function show(element, signal) {
   const shown = h("div", {});
   const again = h("button", { type: "button", class: "quiet" }, "Refresh");
   const load = async () => {
-    const [{ data }, live] = await Promise.all([
+    const [{ data, passed_on: elsewhere = [] }, live] = await Promise.all([
       api.json("admin/models", { signal }),
       api.json("admin/live", { signal }),
     ]);
-    shown.replaceChildren(...page(data, live));
+    shown.replaceChildren(...page(data, live), ...passedOn(elsewhere));
   };
   again.addEventListener("click", async () => {
     again.disabled = true;
@@ -77,6 +77,19 @@ function deployments(models) {
   return table("Deployments", columns, rows);
 }
 
+/** What requests for chat and rankings are passed on to. */
+function passedOn(models) {
+  if (!models.length) return [];
+  const columns = ["Model", "For", "Deployment", "Health", { text: "Requests now", number: true }, "So far"];
+  const rows = models.flatMap(({ id, task, deployments: places }) =>
+    places.map((one) => {
+      const now = `${count(one.requests)} of ${count(one.max_requests)}`;
+      return [id, task, place(one), condition(one), now, record(one)];
+    }),
+  );
+  return [table("Chat and rankings", columns, rows)];
+}
+
 /** A model that this process alone computes. */
 function alone({ id, running }) {
   const now = running ? count(running.requests) : "–";
@@ -86,9 +99,13 @@ function alone({ id, running }) {
 /** One of several places, or one that is elsewhere. */
 function deployment({ id, running }, one) {
   const here = one.kind === "local" ? running : null;
-  const where = here ? "in this process" : one.kind && one.kind !== one.name ? `${one.name} (${one.kind})` : one.name;
+  const where = here ? "in this process" : place(one);
   const now = `${count(one.requests)} of ${count(one.max_requests)}`;
   return [id, where, condition(one), ...engine(here), now, used(here), proof(one)];
+}
+
+function place({ name, kind }) {
+  return kind && kind !== name ? `${name} (${kind})` : name;
 }
 
 function engine(running) {
@@ -124,7 +141,7 @@ function condition({ health: name, problem: said, retry_seconds }) {
 
 /** What a deployment has done since the server started. */
 function record(one) {
-  const invalid = one.invalid ? `, ${count(one.invalid)} of them with vectors that could not be right` : "";
+  const invalid = one.invalid ? `, ${count(one.invalid)} of them with what could not be right` : "";
   return `${count(one.answered)} requests answered, ${count(one.failures)} failed${invalid}`;
 }
 
