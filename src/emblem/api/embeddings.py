@@ -135,19 +135,20 @@ async def _gone(receive: Receive) -> None:
 
 
 @lru_cache(1024)
-def _quoted(name: str) -> bytes:
+def quoted(name: str) -> bytes:
+    """Give the name of a space or a deployment as a header may have it."""
     return quote(name, safe=_PLAIN).encode()
 
 
 @lru_cache(1024)
 def _each_quoted(names: str) -> bytes:
-    return b", ".join(map(_quoted, names.split(", ")))
+    return b", ".join(map(quoted, names.split(", ")))
 
 
 def answer_headers(answer: Answer) -> Sequence[tuple[bytes, bytes]]:
     """Give the headers that say how vectors were made."""
     headers = [
-        (b"x-embedding-space", _quoted(answer.space)),
+        (b"x-embedding-space", quoted(answer.space)),
         (b"x-served-by", _each_quoted(answer.served_by)),
     ]
     if (said := cache_header(answer)) is not None:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope
 from emblem.accounts import Caller, Charge, Observed
 from emblem.allowed import LISTED, may_ask
 from emblem.api.body import BodyReader
-from emblem.api.embeddings import MAX_USER
+from emblem.api.embeddings import MAX_USER, quoted
 from emblem.api.limits import headers as limit_headers
 from emblem.api.problems import Headers, Problem, invalid
 from emblem.api.tags import tags
@@ -160,7 +160,7 @@ class Taken(Generic[B]):
 
     def headers(self, served_by: str) -> Headers:
         """Give what an answer says besides."""
-        served = ((b"x-served-by", served_by.encode()),)
+        served = ((b"x-served-by", quoted(served_by)),)
         return (*served, *limit_headers(self.advance.standings))
 
 
