@@ -144,11 +144,7 @@ def take_back(
     now_ms: int,
 ) -> tuple[State, ...]:
     """Give the states after a refund. ``granted`` are those from right after the charge."""
-    settled = settle_all(limits, states, now_ms)
-    return tuple(
-        _without(limit, now, then, amount(limit, charge))
-        for limit, now, then in zip(limits, settled, granted, strict=True)
-    )
+    return _taken(limits, settle_all(limits, states, now_ms), granted, charge)
 
 
 def lowered(grant: Grant, over: Charge) -> Grant:
@@ -158,7 +154,8 @@ def lowered(grant: Grant, over: Charge) -> Grant:
     if not grant.states:  # of one who counts nothing
         return replace(grant, charge=left)
     limits = limits_of(grant.account)
-    states = take_back(limits, grant.states, grant.states, over, grant.at_ms)
+    # Right after the charge they are settled.
+    states = _taken(limits, grant.states, grant.states, over)
     standing = standings(limits, states, grant.at_ms)
     return replace(grant, charge=left, standings=standing, states=states)
 
@@ -202,6 +199,17 @@ def _wait_ms(limit: Limit, state: State, asked: int, now_ms: int) -> int | None:
     if limit.period is _MINUTE:
         return _ceil(state.held + (asked - limit.most) * MINUTE_MS, limit.most)
     return window_start_ms(limit.period, state.at + 1) - now_ms
+
+
+def _taken(
+    limits: Sequence[Limit], settled: Sequence[State], granted: Sequence[State], charge: Charge
+) -> tuple[State, ...]:
+    return tuple(
+        [
+            _without(limit, now, then, asked) if (asked := amount(limit, charge)) else now
+            for limit, now, then in zip(limits, settled, granted, strict=True)
+        ]
+    )
 
 
 def _without(limit: Limit, settled: State, granted: State, asked: int) -> State:
