@@ -135,8 +135,9 @@ def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
             raise Malformed(
                 f"{one.size} numbers in vector {index} where {width or 'some'} were due"
             )
+    together = np.concatenate(rows).reshape(len(rows), -1)
     # On most machines the numbers are in their own order already.
-    return np.concatenate(rows).astype(np.float32, copy=False).reshape(len(rows), -1)
+    return together if together.dtype == np.float32 else together.astype(np.float32)
 
 
 def cost(said: float | None) -> int:

@@ -190,6 +190,8 @@ class Course(Generic[P]):
 
     def worth_asking(self, place: P) -> bool:
         """Tell whether it may answer another time: not what it answered wrongly, or refuses for good."""
+        if not self.failures:
+            return True
         failure = self.failures.get(place)
         lasting = isinstance(failure, DeploymentFailed) and failure.lasting
         return not lasting and not isinstance(failure, InvalidResult)
