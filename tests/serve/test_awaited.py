@@ -97,5 +97,6 @@ def test_it_serves_what_there_is_and_the_rest_once_it_is_there(
             ended.set()
         log = running.result(60).log.read_text()
     assert log.count("far is not served yet") == 1
+    assert "  far: not there yet, and served once it is" in log
     assert "far is there, and is served" in log
     assert KEY not in log
