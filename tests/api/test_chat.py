@@ -551,6 +551,36 @@ def test_a_stream_that_breaks_off_before_its_first_event_has_not_begun(
         assert "".join(words) == "".join(WORDS)
 
 
+def error_event(code: Any, words: str = "no") -> Wanted:
+    error = {"message": words, "type": "t", "param": None, "code": code}
+    event = b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
+    return Wanted(200, event, {"content-type": "text/event-stream"})
+
+
+def test_a_stream_that_begins_with_an_error_is_asked_of_another_deployment(
+    upstream: ChatUpstream, other: ChatUpstream
+) -> None:
+    front = Front(upstream.base_url, others=(other.base_url,))
+    upstream.wanted = error_event(503)
+    for _ in range(4):
+        assert streamed(front.post(STREAMED))[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "ours"),
+    [(400, 400, "400"), (429, 503, "server_overloaded"), (None, 503, "deployment_failed")],
+)
+def test_a_stream_that_begins_with_an_error_is_a_refusal_and_costs_nothing(
+    upstream: ChatUpstream, code: Any, status: int, ours: str
+) -> None:
+    front = Front(upstream.base_url, quota=Quota(tokens_per_day=10_000))
+    upstream.wanted = error_event(code, f"bad key {THEIR_KEY}")
+    reply = front.post(STREAMED)
+    assert (reply.status, reply.error["code"]) == (status, ours)
+    assert THEIR_KEY not in reply.body.decode()
+    assert asyncio.run(front.limiter.peek(front.charging_account))[0].used == 0
+
+
 def test_a_stream_that_breaks_off_later_is_asked_of_no_other(
     upstream: ChatUpstream, other: ChatUpstream
 ) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from emblem.errors import DeploymentFailed, EmblemError, Overloaded, RefusedElsewhere
-from emblem.upstreams.declined import declined, said
+from emblem.upstreams.declined import declined, error_status, said
 from emblem.upstreams.passing import CHAT, RERANK, at_root, beside
 from emblem.upstreams.presets import preset
 from emblem.upstreams.provider import Provider
@@ -24,6 +24,27 @@ KEY = "sk-theirs-0123456789-abcdefghij"
 )
 def test_the_words_of_a_refusal_are_found(body: bytes) -> None:
     assert said(body).message == "too long"
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (b'{"error": {"message": "no", "code": 400}}', 400),
+        (b'{"error": {"message": "no", "code": "503"}}', 503),
+        (b'{"error": {"message": "no", "code": "busy"}}', 500),
+        (b'{"error": {"message": "no", "code": 200}}', 500),
+        (b'{"error": {}}', 500),
+        (b'{"error": null, "choices": []}', None),
+        (b'{"error": {"message": "no"}, "choices": [{}]}', None),
+        (b'{"choices": [{"delta": {"content": "error"}}]}', None),
+        (b"[DONE]", None),
+        (b"", None),
+    ],
+)
+def test_an_event_that_is_an_error_has_the_status_that_it_names(
+    event: bytes, status: int | None
+) -> None:
+    assert error_status(event) == status
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": [{"loc": 1}]}', b'"\xff"'])

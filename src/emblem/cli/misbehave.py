@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from emblem.upstreams.misbehaving.dialects import Dialect
 
 MISBEHAVE_EPILOG = """
-Faults are taken in their order, one for each request for vectors; after the last one answers are
-right. A request with the header x-fault gets that fault. PUT /faults takes {"faults": ["reset*2"]},
+Faults are taken in their order, one for each request for vectors or chat; after the last one answers
+are right. A request with the header x-fault gets that fault. PUT /faults takes {"faults": ["reset*2"]},
 GET /seen says what came.
 
 [bold]Examples[/bold]

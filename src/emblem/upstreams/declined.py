@@ -49,6 +49,27 @@ def said(content: bytes) -> Said:
     return Said()
 
 
+class _Errant(msgspec.Struct):
+    error: Said
+    choices: msgspec.Raw | None = None
+
+
+def error_status(event: bytes) -> int | None:
+    """Give the status that an event is an error of, None for one that is none.
+
+    Its code says so, as vLLM's and others' do; without one it is the server's own fault.
+    """
+    try:
+        found = msgspec.json.decode(event, type=_Errant)
+    except _UNREADABLE:
+        return None
+    if found.choices is not None:
+        return None
+    code = str(found.error.code)
+    status = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 500
+    return status if 400 <= status < 600 else 500
+
+
 def declined(
     name: str, status: int, content: bytes, secrets: Sequence[str], asked_s: float | None
 ) -> EmblemError:

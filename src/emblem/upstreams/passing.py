@@ -18,7 +18,7 @@ from emblem.core.events import Events, TooLong, data
 from emblem.core.redact import HIDDEN
 from emblem.errors import DeadlineExceeded, DeploymentFailed, InvalidResult, Overloaded
 from emblem.upstreams import retry
-from emblem.upstreams.declined import declined
+from emblem.upstreams.declined import declined, error_status
 from emblem.upstreams.keys import REFUSED_S, Keys
 from emblem.upstreams.provider import Provider
 from emblem.upstreams.sending import Lost, Unreached
@@ -210,8 +210,8 @@ class Passing:
         return self._shown(bytes(content))
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """Give each event as it comes."""
-        events = Events(MAX_EVENT_BYTES)
+        """Give each event as it comes. A stream that begins with an error is a refusal."""
+        events, begun = Events(MAX_EVENT_BYTES), False
         async with aclosing(self._parts()) as parts:
             async for part in parts:
                 try:
@@ -219,6 +219,9 @@ class Passing:
                 except TooLong:
                     raise InvalidResult(self._name, "an event that does not end") from None
                 for one in found:
+                    if not begun:
+                        self._refuse_error(one)
+                    begun = True
                     yield self._shown(one)
         if _is_whole(events.rest):
             yield self._shown(events.rest + b"\n\n")
@@ -238,6 +241,15 @@ class Passing:
         except Lost as error:
             log.warning("%s: connection lost: %s", self._name, error)
             raise DeploymentFailed(f"{self._name} broke off in the middle of an answer.") from None
+
+    def _refuse_error(self, event: bytes) -> None:
+        """Raise what the first event says, where that is an error: there was no status to say it."""
+        status = error_status(data(event))
+        if status is not None:
+            secrets = tuple(one.decode() for one in self._secrets)
+            error = declined(self._name, status, data(event), secrets, None)
+            log.warning("%s answers %d in its stream: %s", self._name, status, error)
+            raise error
 
     def _shown(self, content: bytes) -> bytes:
         """Give what may be shown of what came, which is text."""
