@@ -82,11 +82,10 @@ class Series:
     written: Spread = field(default_factory=lambda: Spread(names.TOKENS))
     inputs: int = 0
     known: int = 0
+    good: bool = field(init=False)  # they were answered by a model; each request asks this
 
-    @property
-    def good(self) -> bool:
-        """Tell whether these were answered by a model."""
-        return self.status == "200" and self.model != ""
+    def __post_init__(self) -> None:
+        self.good = self.status == "200" and self.model != ""
 
     @property
     def embedded(self) -> bool:
