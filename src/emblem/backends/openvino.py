@@ -146,12 +146,13 @@ class OpenVINOStream:
         return states[:tokens]
 
     def _check(self, row: Row) -> None:
-        if not len(row.lengths) or int(row.lengths.min()) < 1:
+        lengths = row.lengths.tolist()
+        if not lengths or min(lengths) < 1:
             raise ValueError("a row has sequences, and a sequence has tokens")
-        if int(row.lengths.sum()) != len(row.ids):
-            raise ValueError(f"{len(row.ids)} ids for {int(row.lengths.sum())} tokens")
-        if int(row.lengths.max()) > self._longest:
-            raise ValueError(f"{int(row.lengths.max())} tokens are more than {self._longest}")
+        if sum(lengths) != len(row.ids):
+            raise ValueError(f"{len(row.ids)} ids for {sum(lengths)} tokens")
+        if max(lengths) > self._longest:
+            raise ValueError(f"{max(lengths)} tokens are more than {self._longest}")
         if int(row.ids.min()) < 0 or int(row.ids.max()) >= self._vocabulary:
             raise ValueError(f"a token id is not within 0…{self._vocabulary - 1}")
 

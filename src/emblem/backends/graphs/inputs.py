@@ -99,6 +99,8 @@ def ids(row: Row) -> npt.NDArray[np.int32]:
 
 def places(row: Row) -> npt.NDArray[np.int32]:
     """Count from 0 in every sequence: (T,) int32."""
+    if len(row.lengths) == 1:
+        return np.arange(len(row.ids), dtype=np.int32)
     starts = np.cumsum(row.lengths) - row.lengths
     return (np.arange(len(row.ids)) - np.repeat(starts, row.lengths)).astype(np.int32)
 
