@@ -1,10 +1,11 @@
 """Admission: whether work is taken in, decided from what is queued already."""
 
-from dataclasses import dataclass
 from math import inf
 
+from emblem.types import value
 
-@dataclass(frozen=True, slots=True)
+
+@value()
 class Load:
     """Predicted work: seconds on the device, and bytes held until it is done."""
 
@@ -73,7 +74,7 @@ class Pace:
             self._full = learned(self._full, min(self._full, self._guess))
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Demand:
     """What is asked for of one bound, in its unit, beside what waits.
 

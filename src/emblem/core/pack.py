@@ -18,7 +18,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from emblem.types import Lane
+from emblem.types import Lane, value
 
 # How many requests of a share, and how many shares, are asked in vain for what fits into the rest of
 # a row, so that a long queue costs no more than a short one.
@@ -85,7 +85,7 @@ class Part:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Take:
     """The next row, and the requests that were too late for it."""
 

@@ -296,15 +296,16 @@ class Engine:
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
         lengths = planned.lengths
-        shape = (len(lengths), self._space.width)
+        sizes = lengths.tolist()
+        tokens = sum(sizes)
         return Job(
             plan=planned,
             waiting=Waiting.of(lengths, request.deadline, request.fair_share),
-            vectors=np.empty(shape, dtype=np.float32),
-            bytes=self._bytes(int(lengths.sum()), len(lengths), int(lengths.max())),
+            vectors=np.empty((len(sizes), self._space.width), dtype=np.float32),
+            bytes=self._bytes(tokens, len(sizes), max(sizes)),
             finished=asyncio.get_running_loop().create_future(),
-            tokens=int(lengths.sum()),
-            remaining=len(lengths),
+            tokens=tokens,
+            remaining=len(sizes),
         )
 
     def _bytes(self, tokens: int, windows: int, longest: int) -> int:

@@ -11,7 +11,7 @@ from emblem.core.admit import Demand
 from emblem.core.pack import Line, Part, Waiting
 from emblem.core.plan import Plan
 from emblem.errors import EmblemError
-from emblem.types import Lane, Vectors
+from emblem.types import Lane, Vectors, value
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _end(jobs: list[Job], error: EmblemError | None) -> None:
         job.end(error)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Share:
     """A job's part of a row: the indices of its windows, how many tokens they have, and its lane."""
 

@@ -75,13 +75,13 @@ class Queue:
 
     def waiting(self, lane: Lane) -> Load:
         """Predict the work that waits in a lane."""
-        with self._changed:
+        with self._lock:
             here = self._lanes[lane]
             return Load(here.tokens * self._pace.seconds_per_token, here.bytes)
 
     def admit(self, lane: Lane, tokens: int, size: int = 0, *, share: str) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
-        with self._changed:
+        with self._lock:
             queued = self.waiting(lane)
             taken_in = admitted(
                 self._lanes[lane].demand(share, tokens, self._pace.seconds_per_token),
@@ -99,7 +99,7 @@ class Queue:
 
     def put(self, job: Job, lane: Lane) -> None:
         """Take a request in. Raises Overloaded, or DeploymentFailed once closed."""
-        with self._changed:
+        with self._lock:
             if self._closed is not None:
                 raise DeploymentFailed(self._closed)
             self._refuse_hopeless(job)
@@ -111,13 +111,13 @@ class Queue:
 
     def leave(self, job: Job) -> None:
         """Let nothing more of a request run: nobody waits for it."""
-        with self._changed:
+        with self._lock:
             for lane in self._lanes.values():
                 lane.leave(job)
 
     def work(self) -> Work:
         """Say what waits and what has run."""
-        with self._changed:
+        with self._lock:
             speed = self._pace.seconds_per_token
             queued = {
                 name: Queued(len(lane.jobs), lane.tokens, lane.tokens * speed)
@@ -146,7 +146,7 @@ class Queue:
         Called by the thread of a stream, whose row before has been run.
         """
         stream = threading.get_ident()
-        with self._changed:
+        with self._lock:
             self._on_bulk.discard(stream)
             while self._closed is None:
                 lane = lane_to_run(
@@ -172,7 +172,7 @@ class Queue:
 
         None once the queue is closed. Called by one thread, which is no stream's.
         """
-        with self._changed:
+        with self._lock:
             while self._closed is None:
                 if not self._lanes[Lane.INTERACTIVE].jobs or len(self._on_bulk) < self._streams:
                     self._overtaking.wait()
@@ -185,7 +185,7 @@ class Queue:
 
         ``seconds`` is what the row cost: its time, shared by the streams that run beside it.
         """
-        with self._changed:
+        with self._lock:
             for share in row:
                 share.job.remaining -= len(share.windows)
             finished = [share.job for share in row if share.job.remaining == 0]
@@ -207,7 +207,7 @@ class Queue:
 
     def close(self, why: str) -> None:
         """Give no more rows, and fail what waits and what still comes. The first reason stays."""
-        with self._changed:
+        with self._lock:
             if self._closed is not None:
                 return
             self._closed = why
