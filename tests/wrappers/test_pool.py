@@ -428,7 +428,7 @@ def test_whoever_comes_while_all_are_left_alone_is_told_when_the_first_is_asked_
             second.gate.set()
         assert (await probe).retry_after_s == 3.5
         first.trouble = second.trouble = "gives other vectors"
-        assert (await failure(both)).retry_after_s == 1.0
+        assert (await failure(pool(first, second))).retry_after_s == 1.0, "nobody knows"
 
     run(go)
 

@@ -649,6 +649,37 @@ def test_an_era_begins_also_where_that_cannot_be_written(
     assert "may be in doubt: the disk is full" in caplog.text
 
 
+def test_whoever_comes_while_none_is_proven_is_told_when_the_next_proof_begins(
+    references: FileReferences,
+) -> None:
+    async def go() -> None:
+        first, second = Place(), Place()
+        first.error = second.error = DeploymentFailed("nobody answers")
+        rounds, others = Rounds(), Rounds()
+        one, two = (
+            proven(first, references, "one", rounds),
+            proven(second, references, "two", others),
+        )
+        pool = Pool(SPACE, [Member("one", one), Member("two", two)], clock=rounds)
+        for each in (one, two):
+            await each.begin()
+        await others.over()
+        await until(lambda: bool(rounds.pauses))
+        assert (rounds.pauses, others.pauses) == ([2.0], [2.0, 4.0])
+        rounds.now += 0.5
+        with pytest.raises(DeploymentFailed, match="nobody answers") as caught:
+            await pool.embed(REQUEST)
+        assert caught.value.retry_after_s == 1.5
+        assert [state.retry_s for state in pool.deployments()] == [1.5, 4.0]
+        first.error = None
+        rounds.release()
+        await until(lambda: one.problem() is None)
+        assert one.deployments()[0].retry_s is None
+        await pool.aclose()
+
+    run(go)
+
+
 def test_a_pool_goes_on_with_the_others_when_one_changes_its_model(
     references: FileReferences,
 ) -> None:

@@ -154,7 +154,7 @@ class Conduct(Generic[M]):
             answered=self._answered,
             failures=self._failures,
             invalid=self._invalid,
-            retry_s=wait if wait > 0 else None,
+            retry_s=wait if wait > 0 else state.retry_s,
         )
 
     def _inner(self) -> DeploymentState:

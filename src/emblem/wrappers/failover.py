@@ -148,8 +148,9 @@ class Failover(Generic[C]):
         late = failures and all(isinstance(one, DeadlineExceeded) for one in failures.values())
         if late:
             return DeadlineExceeded(said)
-        soonest = min((place.again_s(now) for place in self._able()), default=0.0)
-        return DeploymentFailed(said, retry_after_s=soonest)
+        waits = [place.again_s(now) for place in self._able()]
+        waits = waits or [place.state(now).retry_s or 0.0 for place in self._places]
+        return DeploymentFailed(said, retry_after_s=min(waits))
 
     def _why(self, place: C, course: Course[C], now: float) -> str:
         if (error := course.failures.get(place)) is not None:

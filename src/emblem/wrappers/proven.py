@@ -108,6 +108,7 @@ class Proven(Around):
         self._proven_at = -inf
         self._put_off: str | None = None  # why the last one could not be made
         self._misses = 0  # proofs in a row that could not be made
+        self._next_at = -inf  # when the next one begins
         self._rounds: asyncio.Task[None] | None = None
         self._doubting = references if isinstance(references, Doubting) else None
         self._doubts = self._doubting.doubts(self._space) if self._doubting else 0
@@ -138,9 +139,14 @@ class Proven(Around):
         if doubt is not None:
             health = Health.UNPROVEN if verdict is None else Health.QUARANTINED
         passed = None if self._proven_at == -inf else self._clock() - self._proven_at
-        worst = verdict.worst if verdict else None
+        left = 0.0 if doubt is None else self._next_at - self._clock()
         state = DeploymentState(
-            self._name, health=health, problem=problem, worst_cosine=worst, proven_s=passed
+            self._name,
+            health=health,
+            problem=problem,
+            worst_cosine=verdict.worst if verdict else None,
+            proven_s=passed,
+            retry_s=left if left > 0 else None,
         )
         return (state,)
 
@@ -188,6 +194,7 @@ class Proven(Around):
 
     async def _go_on(self) -> None:
         while (seconds := self._next_s()) < inf:
+            self._next_at = self._clock() + seconds
             await self._pause(seconds)
             try:
                 await self.prove()
