@@ -239,6 +239,11 @@ class Bill(Charged):
     __slots__ = ()
 
     @property
+    def limited(self) -> bool:
+        """Whether the request has to be charged at all."""
+        return self._caller.limited
+
+    @property
     def counts(self) -> bool:
         """Whether the tokens of the request have to be counted before it is charged."""
         return self._caller.counted
@@ -267,13 +272,16 @@ class Bill(Charged):
         self._seen.tokens, self._seen.cost = tokens, cost
         return request
 
-    async def settle(self, tokens: int) -> None:
-        """Note what an answer cost, and give back what was charged beyond that.
+    def settle(self, tokens: int) -> bool:
+        """Note what an answer cost, and tell whether more was charged, which ``lower`` gives back.
 
-        Nothing was where its tokens were counted exactly, and a part where they were a bound.
+        None was where its tokens were counted exactly, and some where they were a bound.
         """
         if tokens != self._seen.tokens:  # those that were charged are noted
             self._note(tokens)
-        grant = self._grant
-        if grant is not None and tokens < grant.charge.tokens:
-            await self._lower(grant)
+        return self._grant is not None and tokens < self._grant.charge.tokens
+
+    async def lower(self) -> None:
+        """Give back what was charged beyond what an answer cost."""
+        if self._grant is not None:
+            await self._lower(self._grant)

@@ -219,7 +219,8 @@ class Service:
             self._embed(served, request, bill), partial(within, self.limits.timeout_s, _late)
         )
         tokens = sum(result.tokens.tolist())  # of a few numbers, in a tenth of numpy's time
-        await bill.settle(tokens)
+        if bill.settle(tokens):
+            await bill.lower()
         answer = _answer(served, options, result, bill, tokens)
         seen.space, seen.served_by = answer.space, result.served_by
         seen.hits = answer.hits or 0
@@ -229,6 +230,8 @@ class Service:
     async def _embed(self, served: Served, request: EmbedRequest, bill: Bill) -> EmbedResult:
         name = served.model.name
         embedder = self._embedders[name]
+        if not bill.limited:
+            return await embedder.embed(request)
         if not bill.counts:
             return await embedder.embed(await bill.pay(None, request))
         with self._holding.get(name, nullcontext)():
