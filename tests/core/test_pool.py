@@ -81,6 +81,17 @@ def test_a_sequence_is_pooled_to_the_same_bytes_whatever_shares_its_row(mode: Po
     assert both[1].tobytes() == alone[0].tobytes()
 
 
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("mode", list(PoolingMode))
+def test_where_nothing_is_left_out_is_as_where_no_token_of_any_sequence_is(
+    mode: PoolingMode, include_prompt: bool
+) -> None:
+    states = row([4, 1, 6], 5, seed=4)
+    lengths, pooling = np.array([4, 1, 6], np.int32), Pooling((mode,), include_prompt)
+    none = pool(states, lengths, pooling, np.zeros(3, np.int32))
+    assert pool(states, lengths, pooling).tobytes() == none.tobytes()
+
+
 def test_states_are_not_changed_by_leaving_a_prompt_out() -> None:
     states = row([4, 3], 3, seed=3)
     before = states.copy()
@@ -115,6 +126,10 @@ def test_unit_makes_every_row_of_length_one_and_leaves_zeros() -> None:
     expected = np.array([[0.6, 0.8], [0, 0], [1, 0], [0.6, 0.8]], np.float32)
     np.testing.assert_allclose(unit(vectors), expected, rtol=1e-6)
     assert unit(vectors).dtype == np.float32
+
+
+def test_unit_of_no_vectors_is_none() -> None:
+    assert unit(np.zeros((0, 4), np.float32)).shape == (0, 4)
 
 
 def test_unit_leaves_what_is_not_finite_for_the_check_to_find() -> None:

@@ -18,7 +18,7 @@ from emblem.errors import (
     TooManyTokens,
 )
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow, Queued, Work
+from emblem.types import EmbedRequest, EmbedResult, Kind, Lane, Overflow, Queued, Tokens, Work
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.coalesced import Coalesced
 from emblem.wrappers.recent import Recent
@@ -66,6 +66,36 @@ def test_an_answer_from_memory_is_served_by_whoever_computed_it() -> None:
             await cached.embed(EmbedRequest(texts)) for texts in (("a",), ("a",), ("a", "b"))
         ]
         assert {answer.served_by for answer in answers} == {"honest"}
+
+    run(go)
+
+
+class Doubtful(Honest):
+    """One that is found out to have been wrong when a test says so."""
+
+    wrong = 0
+
+    def era(self) -> int:
+        return self.wrong
+
+    async def count(self, request: EmbedRequest) -> tuple[EmbedRequest, Tokens]:
+        return request, self._read(request)[0]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_counted_is_not_known_any_more_once_the_embedder_is_found_wrong(
+    known: bool,
+) -> None:
+    async def go() -> None:
+        inner = Doubtful()
+        cached = Cached(inner, Recent(10**6))
+        request = EmbedRequest(("a",))
+        if known:
+            await cached.embed(request)
+        read, _ = await cached.count(request)
+        inner.wrong += 1
+        assert (await cached.embed(read)).hits == 0
+        assert (await cached.embed(request)).hits == 1, "it is remembered in the era that came"
 
     run(go)
 
