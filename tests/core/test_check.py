@@ -77,6 +77,12 @@ def test_wrong_vectors_are_found(vectors: np.ndarray, what: str) -> None:
     assert what in str(violation(ASKED, result(vectors), SPACE))
 
 
+def test_a_nan_that_signals_is_found_as_any_other_is_without_a_warning() -> None:
+    vectors = np.eye(3, 4, dtype=np.float32)
+    vectors.view(np.uint32)[1, 2] = 0x7FA00000
+    assert "not finite in vector 1" in str(violation(ASKED, result(vectors), SPACE))
+
+
 @pytest.mark.parametrize("tokens", [[1, 2], [1, 2, 3, 4], [[1, 2, 3]], []])
 def test_token_counts_must_be_one_for_each_text(tokens: list[int]) -> None:
     found = violation(ASKED, result(tokens=np.array(tokens, np.int32)), SPACE)

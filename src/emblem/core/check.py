@@ -72,7 +72,8 @@ def _broken(squared: npt.NDArray[np.float64]) -> str | None:
 
 def _squared_norms(vectors: Vectors) -> npt.NDArray[np.float64]:
     """One dot product per row, (n,): it finds NaN, infinities and zeros at once."""
-    wide = vectors.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # some NaN is said to be one as it is made wider
+        wide = vectors.astype(np.float64)
     squared: npt.NDArray[np.float64] = np.vecdot(wide, wide)
     return squared
 

@@ -90,7 +90,7 @@ def unit(vectors: Vectors) -> Vectors:
     squared = np.add.reduce(wide * wide, axis=1)  # row by row, whatever is beside it
     # What is not finite makes its row so, which is left to the check.
     lengths = [sqrt(one) or 1.0 if one < inf else nan for one in squared.tolist()]
-    wide /= np.array(lengths)[:, None] if len(lengths) > 1 else lengths[0]
+    wide /= lengths[0] if len(lengths) == 1 else np.array(lengths)[:, None]
     return wide.astype(np.float32)
 
 
