@@ -9,6 +9,7 @@ from starlette.types import Message
 from api.asking import SECRET, arriving, ask, get, post
 from api.small_app import OneKey, Small
 from emblem.accounts import Period, Quota, Role, Team, Terms, Unit
+from emblem.api.auth import Authenticator
 from emblem.api.tags import MAX_CHARACTERS, MAX_TAGS
 
 BODY = {"model": "tiny", "input": ["one two", "three"]}
@@ -48,6 +49,14 @@ def test_a_key_is_looked_at_once_more_with_the_last_byte_that_was_announced(smal
     reply = ask(small.app, "POST", "/v1/embeddings", headers=headers, receive=receive)
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
     assert not small.embedder.requests
+
+
+def test_who_makes_a_request_is_shown_without_what_opens_the_server(small: Small) -> None:
+    headers = [(b"authorization", f"Bearer {SECRET}".encode())]
+    visit = Authenticator(small.keys).known(headers, "127.0.0.1", "")
+    assert visit is not None
+    assert visit.secret == SECRET
+    assert SECRET not in repr(visit)
 
 
 def test_a_key_counts_as_used_only_where_it_may_be_used(

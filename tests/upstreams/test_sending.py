@@ -311,3 +311,8 @@ def test_a_name_that_nobody_knows_is_said_without_the_address() -> None:
     with pytest.raises(Unreached) as caught:
         asyncio.run(run())
     assert "invalid" not in str(caught.value)
+
+
+def test_what_is_sent_is_shown_without_the_key_and_the_texts() -> None:
+    assert "sk-secret" not in repr(SENT)
+    assert "{}" not in repr(SENT)

@@ -1,7 +1,7 @@
 """Who is asking: a key in the Authorization header, or nobody; and from where."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from emblem.accounts import Caller, Key, Role, Team, Terms
@@ -72,8 +72,8 @@ class Visit:
     """Who makes a request, with what and from where. Without a ``secret`` it has a session."""
 
     caller: Caller
-    secret: str | None
-    headers: RawHeaders
+    secret: str | None = field(repr=False)
+    headers: RawHeaders = field(repr=False)
     address: str
     peer: str
 

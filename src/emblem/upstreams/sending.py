@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from emblem.types import value
@@ -35,8 +35,8 @@ _UNSAID = frozenset({"User-Agent", "Accept", "Accept-Encoding"})
 class Sent:
     """A request. Its answer may have ``most_bytes``, and be complete after ``timeout_s``."""
 
-    content: bytes
-    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     most_bytes: int
     timeout_s: float
 
