@@ -196,18 +196,19 @@ class TextTokenizer:
         if self._left_out is not None:
             return [self._text(one, end, alone) for one in encoded]
         # One array for all of them: that of a text is a part of it.
+        prefix, suffix = self.frame.prefix, self.frame.suffix
         flat: list[int] = []
         ends = [0]
         for one in encoded:
-            flat += self.frame.prefix
+            flat += prefix
             flat += one.ids
-            flat += self.frame.suffix
+            flat += suffix
             ends.append(len(flat))
         ids = np.array(flat, dtype=np.int32)
-        first, last = len(self.frame.prefix), len(self.frame.suffix)
-        spans = zip(encoded, pairwise(ends), strict=True)
+        first, last = len(prefix), len(suffix)
         if not prompt:
-            return [Text(ids[a + first : b - last], 0, 0, ids[a:b]) for _, (a, b) in spans]
+            return [Text(ids[a + first : b - last], 0, 0, ids[a:b]) for a, b in pairwise(ends)]
+        spans = zip(encoded, pairwise(ends), strict=True)
         return [
             Text(ids[a + first : b - last], _tokens_within(one, end), alone, ids[a:b])
             for one, (a, b) in spans

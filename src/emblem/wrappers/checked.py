@@ -14,5 +14,5 @@ class Checked(Around):
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed, and check; see ``ports.Embedder``."""
         result = await self._embedder.embed(request)
-        refuse_wrong(request, result, self.space)
+        refuse_wrong(request, result, self._space)
         return result

@@ -50,8 +50,9 @@ class Recent:
             found.append(entry)
         missing = found.count(None)
         self._misses += missing
-        self._hits += len(found) - missing
-        self._bound_proven()
+        if hits := len(found) - missing:
+            self._hits += hits
+            self._bound_proven()
         return found
 
     def look(self, keys: Sequence[bytes]) -> list[Entry | None]:
