@@ -389,7 +389,8 @@ class Observed:
     """What is known of one request, filled in on its way; "", 0 or None where it came not so far.
 
     ``route`` is the template of its address, such as "/v1/models/{id:path}", and ``status`` is 499
-    where the client left; ``operation`` is what the model was to do, as OpenTelemetry calls it.
+    where the client left; ``operation`` is what the model was to do, as OpenTelemetry calls it,
+    and ``first_s`` the seconds until a streamed answer began.
     ``tokens`` and ``cost``, in billionths, are what was charged or would
     have been; ``written`` of the tokens are an answer's, of a model that writes; ``hits`` are the
     inputs that were not computed for it. ``code`` and ``refused_by``
@@ -417,6 +418,7 @@ class Observed:
     refused_by: Limit | None = None
     written: int = 0
     operation: str = "embeddings"
+    first_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -428,6 +428,9 @@ def test_a_request_is_observed_with_what_it_cost(front: Front) -> None:
     assert (one.route, one.model, one.served_by) == ("/v1/chat/completions", "talker", "theirs")
     assert (one.tokens, one.cost, one.status) == (13, 26, 200)
     assert (one.operation, one.written) == ("chat", USAGE["completion_tokens"])
+    assert one.first_s == 0
+    front.post(STREAMED)
+    assert 0 < front.seen[1].first_s < front.seen[1].seconds
     assert (one.user, one.tags, one.inputs) == ("ann", ("blue",), 1)
 
 

@@ -126,7 +126,7 @@ def test_a_request_is_counted_with_its_time_its_tokens_and_its_inputs() -> None:
 def test_a_chat_is_counted_by_its_model_with_what_was_read_and_what_was_written() -> None:
     counted = counting()
     chat = {"route": CHAT, "model": "away", "operation": "chat"}
-    counted.requests.observed(request(**chat, inputs=1, tokens=20, written=15))
+    counted.requests.observed(request(**chat, inputs=1, tokens=20, written=15, first_s=0.3))
     counted.requests.observed(request(**chat, status=502, code="upstream_invalid_response"))
     counted.requests.observed(request(**chat, code="deployment_failed", tokens=3, written=2))
     model = {**GEN_AI, "gen_ai_operation_name": "chat", "gen_ai_request_model": "away"}
@@ -136,6 +136,9 @@ def test_a_chat_is_counted_by_its_model_with_what_was_read_and_what_was_written(
     tokens = "gen_ai_client_token_usage_sum"
     assert counted.value(tokens, **model, gen_ai_token_type="input") == 6
     assert counted.value(tokens, **model, gen_ai_token_type="output") == 17
+    first = "gen_ai_server_time_to_first_token_seconds"
+    assert counted.value(f"{first}_sum", **model) == 0.3
+    assert counted.value(f"{first}_count", **model) == 1  # the others were not streamed
     assert counted.value("emblem_requests_total", route=CHAT, model="away", status="200") == 2
     assert counted.of("emblem_inputs_total") == []  # they were not answered with vectors
 
@@ -283,6 +286,7 @@ def test_every_metric_that_is_named_is_there_with_the_labels_that_it_says() -> N
     counted = counting(per_key=True)
     limit = Limit("key_1", False, Unit.TOKENS, Period.MINUTE, 10)
     counted.requests.observed(request(key="key_1", tokens=20, inputs=1, hits=1))
+    counted.requests.observed(request(model="away", operation="chat", tokens=9, first_s=0.1))
     counted.requests.observed(request(key="key_1", status=429, code="x", refused_by=limit))
     for metric in names.EVERY:
         for series in metric.series:

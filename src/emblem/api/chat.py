@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,10 +68,12 @@ class _Turn:
         self._still = still
         self._tally = Tally(hide=taken.model.ask_for_usage and not taken.asked.wants_usage)
         self._begun = False
+        self._came = 0.0
 
     async def answer(self, send: Send) -> None:
         """Pass the request on, and the answer back. Raises EmblemError until that has begun."""
         asked = self._asked
+        self._came = time.monotonic()
         await self._advance.pay(asked.guess + asked.most)
         try:
             async with self._taken.model.passages.answer(self._ask) as begun:
@@ -124,6 +127,7 @@ class _Turn:
 
     async def _stream(self, begun: _Streamed, send: Send) -> None:
         """Send each event as it comes. Whoever leaves has used what came until then."""
+        self._taken.seen.first_s = time.monotonic() - self._came
         headers = [*_EVENTS, *self._taken.headers(begun.served_by)]
         tally = self._tally
         try:

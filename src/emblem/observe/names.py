@@ -3,7 +3,8 @@
 Where OpenTelemetry has a name for it, that name is used as Prometheus writes it (dots become
 underscores, the unit is the ending), with its labels; the rest begins with ``emblem_``. Sources:
 github.com/open-telemetry/semantic-conventions-genai docs/gen-ai/gen-ai-metrics.md
-(``gen_ai.server.request.duration``, ``gen_ai.client.token.usage``), github.com/open-telemetry/
+(``gen_ai.server.request.duration``, ``gen_ai.client.token.usage``,
+``gen_ai.server.time_to_first_token``), github.com/open-telemetry/
 semantic-conventions docs/http/http-metrics.md (``http.server.request.duration``), and
 opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics.
 """
@@ -79,6 +80,13 @@ TOKEN_USAGE = Metric(
     (*_GEN_AI, "gen_ai_token_type"),
     TOKENS,
 )
+FIRST_SECONDS = Metric(
+    "gen_ai_server_time_to_first_token_seconds",
+    _HISTOGRAM,
+    "Seconds until a streamed answer of a model began.",
+    _GEN_AI,
+    SECONDS,
+)
 REQUESTS = Metric(
     "emblem_requests", _COUNTER, "Requests that were answered.", ("route", "model", "status")
 )
@@ -99,8 +107,8 @@ KEY_TOKENS = Metric(
     ("key",),
 )
 COUNTED = (
-    *(HTTP_SECONDS, SERVER_SECONDS, TOKEN_USAGE, REQUESTS, INPUTS, KNOWN_INPUTS, REFUSALS),
-    *(KEY_REQUESTS, KEY_TOKENS),
+    *(HTTP_SECONDS, SERVER_SECONDS, TOKEN_USAGE, FIRST_SECONDS, REQUESTS, INPUTS, KNOWN_INPUTS),
+    *(REFUSALS, KEY_REQUESTS, KEY_TOKENS),
 )
 
 # -- read when somebody asks ------------------------------------------------------------------------

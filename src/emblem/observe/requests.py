@@ -68,7 +68,8 @@ class Series:
     """The requests with one method, route, status and model. ``tokens`` are of those answered.
 
     ``error`` is that of answers of status 200 that broke off, ``operation`` what the model does.
-    ``written`` are the tokens of answers, of a model that writes.
+    ``written`` are the tokens of answers, of a model that writes, and ``first`` the seconds until
+    those began that were streamed.
     """
 
     method: str
@@ -80,6 +81,7 @@ class Series:
     seconds: Spread = field(default_factory=lambda: Spread(names.SECONDS))
     tokens: Spread = field(default_factory=lambda: Spread(names.TOKENS))
     written: Spread = field(default_factory=lambda: Spread(names.TOKENS))
+    first: Spread = field(default_factory=lambda: Spread(names.SECONDS))
     inputs: int = 0
     known: int = 0
     good: bool = field(init=False)  # they were answered by a model; each request asks this
@@ -134,6 +136,8 @@ class RequestMetrics:
             series.tokens.add(one.tokens - one.written)
             if one.written:
                 series.written.add(one.written)
+            if one.first_s:
+                series.first.add(one.first_s)
             series.inputs += one.inputs
             series.known += one.hits
         elif one.code and one.status in REFUSED:
@@ -147,7 +151,11 @@ class RequestMetrics:
         """Give all that was counted so far, which does not change any more."""
         series = [
             replace(
-                one, seconds=copy(one.seconds), tokens=copy(one.tokens), written=copy(one.written)
+                one,
+                seconds=copy(one.seconds),
+                tokens=copy(one.tokens),
+                written=copy(one.written),
+                first=copy(one.first),
             )
             for one in self._series.values()
         ]
@@ -202,6 +210,8 @@ class RequestCollector(Collector):
         )
         yield _histogram(names.SERVER_SECONDS, ((_server(one), one.seconds) for one in of_models))
         yield _histogram(names.TOKEN_USAGE, _tokens(good))
+        streamed = ((_server(one)[:3], one.first) for one in good if any(one.first.counts))
+        yield _histogram(names.FIRST_SECONDS, streamed)
         yield _counter(names.REQUESTS, every, _request, lambda one: sum(one.seconds.counts))
         yield _counter(names.INPUTS, embedded, _model, lambda one: one.inputs)
         yield _counter(names.KNOWN_INPUTS, embedded, _model, lambda one: one.known)
