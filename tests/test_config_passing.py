@@ -9,7 +9,8 @@ import pytest
 from emblem.config import ChatSettings, RerankSettings, load
 from emblem.config.settings import Settings
 from emblem.errors import ConfigError
-from emblem.passages import open_directory
+from emblem.passages import open_directory, open_way
+from emblem.providers import provider
 
 
 def read(folder: Path, toml: str) -> Settings:
@@ -102,6 +103,18 @@ def test_deployments_are_called_after_their_upstreams_and_models_where_that_is_n
         ("vllm/a", "vllm", 1.0, 64),
     ]
     assert [(one.name, one.max_requests) for one in states["b"]] == [("jina", 256)]
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 60.0), (2, 30.0), (3, 20.0)])
+def test_a_ranking_leaves_time_to_ask_another_deployment(
+    tmp_path: Path, count: int, seconds: float
+) -> None:
+    places = ", ".join(f'{{ upstream = "vllm", model = "m{place}" }}' for place in range(count))
+    own = read(tmp_path, f"[rerank.a]\ndeployments = [{places}]").rerank["a"]
+    whose = provider("vllm", Settings(), {})
+    for one in own.deployments:
+        bounds = open_way(one, whose, "a", own)._bounds
+        assert (bounds.first_byte_s, bounds.idle_s) == (seconds, seconds)
 
 
 def test_a_model_that_gives_vectors_is_no_deployment_for_chat(tmp_path: Path) -> None:

@@ -99,12 +99,13 @@ def open_way(
         beside,
     )
 
-    model = one.model or name
+    model, among = one.model or name, passed_to(own)
     if isinstance(own, ChatSettings):
         url = beside(whose, model, CHAT)
         bounds = Bounds(own.first_byte_timeout_s, own.idle_timeout_s)
     else:
         url = at_root(whose, RERANK) if own.dialect == "tei" else beside(whose, model, RERANK)
-        bounds = Bounds(own.timeout_s, own.timeout_s)
-    where = Destination(called(one, passed_to(own), name), url, model)
+        part_s = own.timeout_s / len(among)  # so that there is time to ask another
+        bounds = Bounds(part_s, part_s)
+    where = Destination(called(one, among, name), url, model)
     return HttpPassage(whose, where, bounds)
