@@ -226,6 +226,24 @@ def test_streams_that_always_break_off_open_the_breaker() -> None:
     assert Health.OPEN in {one.health for one in pool.deployments()}
 
 
+@pytest.mark.parametrize(("seconds", "failures"), [(TIMEOUT_S - 1.0, 1), (TIMEOUT_S, 0)])
+def test_an_answer_that_is_read_until_its_time_is_up_is_held_against_nobody(
+    seconds: float, failures: int
+) -> None:
+    clock = Clock()
+    pool = pool_of("a", clock=clock)
+
+    async def slowly() -> None:
+        async with pool.answer(Asked()):
+            clock.now += seconds
+            raise LATE
+
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(slowly())
+    [state] = pool.deployments()
+    assert (state.requests, state.failures) == (0, failures)
+
+
 def test_a_request_that_finds_all_deployments_full_is_refused_at_once() -> None:
     clock = Clock()
     pool = pool_of("a", "b", clock=clock, most=1)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from emblem.core.breaker import Trip
 from emblem.core.patience import Patience
+from emblem.errors import DeadlineExceeded
 from emblem.ports import Asking, Passage
 from emblem.wrappers.conduct import Conduct, Course
 from emblem.wrappers.failover import FAILURES, PATIENCE, TRIP, Failover, Pause
@@ -96,12 +97,18 @@ class PassagePool(Failover[Place]):
         ticket = place.begin(began)
         course.attempts += 1
         course.tried.add(place)
+        answering = False
         try:
             async with ask(place.member.passage, deadline) as begun:
                 place.begun(ticket, self._clock())
+                answering = True
                 yield begun
         except FAILURES as error:
-            self._blame(place, ticket, error, course, began)
+            # Whoever reads an answer slowly may have taken all the time there was.
+            if answering and isinstance(error, DeadlineExceeded) and self._clock() >= deadline:
+                place.left(ticket)
+            else:
+                self._blame(place, ticket, error, course, began)
             raise
         except BaseException:  # the request's own fault, or its client has left
             place.left(ticket)
