@@ -90,6 +90,8 @@ class Failover(Generic[C]):
             for place in self._able()
             if place not in course.tried and course.worth_asking(place) and not place.wait_s(now)
         ]
+        if len(ready) == 1:  # as mostly
+            return None if ready[0].full else ready[0]
         chosen = least([place.load for place in ready], self._dice())
         return None if chosen is None else ready[chosen]
 
