@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emblem.core.pieces import Caps, most_tokens
+from emblem.errors import TooManyTokens
 from emblem.types import EmbedRequest, EmbedResult
 from emblem.wrappers.cached import Cached
 from emblem.wrappers.estimated import Estimated
@@ -48,6 +49,19 @@ def test_each_part_of_a_request_that_is_silent_costs_its_bound() -> None:
     pieced = Pieced(Estimated(Silent("four")), Caps(max_inputs=1))
     result = asyncio.run(pieced.embed(EmbedRequest(TEXTS)))
     assert result.tokens.tolist() == [5, most_tokens("four"), 4]
+
+
+@pytest.mark.parametrize(("silent", "told"), [(TEXTS, 0), (TEXTS[1:2], 9), ((), 12)])
+def test_a_bound_beyond_what_a_request_may_have_is_no_reason_to_refuse_it(
+    silent: tuple[str, ...], told: int
+) -> None:
+    pieced = Pieced(Estimated(Silent(*silent)), Caps(max_inputs=1))
+    most = max(told, *COST)  # each of the pieces is refused by itself beyond that
+    result = asyncio.run(pieced.embed(EmbedRequest(TEXTS, max_total_tokens=most)))
+    assert (sum(result.tokens.tolist()) > most) is bool(silent)
+    if told:
+        with pytest.raises(TooManyTokens, match=f"Requested {told} tokens, max {told - 1}"):
+            asyncio.run(pieced.embed(EmbedRequest(TEXTS, max_total_tokens=told - 1)))
 
 
 @pytest.mark.parametrize("known", [0, 1, 3])

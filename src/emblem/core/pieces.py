@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import lt
 
 import numpy as np
 import numpy.typing as npt
@@ -127,8 +128,24 @@ def _before(result: EmbedResult) -> npt.NDArray[np.int32]:
     return result.tokens if result.uncut is None else result.uncut
 
 
-def refuse_total(request: EmbedRequest, result: EmbedResult) -> None:
-    """Raise TooManyTokens where the pieces of a request have more together than it may have."""
+def refuse_total(request: EmbedRequest, results: Sequence[EmbedResult]) -> None:
+    """Raise TooManyTokens where the pieces of a request have more together than it may have.
+
+    A piece whose texts all have as many as they may have at most was counted by nobody: that is not
+    held against it.
+    """
     most = request.max_total_tokens
-    if most is not None and (total := int(_before(result).sum(dtype=np.int64))) > most:
-        raise TooManyTokens(str(total), most)
+    if most is None or sum(map(_total, results)) <= most:
+        return
+    start = counted = 0
+    for one in results:
+        end = start + len(one.tokens)
+        if any(map(lt, _before(one).tolist(), map(most_tokens, request.inputs[start:end]))):
+            counted += _total(one)
+        start = end
+    if counted > most:
+        raise TooManyTokens(str(counted), most)
+
+
+def _total(result: EmbedResult) -> int:
+    return int(_before(result).sum(dtype=np.int64))

@@ -42,7 +42,7 @@ class Pieced(Around):
             raise
         numbers = len(request.inputs) * results[0].vectors.shape[1]
         result = await self._aside.do(partial(together, results), numbers)
-        refuse_total(request, result)
+        refuse_total(request, results)
         return result
 
     async def aclose(self) -> None:
