@@ -1,6 +1,7 @@
 """What texts cost whose tokenizer nobody here knows: at most so much before, and what is said after."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -75,6 +76,27 @@ def test_what_is_remembered_is_counted_as_it_cost_and_only_the_rest_by_its_bound
         read, counted = await stack.count(EmbedRequest(TEXTS))
         assert counted.tolist() == COST[:known] + [most_tokens(one) for one in TEXTS[known:]]
         assert (await stack.embed(read)).tokens.tolist() == COST
+        await stack.aclose()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("limits", "again"),
+    [({"max_total_tokens": 15}, 0), ({"max_input_tokens": 6}, 0), ({"max_total_tokens": 8}, 1)],
+)
+def test_what_nobody_counted_is_answered_from_memory_though_its_bound_is_beyond_the_limits(
+    limits: dict[str, int], again: int
+) -> None:
+    async def go() -> None:
+        inside = Silent("four")
+        stack = Cached(Pieced(Estimated(inside), Caps(max_inputs=1)), Recent(10**6))
+        await stack.embed(EmbedRequest(("four", *TEXTS)))
+        inside.asked.clear()
+        for _ in range(2):
+            with suppress(TooManyTokens):
+                await stack.embed(EmbedRequest(TEXTS, **limits))
+        assert bool(inside.asked) is bool(again)
         await stack.aclose()
 
     asyncio.run(go())

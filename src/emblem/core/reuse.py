@@ -9,12 +9,14 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from math import inf
 from struct import Struct
 
 import numpy as np
 
 from emblem.core.check import refuse_wrong
 from emblem.core.output import shortened
+from emblem.core.pieces import most_tokens
 from emblem.core.plan import refuse_unread
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.space import Space
@@ -199,7 +201,14 @@ def narrowed(result: EmbedResult, request: EmbedRequest, space: Space, *, hits: 
 
 
 def _too_many(uncut: Sequence[int], request: EmbedRequest) -> bool:
+    """Tell whether texts have more tokens than the request may have, each or together.
+
+    One that has exactly as many as it can have at most was counted by nobody; see ``Estimated``.
+    """
     longest, total = request.max_input_tokens, request.max_total_tokens
-    if longest is not None and max(uncut, default=0) > longest:
-        return True
-    return total is not None and sum(uncut) > total
+    each, most = inf if longest is None else longest, inf if total is None else total
+    if max(uncut, default=0) <= each and sum(uncut) <= most:
+        return False
+    pairs = zip(uncut, request.inputs, strict=True)
+    told = [tokens for tokens, one in pairs if tokens != most_tokens(one)]
+    return max(told, default=0) > each or sum(told) > most
