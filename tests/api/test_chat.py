@@ -584,6 +584,17 @@ def test_a_stream_that_begins_with_an_error_is_a_refusal_and_costs_nothing(
     assert asyncio.run(front.limiter.peek(front.charging_account))[0].used == 0
 
 
+def test_a_stream_that_begins_with_an_error_shows_no_key_however_short_it_is(
+    upstream: ChatUpstream,
+) -> None:
+    front = Front(upstream.base_url, keys=("sk-1234",))
+    upstream.wanted = error_event(400, "the key sk-1234 may not use this model")
+    reply = front.post(STREAMED)
+    assert reply.status == 400
+    assert "sk-1234" not in reply.body.decode()
+    assert "may not use this model" in reply.error["message"]
+
+
 def test_a_stream_that_breaks_off_later_is_asked_of_no_other(
     upstream: ChatUpstream, other: ChatUpstream
 ) -> None:

@@ -149,7 +149,7 @@ class HttpPassage:
         asked_s = retry.asked_delay(answer.headers, datetime.now(UTC))
         status, name = answer.status, self.served_by
         content = await _refusal(answer, min(REFUSAL_S, self._bounds.idle_s))
-        error = declined(name, status, content, self._secret_texts(), asked_s)
+        error = declined(name, status, content, self._secrets(), asked_s)
         log.warning("%s answers %d: %s", name, status, error)
         if status not in (401, 403, 429) or key is None or len(self._keys.all) == 1:
             raise error
@@ -167,12 +167,8 @@ class HttpPassage:
             return DeploymentFailed(said, lasting=True)
         return Overloaded(f"{self.served_by} takes no more requests now.", resting_s)
 
-    def _secret_texts(self) -> tuple[str, ...]:
+    def _secrets(self) -> tuple[str, ...]:
         return (*(one for one in self._keys.all if one), *self._provider.hidden)
-
-    def _secrets(self) -> tuple[bytes, ...]:
-        shown = (*self._keys.all, *self._provider.hidden)
-        return tuple(one.encode() for one in shown if len(one) >= MIN_SECRET)
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self.served_by} did not answer in time.")
@@ -181,12 +177,11 @@ class HttpPassage:
 class Passing:
     """An answer of status 200 of which the rest is still to come; a ``Passed``."""
 
-    def __init__(
-        self, name: str, answer: Coming, secrets: tuple[bytes, ...], idle_s: float
-    ) -> None:
+    def __init__(self, name: str, answer: Coming, secrets: tuple[str, ...], idle_s: float) -> None:
         self._name = name
         self._answer = answer
         self._secrets = secrets
+        self._long = tuple(one.encode() for one in secrets if len(one) >= MIN_SECRET)
         self._idle_s = idle_s
 
     @property
@@ -246,8 +241,7 @@ class Passing:
         """Raise what the first event says, where that is an error: there was no status to say it."""
         status = error_status(data(event))
         if status is not None:
-            secrets = tuple(one.decode() for one in self._secrets)
-            error = declined(self._name, status, data(event), secrets, None)
+            error = declined(self._name, status, data(event), self._secrets, None)
             log.warning("%s answers %d in its stream: %s", self._name, status, error)
             raise error
 
@@ -257,7 +251,7 @@ class Passing:
             content.decode()
         except UnicodeDecodeError:
             raise InvalidResult(self._name, "an answer that is not UTF-8") from None
-        for secret in self._secrets:
+        for secret in self._long:
             content = content.replace(secret, HIDDEN.encode())
         return content
 
