@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import emblem
 from agreement import disagreements
 from emblem.errors import ConfigError, DeploymentFailed, ModelError
+from emblem.local.loop import STREAMS
 from emblem.types import Overflow
 from server import free_port
 from tiny_models import TINY_MODELS, write
@@ -141,6 +143,19 @@ def test_a_program_that_forgets_to_close_ends_quietly(model_home: Path) -> None:
         print(model.embed(["a", "b"]).shape)
     """
     assert run(program, EMBLEM_HOME=str(model_home)) == ("(2, 256)\n", "")
+
+
+def test_every_thread_that_runs_rows_is_waited_for_when_a_program_ends(model_home: Path) -> None:
+    """One that still lets go of a row's memory while Python ends has the whole program aborted."""
+    before = set(threading.enumerate())
+    with emblem.load("all-MiniLM-L6-v2", home=model_home, offline=True) as model:
+        model.embed(["a text"])
+        ours = [one.name for one in {*threading.enumerate()} - before]
+        # Executors' threads are waited for by Python itself, and the loop's runs nothing but Python.
+        executors = ("emblem-compile", "emblem-tokenise", "emblem-answers", "emblem-loop")
+        rows = [name for name in ours if not name.startswith(executors)]
+        assert rows
+        assert [name for name in rows if not name.startswith(STREAMS)] == []
 
 
 def test_a_program_may_end_while_a_thread_embeds(model_home: Path) -> None:

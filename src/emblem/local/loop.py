@@ -19,7 +19,7 @@ T = TypeVar("T")
 # A program that ends waits no longer than this for what is being computed.
 AT_EXIT_S = 5.0
 LAST_WORDS_S = 2.0  # for calls to end by themselves once what embeds is closed
-STREAMS = "emblem-stream-"  # how the names of the engine's threads begin
+STREAMS = ("emblem-stream-", "emblem-overtaking")  # how the names of the engine's threads begin
 
 _open: "weakref.WeakSet[Loop]" = weakref.WeakSet()
 
