@@ -36,7 +36,7 @@ serve: .venv/.core ## install what is needed and serve; ARGS="--port 9000" adds 
 test: .venv/.dev $(CLIENTS)/.done node-packages ## install what is needed and run the tests; ARGS="-k name" chooses
 	$(BIN)/python -m pytest -m "not slow" $(if $(ARGS),$(ARGS),$(TOGETHER))
 
-test-slow: .venv/.dev $(TORCH)/.done ## compare with sentence-transformers and torch, live
+test-slow: .venv/.dev $(TORCH)/.done $(BENCH)-litellm/.done $(BENCH)-infinity/.done ## compare with torch and other servers, live
 	EMBLEM_TORCH_PYTHON="$(CURDIR)/$(TORCH)/bin/python" $(BIN)/python -m pytest -m "slow and not torch" $(ARGS)
 	$(TORCH)/bin/python -m pytest -m torch tests/with_torch $(ARGS) || test $$? -eq 5 # ARGS chose none
 

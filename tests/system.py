@@ -40,27 +40,27 @@ def require(*tools: str) -> None:
     if any(shutil.which(tool) is None for tool in tools):
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         packages = " ".join(sorted({TOOLS[tool] for tool in missing}))
-        _absent(f"missing here: {', '.join(missing)}; to run these too: apt-get install {packages}")
+        absent(f"missing here: {', '.join(missing)}; to run these too: apt-get install {packages}")
 
 
 def require_clients() -> None:
     """Skip the running test unless the environment of client libraries is there."""
     if not CLIENTS_PYTHON.exists():
-        _absent("the client libraries are not installed; make test installs them")
+        absent("the client libraries are not installed; make test installs them")
 
 
 def require_node_modules() -> None:
     """Skip the running test unless node is there, and the JavaScript clients with it."""
     require("node", "npm")
     if not (NODE_MODULES / ".done").exists():
-        _absent("the JavaScript clients are not installed; make test installs them")
+        absent("the JavaScript clients are not installed; make test installs them")
 
 
 def require_provider() -> None:
     """Skip the running test unless node is there, and a provider of OpenID Connect with it."""
     require("node", "npm")
     if not (PROVIDER_MODULES / ".done").exists():
-        _absent("the provider of OpenID Connect is not installed; make test installs it")
+        absent("the provider of OpenID Connect is not installed; make test installs it")
 
 
 def require_isolation() -> None:
@@ -68,7 +68,7 @@ def require_isolation() -> None:
     require("ip", "strace", "unshare")
     refusal = _isolation_refused()
     if refusal:
-        _absent(f"no network namespace can be made here ({refusal})")
+        absent(f"no network namespace can be made here ({refusal})")
 
 
 @cache
@@ -82,7 +82,8 @@ def _isolation_refused() -> str:
     return "" if tried.returncode == 0 else tried.stderr.strip().splitlines()[-1]
 
 
-def _absent(what: str) -> None:
+def absent(what: str) -> None:
+    """Skip a test for want of something; in CI, where all is to be there, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(what, pytrace=False)
     pytest.skip(what)

@@ -23,7 +23,7 @@ from emblem.upstreams.opening import Provider, open_upstream
 from emblem.upstreams.presets import preset
 from emblem.wrappers.checked import Checked
 from server import free_port, linked_home, running_server
-from system import ROOT
+from system import ROOT, absent
 
 pytestmark = pytest.mark.slow
 
@@ -46,10 +46,10 @@ class Other:
 
 
 def environment(name: str, program: str) -> Path:
-    """Give a program of an environment that ``make bench`` makes, or skip the test."""
+    """Give a program of an environment that ``make test-slow`` makes, or skip the test."""
     found = ROOT / f".venv-bench-{name}" / "bin" / program
     if not found.exists():
-        pytest.skip(f"{found.relative_to(ROOT)} is not there; make bench installs it")
+        absent(f"{found.relative_to(ROOT)} is not there; make test-slow installs it")
     return found
 
 
