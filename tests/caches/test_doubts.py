@@ -1,7 +1,6 @@
 """What was found wrong of a space is known to all servers that share a Redis, and never forgotten."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -9,22 +8,10 @@ import pytest
 from emblem.caches.doubts import AWAY_S, RedisDoubts
 from emblem.errors import ConfigError, ModelError
 from emblem.space import Space
-from redis_server import RedisServer, redis_server
+from redis_server import RedisServer
 
 SPACE = Space.declared("there/m", 4, normalised=True)
 OTHER = Space.declared("there/other", 4, normalised=True)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as made:
-        yield made
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> RedisServer:
-    server.run("FLUSHALL")
-    return server
 
 
 def test_all_who_share_it_count_together_and_nobody_lowers_it(redis: RedisServer) -> None:

@@ -1,27 +1,13 @@
 """What is shared in Redis ends by itself, and stays within its bound."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from caches.shelves import named
 from emblem.caches.ports import Away
 from emblem.caches.redis import ENTRY_BYTES, RedisShelf
 from emblem.errors import ConfigError
-from redis_server import RedisServer, redis_server
+from redis_server import RedisServer
 from wrappers.honest import run
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as made:
-        yield made
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> RedisServer:
-    server.run("FLUSHALL")
-    return server
 
 
 def test_everything_that_is_written_has_an_end(redis: RedisServer) -> None:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+READ_BYTES = 1 << 18  # that are read at once
+# What aiohttp would say of itself. Nothing is asked to be packed: base64 hardly gets smaller.
+_UNSAID = frozenset({"User-Agent", "Accept", "Accept-Encoding"})
+
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
@@ -26,3 +30,17 @@ class Connector(aiohttp.TCPConnector):
                 break
             kept.close()
         return kept
+
+
+def session(
+    connector: Connector, timeout: aiohttp.ClientTimeout, *, proxies: bool
+) -> aiohttp.ClientSession:
+    """Open a session that keeps no cookies; ``proxies`` has it use those of the environment."""
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
+        skip_auto_headers=_UNSAID,
+        trust_env=proxies,
+        read_bufsize=READ_BYTES,
+    )

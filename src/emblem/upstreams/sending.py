@@ -25,10 +25,7 @@ ANSWER_BYTES = 1 << 20
 # As much may come for one text before the width is known.
 UNKNOWN_BYTES = 4 << 20
 
-READ_BYTES = 1 << 18  # that are read at once
 IDLE_S = 30.0  # for which a connection is kept that nobody uses
-# What aiohttp would say of itself. Nothing is asked to be packed: base64 hardly gets smaller.
-_UNSAID = frozenset({"User-Agent", "Accept", "Accept-Encoding"})
 
 
 @value()
@@ -151,21 +148,18 @@ class Client:
         import aiohttp
         from yarl import URL
 
-        from emblem.upstreams.connecting import Connector
+        from emblem.upstreams.connecting import Connector, session
 
         bounds = self._bounds
         self._url = URL(self._address, encoded=True)
-        self._session = aiohttp.ClientSession(
-            connector=Connector(limit=bounds.max_connections, keepalive_timeout=IDLE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
+        self._session = session(
+            Connector(limit=bounds.max_connections, keepalive_timeout=IDLE_S),
+            aiohttp.ClientTimeout(
                 total=None,
                 sock_connect=bounds.connect_timeout_s,
                 sock_read=bounds.read_timeout_s,
             ),
-            skip_auto_headers=_UNSAID,
-            trust_env=bounds.environment_proxies,
-            read_bufsize=READ_BYTES,
+            proxies=bounds.environment_proxies,
         )
         return self._session
 

@@ -8,7 +8,7 @@ Redirects are not followed, cookies not kept.
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
-from emblem.upstreams.sending import READ_BYTES, Lost, Unreached, why
+from emblem.upstreams.sending import Lost, Unreached, why
 
 if TYPE_CHECKING:  # it takes a while to import, and a server that passes nothing on does without
     import aiohttp
@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # it takes a while to import, and a server that passes nothin
 # For so long a connection is kept that nobody uses. Many servers give up an idle one after 5 s, and
 # what is sent at that very moment is lost: a long answer is not asked for twice on that account.
 IDLE_S = 4.0
-_UNSAID = frozenset({"User-Agent", "Accept", "Accept-Encoding"})
 
 
 class Coming:
@@ -94,16 +93,13 @@ class Connections:
         import aiohttp
         from yarl import URL
 
-        from emblem.upstreams.connecting import Connector
+        from emblem.upstreams.connecting import Connector, session
 
         self._url = URL(self._address, encoded=True)
-        self._session = aiohttp.ClientSession(
-            connector=Connector(limit=0, keepalive_timeout=IDLE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
-            skip_auto_headers=_UNSAID,
-            trust_env=self._proxies,
-            read_bufsize=READ_BYTES,
+        self._session = session(
+            Connector(limit=0, keepalive_timeout=IDLE_S),
+            aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
+            proxies=self._proxies,
         )
         return self._session
 
