@@ -1,5 +1,6 @@
 """Running the example in a block as a user would."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,16 +25,26 @@ Surroundings = Callable[[RunningServer], Environment]
 
 def run(block: Block, folder: Path, environment: Environment) -> str:
     """Run a block in a folder and give what it printed; it must end well."""
-    done = subprocess.run(
-        _command(block, folder),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIME_S,
-    )
-    assert done.returncode == 0, f"{block} ended with {done.returncode}:\n{done.stderr}"
-    return done.stdout.replace("\r\n", "\n")
+    printed, complaints = folder / "printed.log", folder / "complaints.log"
+    # Into files: a pipe would stay open for as long as a server that a failed example leaves.
+    with printed.open("wb") as output, complaints.open("wb") as errors:
+        process = subprocess.Popen(
+            _command(block, folder),
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            process.wait(TIME_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    said = complaints.read_text("utf-8")
+    assert process.returncode == 0, f"{block} ended with {process.returncode}:\n{said}"
+    return printed.read_text("utf-8").replace("\r\n", "\n")
 
 
 def _command(block: Block, folder: Path) -> list[str]:
