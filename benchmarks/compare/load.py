@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CHUNK = 1 << 18
+NOTHING = memoryview(b"")
 LATE_S = 180.0  # how long after the end of the time an answer may come before it counts as an error
 
 
@@ -27,7 +28,7 @@ class Answer:
     due: float
     ended: float
     status: int
-    body: bytes
+    body: bytes | bytearray
 
     @property
     def seconds(self) -> float:
@@ -66,10 +67,13 @@ class _Connection:
     link: socket.socket | None = None
     request: int = -1
     due: float = 0.0
-    unsent: memoryview = field(default_factory=lambda: memoryview(b""))
-    received: bytearray = field(default_factory=bytearray)
-    expected: int = 0  # bytes of the whole answer, once its header is there; -1 where chunked
-    status: int = 0
+    unsent: memoryview = NOTHING
+    blocked: bool = False  # whether it is watched for room to send
+    received: bytearray = field(default_factory=bytearray)  # an answer, or what precedes its body
+    chunked: bool = False
+    body: bytearray | None = None  # one of a known length that is not all there
+    room: memoryview = NOTHING  # what is missing of it
+    status: int = 0  # 0 until the header is there
 
 
 @dataclass(slots=True, eq=False)
@@ -159,6 +163,7 @@ class _Run:
         connection.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.link.setblocking(False)
         self._selector.register(connection.link, selectors.EVENT_READ, connection)
+        connection.blocked = False
 
     def _close(self, connection: _Connection) -> None:
         if connection.link is not None:
@@ -177,49 +182,63 @@ class _Run:
             self._broken(connection)
             return
         connection.unsent = connection.unsent[sent:]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.unsent else 0)
-        if self._selector.get_key(connection.link).events != events:
+        if connection.blocked != bool(connection.unsent):
+            connection.blocked = not connection.blocked
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.blocked else 0)
             self._selector.modify(connection.link, events, connection)
 
     def _receive(self, connection: _Connection) -> None:
+        room, chunk = connection.room, b""
         try:
-            chunk = connection.link.recv(CHUNK)
+            if room:
+                connection.room = room[connection.link.recv_into(room) :]
+            else:
+                chunk = connection.link.recv(CHUNK)
         except BlockingIOError:
             return
         except OSError:
             chunk = b""
-        if not chunk:
+        if not chunk and len(connection.room) == len(room):
             self._broken(connection)
             return
-        received = connection.received
-        received += chunk
-        if not connection.expected:
-            self._read_header(connection)
-        expected = connection.expected
-        if len(received) >= expected > 0 or (expected < 0 and received.endswith(b"\r\n0\r\n\r\n")):
-            head = received.index(b"\r\n\r\n") + 4
-            body = bytes(memoryview(received)[head:])
-            self._answered(connection, _joined(body) if expected < 0 else body)
+        connection.received += chunk
+        body = self._whole(connection)
+        if body is not None:
+            self._answered(connection, body)
             self._send_due(connection.stream, self._now())
 
-    def _read_header(self, connection: _Connection) -> None:
-        end = connection.received.find(b"\r\n\r\n")
+    def _whole(self, connection: _Connection) -> bytes | bytearray | None:
+        """Give the body of an answer, or None where something is missing."""
+        if connection.body is not None:
+            return None if connection.room else connection.body
+        received = connection.received
+        if connection.chunked:
+            return _joined(received) if received.endswith(b"\r\n0\r\n\r\n") else None
+        end = received.find(b"\r\n\r\n")
         if end < 0:
-            return
-        head = bytes(connection.received[:end]).lower()
+            return None
+        head = received[:end].lower()
         connection.status = int(head[9:12])
         at = head.find(b"\r\ncontent-length:")
         if at < 0:
-            connection.expected = -1
-        else:
-            connection.expected = end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
+            connection.chunked = True
+            del received[: end + 2]  # the end of a line stays before the first chunk
+            return self._whole(connection)
+        length = int(head[at + 17 :].split(b"\r\n", 1)[0])
+        there = memoryview(received)[end + 4 :]
+        if len(there) >= length:
+            return bytes(there)
+        connection.body = bytearray(length)
+        connection.body[: len(there)] = there
+        connection.room = memoryview(connection.body)[len(there) :]
+        return None
 
-    def _answered(self, connection: _Connection, body: bytes) -> None:
+    def _answered(self, connection: _Connection, body: bytes | bytearray) -> None:
         answer = Answer(connection.request, connection.due, self._now(), connection.status, body)
         sending = connection.stream
         sending.of.answers.append(answer)
-        connection.received = bytearray()
-        connection.request, connection.expected, connection.status = -1, 0, 0
+        connection.received, connection.body, connection.room = bytearray(), None, NOTHING
+        connection.request, connection.chunked, connection.status = -1, False, 0
         sending.open -= 1
         sending.idle.append(connection)
 
@@ -231,9 +250,9 @@ class _Run:
             self._answered(connection, b"")
 
 
-def _joined(chunked: bytes) -> bytes:
-    """Join the chunks of a body."""
-    parts, at = [], 0
+def _joined(chunked: bytearray) -> bytes:
+    """Join the chunks of a body, before the first of which stands the end of a line."""
+    parts, at = [], 2
     while True:
         line = chunked.index(b"\r\n", at)
         size = int(chunked[at:line].split(b";")[0], 16)

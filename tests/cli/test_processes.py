@@ -1,9 +1,11 @@
 """What the parent decides of its processes, and how one of them leaves a socket that others share."""
 
+import asyncio
 import os
 import selectors
 import socket
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -114,7 +116,8 @@ def test_who_stops_listening_accepts_nobody_and_leaves_the_socket_to_the_others(
         with other, selectors.DefaultSelector() as waiting:
             waiting.register(ours, selectors.EVENT_READ)
             kept = _hidden(other)
-            stop_listening(port)
+            with closing(asyncio.new_event_loop()) as loop:
+                stop_listening(loop, port)
             with socket.create_connection(("127.0.0.1", port)):
                 with pytest.raises(BlockingIOError):
                     ours.accept()

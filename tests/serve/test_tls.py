@@ -102,7 +102,8 @@ def test_tls_is_spoken_from_1_2_on(
 def test_older_versions_are_refused_by_the_server(
     secure: tuple[Started, Path], made: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
-    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):  # an alert is what the other side says
+    # An alert or the end is what comes from the other side; what is wrong here has other words.
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert|EOF occurred"):
         shaken(secure[0].port, made[0], version)
 
 

@@ -136,6 +136,15 @@ def broken_off() -> Problem:
     return Problem(400, detail, ((b"connection", b"close"),))
 
 
+def too_large_head(headers: int, size: int) -> Problem:
+    """Say that the headers of a request are more than the server reads."""
+    message = (
+        f"The headers of your request are too large: at most {headers} headers, and {size} bytes "
+        "together with its first line, are read."
+    )
+    return Problem(431, Detail(message, code="headers_too_large"))
+
+
 def too_large(maximum: int) -> Problem:
     """Say that the body has more bytes than a request may have."""
     detail = Detail(

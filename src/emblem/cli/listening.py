@@ -1,5 +1,6 @@
 """Takes a process off the socket that it shares with others, without ending it."""
 
+import asyncio
 import os
 import socket
 import stat
@@ -9,12 +10,13 @@ from pathlib import Path
 _OPEN = Path("/dev/fd")  # of this process: on Linux, macOS and the BSDs
 
 
-def stop_listening(*ports: int) -> None:
+def stop_listening(loop: asyncio.AbstractEventLoop, *ports: int) -> None:
     """Accept no connection to some ports any more in this process; others that share them go on.
 
-    Granian has no call for that: it would end the connections that wait for their first request
-    as well. So its number for the socket is given to another one, which nobody connects to. Closing
-    it would be wrong, for the next file that is opened would have its number.
+    Granian has no call for that: it would end the connections that wait
+    for their first request as well. So its number for the socket is given to another one, which
+    nobody connects to. Closing it would be wrong, for the next file that is opened would have its
+    number.
     """
     with socket.socket() as nowhere:
         nowhere.setblocking(False)  # as the other is: who accepts is told that nobody is there
@@ -22,6 +24,7 @@ def stop_listening(*ports: int) -> None:
         nowhere.listen(1)
         for number in _listeners(ports):
             if number != nowhere.fileno():
+                loop.remove_reader(number)  # or the loop hears of connections that are others'
                 os.dup2(nowhere.fileno(), number, inheritable=False)
 
 

@@ -168,6 +168,7 @@ def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    from emblem.cli.http1 import worker
     from emblem.cli.processes import Processes
 
     settings = planned.settings
@@ -193,7 +194,7 @@ def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
     logging.getLogger("_granian").addFilter(lambda _: not board.failure.value)
     loader = partial(load, planned, loaded, os.getpid(), board)
     try:
-        server.serve(target_loader=loader, wrap_loader=False)
+        server.serve(None if settings.http2 else worker, loader, wrap_loader=False)
     except SystemExit as stop:
         if server.interrupt_signal:
             return 0

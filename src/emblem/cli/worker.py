@@ -80,7 +80,7 @@ def load(planned: Plan, loaded: Loaded, parent: int, board: Board, place: int) -
         if hasattr(signal, "SIGUSR1"):
             # Of metrics, too: they are no longer to be those of the old process.
             ports = planned.settings.port, planned.settings.metrics_port
-            loop.add_signal_handler(signal.SIGUSR1, stop_listening, *ports)
+            loop.add_signal_handler(signal.SIGUSR1, stop_listening, loop, *ports)
         board.answers(place)
         _move(loop, board, place)
         if first:
