@@ -2,17 +2,16 @@
 
     .venv/bin/python benchmarks/refusing.py PORT
 
-Granian as ``emblem serve`` sets it, and an application that answers with a constant 503. Emblem's own
+The HTTP server of ``emblem serve``, and an application that answers with a constant 503. Emblem's own
 refusals cannot take less from the cores than these.
 """
 
+import asyncio
+import socket
 import sys
 
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server import Server
-
 from emblem.cli.serve import MAX_CONNECTIONS
+from emblem.http1.listener import Listener
 
 BODY = b'{"error":{"message":"Too many.","type":"server_error","param":null,"code":"overloaded"}}'
 HEADERS = [
@@ -22,27 +21,18 @@ HEADERS = [
 ]
 
 
-async def refuse(scope, receive, send):
+async def refuse(_scope, _receive, send):
     """Answer one request."""
-    if scope["type"] != "http":
-        while True:
-            kind = (await receive())["type"]
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
     await send({"type": "http.response.start", "status": 503, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
 
+async def serve(port):
+    """Serve until the process is ended."""
+    listener = Listener(refuse, MAX_CONNECTIONS, 75)
+    server = await listener.listen(socket.create_server(("127.0.0.1", port)), None)
+    await server.serve_forever()
+
+
 if __name__ == "__main__":
-    Server(
-        "refusing",
-        address="127.0.0.1",
-        port=int(sys.argv[1]),
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=MAX_CONNECTIONS,
-        backpressure=MAX_CONNECTIONS,
-        log_level=LogLevels.warning,
-    ).serve(target_loader=lambda *_: refuse, wrap_loader=False)
+    asyncio.run(serve(int(sys.argv[1])))

@@ -1,21 +1,18 @@
 """The ceiling of a static model: the same HTTP server, reading the same body behind the same key,
 that answers with a constant of the size of the real answer. ``python -m benchmarks.compare.echo PORT``
 
-Granian with the settings of ``emblem serve``, the same look at the key, the same reading of the body.
+The HTTP server of ``emblem serve`` as that sets it, the same look at the key, the same reading of the body.
 Whatever Emblem's embeddings route takes beyond this is its own. ``EMBLEM_API_KEY`` opens it.
 """
 
+import asyncio
 import os
+import socket
 import sys
-from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server import Server
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from emblem.api.auth import Authenticator
 from emblem.api.body import BodyReader
@@ -24,6 +21,7 @@ from emblem.api.wire import EncodingFormat, encode
 from emblem.cli.serve import MAX_CONNECTIONS
 from emblem.config import Settings
 from emblem.errors import NotAuthenticated
+from emblem.http1.listener import Listener
 from emblem.ledger.keyring import KeyRing
 from emblem.ledger.opening import open_ledger
 from emblem.ledger.secret import digest
@@ -53,9 +51,6 @@ class Echo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            await _lifespan(receive, send)
-            return
         try:
             await self._authenticator.visit(scope["headers"], "")
         except NotAuthenticated:
@@ -66,15 +61,7 @@ class Echo:
         await respond(send, 200, answer)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message: Message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-def _create(home: str, *_: object) -> Echo:
+def _create(home: str) -> Echo:
     """Build the application, with keys as a server has them."""
     settings = Settings()
     ledger = open_ledger(Settings(home=home))
@@ -84,23 +71,13 @@ def _create(home: str, *_: object) -> Echo:
     return Echo(Authenticator(keys), BodyReader(most, settings.body_timeout_s, 8 * most))
 
 
-def main() -> None:
-    """Serve until told to stop, set as Emblem sets it."""
-    settings = Settings()
+async def serve(port: int) -> None:
+    """Serve until the process is ended, set as Emblem sets it."""
     with TemporaryDirectory() as home:
-        Server(
-            "benchmarks.compare.echo",
-            address="127.0.0.1",
-            port=int(sys.argv[1]),
-            interface=Interfaces.ASGI,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=int(1000 * settings.header_timeout_s)),
-            websockets=False,
-            backlog=MAX_CONNECTIONS,
-            backpressure=MAX_CONNECTIONS,
-            log_level=LogLevels.warning,
-        ).serve(target_loader=partial(_create, home), wrap_loader=False)
+        listener = Listener(_create(home), MAX_CONNECTIONS, Settings().header_timeout_s)
+        server = await listener.listen(socket.create_server(("127.0.0.1", port)), None)
+        await server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve(int(sys.argv[1])))

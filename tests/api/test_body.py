@@ -6,7 +6,7 @@ import json
 import pytest
 from starlette.types import Message
 
-from api.asking import PATIENCE_S, Receive, arriving, ask, post, untouched
+from api.asking import PATIENCE_S, Receive, arriving, ask, post
 from api.small_app import Small
 from emblem.api import body
 from emblem.api.app import Bounds
@@ -161,14 +161,6 @@ def in_two(first: bytes, rest: Receive) -> Receive:
         return parts.pop() if parts else await rest()
 
     return receive
-
-
-def test_a_body_of_which_all_that_was_announced_is_there_is_not_asked_for_more(
-    small: Small,
-) -> None:
-    receive = in_two(BODY, untouched)
-    reply = ask(small.app, "POST", "/v1/embeddings", headers=length(len(BODY)), receive=receive)
-    assert reply.status == 200
 
 
 CHUNKED = {"Transfer-Encoding": "chunked"}

@@ -1,6 +1,5 @@
 """What a key's terms let through at the edge, what a request says of itself, and what is observed."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -36,19 +35,6 @@ def test_a_key_that_is_revoked_while_its_body_comes_gets_no_answer(small: Small,
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
     assert not small.embedder.requests
     assert SECRET not in reply.body.decode()
-
-
-def test_a_key_is_looked_at_once_more_with_the_last_byte_that_was_announced(small: Small) -> None:
-    content = json.dumps(BODY).encode()
-
-    async def receive() -> Message:
-        small.keys.revoked = True
-        return {"type": "http.request", "body": content, "more_body": True}
-
-    headers = {"Content-Length": str(len(content))}
-    reply = ask(small.app, "POST", "/v1/embeddings", headers=headers, receive=receive)
-    assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
-    assert not small.embedder.requests
 
 
 def test_who_makes_a_request_is_shown_without_what_opens_the_server(small: Small) -> None:

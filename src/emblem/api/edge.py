@@ -18,7 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emblem.accounts import Observed
 from emblem.api.auth import Authenticator, role_wanted
-from emblem.api.body import RawHeaders, announced
 from emblem.api.embeddings import SUFFIX, ClientGone, Embeddings, respond
 from emblem.api.problems import (
     Problem,
@@ -124,7 +123,7 @@ class Edge:
         if visit is None:
             visit = await self._authenticator.look_up(headers, address, peer)
         still = partial(self._authenticator.still, visit)
-        receive = _whole(receive, headers, still)
+        receive = _whole(receive, still)
         caller, key = visit.caller, visit.caller.key
         seen.key, seen.team = key.id, key.terms.team
         if self._in_progress > self._max_requests:
@@ -178,27 +177,19 @@ def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
     return unknown_url(scope["method"], scope["path"])
 
 
-def _whole(receive: Receive, headers: RawHeaders, check: Callable[[], None]) -> Receive:
+def _whole(receive: Receive, check: Callable[[], None]) -> Receive:
     """Receive a body, and once all of it is there ask again whether its key may be used.
 
-    A body may take minutes to come, and a key may be revoked meanwhile. With the last of the bytes
-    that it was said to have it is there: granian tells that only to whoever asks once more, which
-    takes a turn of the event loop and a third of the time of an answer that is remembered.
+    A body may take minutes to come, and a key may be revoked meanwhile.
     """
-    taken, whole = 0, False
+    whole = False
 
     async def received() -> Message:
-        nonlocal taken, whole
+        nonlocal whole
         message = await receive()
-        if whole or message["type"] != "http.request":
-            return message
-        if message.get("more_body"):
-            taken += len(message.get("body", b""))
-            if not taken or taken != announced(headers):
-                return message
-            message = {**message, "more_body": False}
-        whole = True
-        check()
+        if not whole and message["type"] == "http.request" and not message.get("more_body"):
+            whole = True
+            check()
         return message
 
     return received
