@@ -27,7 +27,7 @@ class WrongAnswer(Exception):
     """An answer that is none, or not of what was asked; the message says what it was."""
 
 
-def decode(status: int, body: bytes, count: int) -> Vectors:
+def decode(status: int, body: bytes | bytearray, count: int) -> Vectors:
     """Give the vectors of an answer. Raises WrongAnswer."""
     if status != 200:
         shown = body[:160].decode("utf-8", "replace")
