@@ -1,7 +1,7 @@
 """The load generator: one thread, non-blocking sockets, bodies that were made before the clock ran.
 
-It reads no more of an answer than tells where it ends, and keeps the bytes, which are decoded and
-checked after the clock has stopped. What it costs is part of every figure; the echo of the workload
+It reads no more of an answer than tells where it ends, and keeps the bytes, or as many answers' as it is
+told to, which are decoded and checked after the clock has stopped. What it costs is part of every figure; the echo of the workload
 ``static-base64`` says how many requests a second it can do at most.
 """
 
@@ -10,10 +10,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 CHUNK = 1 << 18
 NOTHING = memoryview(b"")
+OK = 200
 LATE_S = 180.0  # how long after the end of the time an answer may come before it counts as an error
 
 
@@ -22,6 +23,7 @@ class Answer:
     """What came back for the request of this index, and when, in seconds since the start.
 
     ``due`` is when the request should have been sent; ``status`` is 0 where the connection broke.
+    ``kept`` tells whether the body was; where it was not, ``body`` is empty.
     """
 
     request: int
@@ -29,6 +31,7 @@ class Answer:
     ended: float
     status: int
     body: bytes | bytearray
+    kept: bool = True
 
     @property
     def seconds(self) -> float:
@@ -42,7 +45,9 @@ class Stream:
 
     With ``every`` they are due at fixed times, that many seconds apart, however long the answers
     take. ``seconds`` is when the last one is sent; with ``beside`` it is when the streams without
-    it have had their answers.
+    it have had their answers. ``kept`` is how many bodies of answers with 200 are kept at least, spread
+    evenly over all; where it is None, or there are no more answers, all are. Whatever the status is
+    else, its body is kept.
     """
 
     requests: Sequence[bytes]
@@ -50,6 +55,7 @@ class Stream:
     seconds: float = 1e9
     every: float | None = None
     beside: bool = False
+    kept: int | None = None
     answers: list[Answer] = field(default_factory=list)
 
 
@@ -82,6 +88,17 @@ class _Sending:
     next: int = 0
     open: int = 0
     idle: deque[_Connection] = field(default_factory=deque)
+    every: int = 1  # of so many bodies one is kept
+
+    def keep(self, answer: Answer) -> None:
+        """Add an answer. Where twice as many bodies are kept as must be, let go of every second."""
+        answers, kept = self.of.answers, self.of.kept
+        answers.append(answer)
+        if kept is not None and len(answers) > 2 * kept * self.every:
+            for at in range(self.every, len(answers), 2 * self.every):
+                if answers[at].status == OK:
+                    answers[at] = replace(answers[at], body=b"", kept=False)
+            self.every *= 2
 
 
 class _Run:
@@ -234,9 +251,10 @@ class _Run:
         return None
 
     def _answered(self, connection: _Connection, body: bytes | bytearray) -> None:
-        answer = Answer(connection.request, connection.due, self._now(), connection.status, body)
-        sending = connection.stream
-        sending.of.answers.append(answer)
+        sending, status = connection.stream, connection.status
+        kept = status != OK or len(sending.of.answers) % sending.every == 0
+        given = body if kept else b""
+        sending.keep(Answer(connection.request, connection.due, self._now(), status, given, kept))
         connection.received, connection.body, connection.room = bytearray(), None, NOTHING
         connection.request, connection.chunked, connection.status = -1, False, 0
         sending.open -= 1

@@ -26,7 +26,8 @@ from benchmarks.compare.stats import percentile
 from benchmarks.gateway.systems import LITELLM, ROOT, System, emblem, litellm, upstream
 from benchmarks.gateway.workloads import WORKLOADS, Workload, right
 
-MOST_KEPT_BYTES = 1 << 29  # of answers, which are all kept until the clock has stopped
+MOST_A_SECOND = 100_000  # more requests than one thread can send
+CHECKED = 50  # answers of a round, at least, whose vectors are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,22 @@ def measure(system: System, behind: System, work: Workload, seconds: float, seed
     head = {"Authorization": f"Bearer {system.key}"}
     bodies = work.bodies(seed)
     requests = [post("x", "/v1/embeddings", head, body) for body in bodies]
-    most = max(work.connections, MOST_KEPT_BYTES // work.answer_bytes)
-    stream = Stream((requests * (1 + most // len(requests)))[:most], work.connections, seconds)
+    often = 1 + int(MOST_A_SECOND * seconds) // len(requests)
+    stream = Stream(requests * often, work.connections, seconds, kept=CHECKED)
     others = () if system is behind else (behind,)
     began = [one.cpu_s() for one in (system, *others)]
     own = time.process_time()
     took = run(("127.0.0.1", system.port), [stream])
     own = time.process_time() - own
     worked = [one.cpu_s() - at for one, at in zip((system, *others), began, strict=True)]
-    n = len(stream.answers)
     for one in stream.answers:
         if one.status != 200:
             raise SystemExit(f"{system.name}, {work.name}: {one.status} {bytes(one.body[:300])!r}")
-    for one in stream.answers[:: max(1, n // 50)]:
-        if not right(bodies[one.request % len(bodies)], one.body):
+        if one.kept and not right(bodies[one.request % len(bodies)], one.body):
             raise SystemExit(f"{system.name}, {work.name}: a wrong vector")
     waits = [1000 * one.seconds for one in stream.answers]
-    each = [1e6 * taken / n for taken in (worked[0], sum(worked[1:]), own)]
-    return Round(n / took, statistics.median(waits), percentile(waits, 0.99), *each)
+    each = [1e6 * taken / len(waits) for taken in (worked[0], sum(worked[1:]), own)]
+    return Round(len(waits) / took, statistics.median(waits), percentile(waits, 0.99), *each)
 
 
 def compare(systems: Sequence[System], rounds: int, seconds: float) -> list[dict[str, object]]:
@@ -128,7 +127,7 @@ def flat(system: System, requests: int) -> None:
         bodies = work.bodies(part + 100)
         sent = [post("x", "/v1/embeddings", head, body) for body in bodies]
         sent = (sent * (1 + requests // 10 // len(sent)))[: requests // 10]
-        stream = Stream(sent, 8)
+        stream = Stream(sent, 8, kept=CHECKED)
         run(("127.0.0.1", system.port), [stream])
         wrong = {one.status for one in stream.answers} - {200}
         print(

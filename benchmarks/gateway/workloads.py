@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from benchmarks.gateway.upstream import MODEL, WIDTH, place, table
+from benchmarks.gateway.upstream import MODEL, place, table
 
 VECTORS = table()
 TEXT = "a museum of garden engines open from May to September and closed on Mondays"
@@ -21,11 +21,6 @@ class Workload:
     form: str
     connections: int
     repeated: bool = False  # whether the same requests come again and again
-
-    @property
-    def answer_bytes(self) -> int:
-        """How many bytes an answer has, about."""
-        return self.texts * WIDTH * (6 if self.form == "base64" else 20)
 
     def bodies(self, seed: int) -> list[bytes]:
         """Make the bodies, each with texts of its own."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
 from benchmarks.compare import load
 
 REQUEST = load.post("127.0.0.1", "/", {}, b"{}")
@@ -70,3 +71,26 @@ def test_a_connection_that_breaks_within_a_body_is_an_error_and_the_next_answer_
 
     with answering([[broken], [with_length(b"whole")]]) as address:
         assert asked(address, 2) == [(0, b""), (200, b"whole")]
+
+
+@pytest.mark.parametrize("times", [1, 5, 6, 7, 13, 100])
+def test_of_many_bodies_so_many_are_kept_and_spread_evenly(times: int) -> None:
+    answers = [with_length(b"%d" % at) for at in range(times)]
+    with answering([answers]) as address:
+        stream = load.Stream([REQUEST] * times, 1, kept=3)
+        load.run(address, [stream])
+    assert [one.status for one in stream.answers] == [200] * times
+    kept = [one.request for one in stream.answers if one.kept]
+    assert kept == list(range(0, times, kept[1] if times > 1 else 1))
+    assert min(3, times) <= len(kept) <= 6
+    assert [one.body for one in stream.answers] == [
+        b"%d" % at if at in kept else b"" for at in range(times)
+    ]
+
+
+def test_what_is_no_success_is_always_kept() -> None:
+    refusal = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nwait"
+    with answering([[refusal] * 20]) as address:
+        stream = load.Stream([REQUEST] * 20, 1, kept=2)
+        load.run(address, [stream])
+    assert [(one.kept, one.body) for one in stream.answers] == [(True, b"wait")] * 20
