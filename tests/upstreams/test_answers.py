@@ -141,6 +141,85 @@ def test_an_answer_that_was_cut_short_is_refused(data: st.DataObject) -> None:
         embeddings(body[: data.draw(st.integers(0, len(body) - 1))], 3, WIDTH)
 
 
+# Width 3 is one of those at which base64 ends with no "=".
+ROWS = np.random.default_rng(3).standard_normal((5, 3)).astype("<f4")
+CODED = [base64.b64encode(row.tobytes()).decode() for row in ROWS]
+# What may stand around vectors, and looks as if it were one.
+AROUND = [
+    "",
+    '"embedding":"AAAA",',
+    '"x":{"embedding":"AAAA"},',
+    '"x":["embedding"],',
+    '"x":"\\"embedding\\":\\"",',
+    '"x":"embedding","y":"",',
+    '"x":{"embedding":[0.5]},',
+    '"\\u0065mbedding":"AAAA",',
+    '"embedding":"",',
+]
+NAMES = ['"embedding":', '"embedding" : ', '"embedding":\n\t', '"\\u0065mbedding":']
+
+
+def spelled(coded: str, how: int) -> str:
+    """Give base64 as JSON, in one of the ways that mean the same."""
+    ways = [coded, coded.replace("/", "\\/"), f"\\u{ord(coded[0]):04x}{coded[1:]}"]
+    return f'"{ways[how]}"'
+
+
+@given(st.data(), st.integers(1, 5))
+def test_a_vector_in_base64_is_read_however_json_spells_it(data: st.DataObject, texts: int) -> None:
+    items = []
+    for index in range(texts):
+        around, name = data.draw(st.sampled_from(AROUND)), data.draw(st.sampled_from(NAMES))
+        text = spelled(CODED[index], data.draw(st.integers(0, 2)))
+        items.append(f'{{{around}"index":{index},{name}{text}}}')
+    after = data.draw(st.sampled_from(AROUND))
+    body = f'{{{after}"data":[{",".join(items)}]}}'
+    assert [json.loads(body)["data"][at]["embedding"] for at in range(texts)] == CODED[:texts]
+    np.testing.assert_array_equal(embeddings(body.encode(), texts, 3).vectors, ROWS[:texts])
+
+
+@pytest.mark.parametrize("place", range(5))
+@given(st.data())
+def test_one_letter_that_is_no_base64_is_found_among_many(place: int, data: st.DataObject) -> None:
+    letter = data.draw(st.sampled_from('=-_ \n\x00é"\\'))
+    at = data.draw(st.integers(0, len(CODED[0]) - 1))
+    coded = [*CODED]
+    coded[place] = coded[place][:at] + letter + coded[place][at + 1 :]
+    items = [{"index": index, "embedding": one} for index, one in enumerate(coded)]
+    for ascii_only in (True, False):
+        body = json.dumps({"data": items}, ensure_ascii=ascii_only).encode()
+        with pytest.raises(Malformed, match=f"vector {place}"):
+            embeddings(body, 5, 3)
+    raw = body.replace(json.dumps(coded[place])[1:-1].encode(), coded[place].encode())
+    with pytest.raises(Malformed):
+        embeddings(raw, 5, 3)
+
+
+def test_one_vector_that_is_longer_is_not_made_up_for_by_one_that_is_shorter() -> None:
+    coded = [*CODED]
+    coded[1], coded[2] = coded[1] + coded[2][:4], coded[2][4:]
+    body = json.dumps({"data": [{"index": at, "embedding": one} for at, one in enumerate(coded)]})
+    with pytest.raises(Malformed, match="15 bytes in vector 1"):
+        embeddings(body.encode(), 5, 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"data":[{"index":0,"embedding":0}],"embedding":"%s"}',
+        '{"data":[{"index":0,"embedding":null}],"embedding":"%s"}',
+        '{"data":[{"index":0,"embedding":""}],"x":{"embedding":"%s"}}',
+        '{"data":[{"index":0,"embedding":[]}],"x":{"embedding":"%s"}}',
+        '{"data":[{"index":0,"\\u0065mbedding":""}],"x":{"embedding":"%s"}}',
+        '{"data":[{"index":0,"embedding":"%s}]}',
+        '{"data":[{"index":0,"embedding":"%s"x}]}',
+    ],
+)
+def test_no_text_from_elsewhere_is_taken_for_a_vector(body: str) -> None:
+    with pytest.raises(Malformed):
+        embeddings((body % CODED[0]).encode(), 1, 3)
+
+
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [

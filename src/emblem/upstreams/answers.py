@@ -5,7 +5,6 @@ Nothing is mended but the order of the vectors: whatever else is not as asked is
 
 import json
 import re
-from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,9 +12,10 @@ from urllib.parse import unquote
 
 import msgspec
 import numpy as np
-import pybase64
 
 from emblem.types import Overflow, Tokens, Vectors, value
+from emblem.upstreams.vectors import Malformed as Malformed  # for those who read answers, too
+from emblem.upstreams.vectors import Written, matrix
 
 SPACE_HEADER = "x-embedding-space"
 OVERFLOW_HEADER = "x-embedding-overflow"
@@ -27,12 +27,6 @@ MAX_DIGITS = 9  # of a width or an index; many more are no number for Python
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
-
-_FLOAT32 = np.dtype("<f4")
-
-
-class Malformed(Exception):
-    """An answer that is not what was asked for; the text says in what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +94,7 @@ class Refusal(msgspec.Struct):
 
 _reply = msgspec.json.Decoder(Reply)
 _refusal = msgspec.json.Decoder(Refusal)
+_TEXT = re.compile(rb'"embedding"\s*:\s*(?:(")|\[)')  # or numbers, so that these are not searched
 _INPUT = re.compile(
     r"input\[([0-9]{1,9})\]\s*(.*?)(?=; (?:\$\.)?input\[\d+\]|; and \d+ more|$)", re.DOTALL
 )
@@ -108,36 +103,50 @@ _INPUT = re.compile(
 def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
     """Read a success. ``width`` is None where it is to be found out. Raises Malformed."""
     try:
-        reply = decoded(_reply, Reply, body)
+        reply, cut = _without_texts(body) or (decoded(_reply, Reply, body), [])
     except UNREADABLE as error:
         raise Malformed(f"no embeddings in OpenAI's form ({error})") from None
-    rows: list[Vectors | None] = [None] * texts
+    given: list[Written | None] = [None] * texts
+    beside = iter(cut)
     for item in reply.data:
-        if not 0 <= item.index < texts:
-            raise Malformed(f"a vector with index {item.index} for {texts} texts")
-        if rows[item.index] is not None:
-            raise Malformed(f"two vectors with index {item.index}")
-        rows[item.index] = row(item.index, item.embedding)
-    found = [one for one in rows if one is not None]
+        index = item.index
+        if not 0 <= index < texts:
+            raise Malformed(f"a vector with index {index} for {texts} texts")
+        if given[index] is not None:
+            raise Malformed(f"two vectors with index {index}")
+        given[index] = item.embedding or next(beside, item.embedding)
+    found = [one for one in given if one is not None]
     if len(found) < texts:
-        missing = next(index for index, one in enumerate(rows) if one is None)
+        missing = given.index(None)
         raise Malformed(f"{len(found)} vectors for {texts} texts; index {missing} is missing")
     usage = reply.usage or Usage()
     said = usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens
-    return Embeddings(stacked(found, width), cost(said), reply.model or None)
+    return Embeddings(matrix(found, width), cost(said), reply.model or None)
 
 
-def stacked(rows: Sequence[Vectors], width: int | None) -> Vectors:
-    """Lay vectors out as (n, width) float32. Raises Malformed where one has another width."""
-    width = len(rows[0]) if width is None and rows else width
-    for index, one in enumerate(rows):
-        if one.shape != (width,) or not width:
-            raise Malformed(
-                f"{one.size} numbers in vector {index} where {width or 'some'} were due"
-            )
-    together = np.concatenate(rows).reshape(len(rows), -1)
-    # On most machines the numbers are in their own order already.
-    return together if together.dtype == np.float32 else together.astype(np.float32)
+def _without_texts(body: bytes) -> tuple[Reply, list[bytes]] | None:
+    """Read a success but for vectors that are texts, which are given beside; None where not sure.
+
+    A reader of JSON looks at each of their characters, which takes it longer than all else. Without
+    a backslash a text ends at the next quote, and what ``_TEXT`` finds is a field with a text and
+    nothing else. These are cut out; as many vectors without a text as there were cut out had them.
+    """
+    if b"\\" in body:
+        return None
+    left, texts, at = [], [], 0
+    while found := _TEXT.search(body, at):
+        start = found.end()
+        end = body.find(b'"', start)
+        if not found[1] or end < 0:
+            return None
+        left.append(body[at:start])
+        texts.append(body[start:end])
+        at = end
+    try:
+        reply = _reply.decode(b"".join([*left, body[at:]]))
+    except UNREADABLE:
+        return None
+    return (reply, texts) if sum(not one.embedding for one in reply.data) == len(texts) else None
 
 
 def cost(said: float | None) -> int:
@@ -160,20 +169,6 @@ def decoded(decoder: msgspec.json.Decoder[T], form: type[T], body: bytes) -> T:
         if b"NaN" not in body and b"Infinity" not in body:
             raise
     return msgspec.convert(json.loads(body), form)
-
-
-def row(index: int, given: str | Sequence[float | None]) -> Vectors:
-    """Read one vector, (width,) float32: numbers, or their bytes as base64. Raises Malformed."""
-    if not isinstance(given, str):
-        with np.errstate(over="ignore"):  # becomes infinite, and that is refused
-            return np.array(given, dtype=np.float32)
-    try:
-        content = pybase64.b64decode(given, validate=True)
-    except (Base64Error, ValueError):
-        raise Malformed(f"vector {index} is not base64") from None
-    if len(content) % 4:
-        raise Malformed(f"{len(content)} bytes in vector {index}, which are no float32 numbers")
-    return np.frombuffer(content, dtype=_FLOAT32)
 
 
 def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:

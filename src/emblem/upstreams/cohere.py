@@ -12,6 +12,7 @@ from emblem.upstreams import answers
 from emblem.upstreams.answers import Embeddings, Malformed
 from emblem.upstreams.dialects import Dialect, Wanted, shared
 from emblem.upstreams.presets import Preset
+from emblem.upstreams.vectors import Written, matrix
 
 
 class Units(msgspec.Struct):
@@ -56,15 +57,12 @@ def decode(body: bytes, texts: int, width: int | None) -> Embeddings:
         reply = answers.decoded(_reply, Reply, body)
     except answers.UNREADABLE as error:
         raise Malformed(f"no embeddings in Cohere's form ({error})") from None
-    given: Sequence[str | list[float | None]] = (
-        reply.embeddings.base64 or reply.embeddings.numbers or []
-    )
+    given: Sequence[Written] = reply.embeddings.base64 or reply.embeddings.numbers or []
     if len(given) != texts:
         raise Malformed(f"{len(given)} vectors for {texts} texts")
     units = reply.meta.billed_units if reply.meta else None
-    rows = [answers.row(index, one) for index, one in enumerate(given)]
     cost = answers.cost(units.input_tokens if units else None)
-    return Embeddings(answers.stacked(rows, width), cost, None)
+    return Embeddings(matrix(given, width), cost, None)
 
 
 COHERE = Dialect(encode, decode)
