@@ -27,6 +27,9 @@ from benchmarks.gateway.systems import LITELLM, ROOT, System, emblem, litellm, u
 from benchmarks.gateway.workloads import WORKLOADS, Workload, right
 
 MOST_A_SECOND = 100_000  # more requests than one thread can send
+WARM_UP_S = (
+    3.0  # before the first round; LiteLLM once stands still for half a second at its 70th request
+)
 CHECKED = 50  # answers of a round, at least, whose vectors are looked at
 
 
@@ -68,16 +71,20 @@ def measure(system: System, behind: System, work: Workload, seconds: float, seed
 def compare(systems: Sequence[System], rounds: int, seconds: float) -> list[dict[str, object]]:
     """Ask all in turn with each workload, and print a line for each. The first is the upstream."""
     rows = []
+    for one in systems:
+        measure(one, systems[0], WORKLOADS[1], WARM_UP_S, rounds + 2)
+        if one is not systems[0]:
+            one.pause()
     for work in WORKLOADS:
         asked = [one for one in systems if one.takes(work)]
         found: dict[str, list[Round]] = {one.name: [] for one in asked}
         for number in range(-1, rounds):
             for one in asked if number % 2 else asked[::-1]:
-                one.signal(18)
+                one.resume()
                 part = seconds if number >= 0 else 0.3
                 measured = measure(one, systems[0], work, part, number + 2)
                 if one is not systems[0]:  # the upstream answers the others
-                    one.signal(19)
+                    one.pause()
                 if number >= 0:
                     found[one.name].append(measured)
         rows += lines(work, found)

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -49,11 +50,12 @@ async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A process in whose session all of it is, its port, the key that opens it, what it is asked."""
+    """A process in whose session all of it is, its port and log, its key, and what it is asked."""
 
     name: str
     process: "subprocess.Popen[bytes]"
     port: int
+    log: Path
     key: str = ""
     takes: Callable[[Workload], bool] = lambda _: True
 
@@ -70,9 +72,14 @@ class System:
         fields = [text.rpartition(")")[2].split() for text in self._of_each("stat")]
         return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
-    def signal(self, number: int) -> None:
-        """Send a signal to all its processes."""
-        os.killpg(self.process.pid, number)
+    def pause(self) -> None:
+        """Stop all its processes."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on, and wait until it answers: what it knows of keys may be out of date by now."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+        answers(self)
 
     def _of_each(self, file: str) -> Iterator[str]:
         """Read a file of each process under /proc."""
@@ -108,13 +115,13 @@ def started(
     try:
         yield process
     finally:
-        for number in (18, 15):  # SIGCONT, SIGTERM
+        for number in (signal.SIGCONT, signal.SIGTERM):
             with suppress(ProcessLookupError):  # one that has ended by itself
                 os.killpg(process.pid, number)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -130,7 +137,7 @@ def ask(port: int, key: str) -> tuple[int, Mapping[str, str], str]:
         return error.code, dict(error.headers), error.read().decode(errors="replace")
 
 
-def answers(system: System, log: Path) -> None:
+def answers(system: System) -> None:
     """Wait until a system gives a vector."""
     until = time.monotonic() + START_S
     said = ""
@@ -142,7 +149,9 @@ def answers(system: System, log: Path) -> None:
         if status == 200:
             return
         time.sleep(0.2)
-    raise SystemExit(f"{system.name} does not answer: {said[:300]}\n{log.read_text()[-2000:]}")
+    raise SystemExit(
+        f"{system.name} does not answer: {said[:300]}\n{system.log.read_text()[-2000:]}"
+    )
 
 
 def must_count(system: System, once: str) -> None:
@@ -172,8 +181,8 @@ def upstream(folder: Path) -> Iterator[System]:
     with started(
         [sys.executable, "-m", "benchmarks.gateway.upstream", str(port)], folder
     ) as process:
-        system = System("the upstream itself", process, port)
-        answers(system, folder / "log")
+        system = System("the upstream itself", process, port, folder / "log")
+        answers(system)
         yield system
 
 
@@ -203,8 +212,9 @@ def emblem(folder: Path, behind: int, *, cache: bool) -> Iterator[System]:
     command = [sys.executable, "-m", "emblem", "serve", "--port", str(port)]
     with started(command, folder, **own) as process:
         name = "Emblem, cache on" if cache else "Emblem"
-        system = System(name, process, port, key, lambda work: work.repeated or not cache)
-        answers(system, folder / "log")
+        log = folder / "log"
+        system = System(name, process, port, log, key, lambda work: work.repeated or not cache)
+        answers(system)
         must_count(system, once)
         yield system
 
@@ -255,12 +265,12 @@ litellm_settings:
         "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True",
     }  # fmt: skip
     with started(command, folder, **production) as process:
-        if limits:
-            system = System("LiteLLM", process, port, key)
-        else:
+        log = folder / "log"
+        system = System("LiteLLM", process, port, log, key)
+        if not limits:
             name = "LiteLLM, no limits"
-            system = System(name, process, port, master, lambda work: work.texts == 1)
-        answers(system, folder / "log")
+            system = System(name, process, port, log, master, lambda work: work.texts == 1)
+        answers(system)
         if limits:
             must_count(system, once)
         yield system

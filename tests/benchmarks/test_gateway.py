@@ -21,7 +21,7 @@ from benchmarks.gateway.workloads import WORKLOADS, Workload, right
 from system import ROOT, absent
 
 WORK = Workload("two", 2, 3, "base64", 1)
-NOBODY = System("any", None, 0)  # type: ignore[arg-type]  # nobody is asked
+NOBODY = System("any", None, 0, Path())  # type: ignore[arg-type]  # nobody is asked
 
 
 def answered(*places: int) -> bytes:
@@ -92,6 +92,22 @@ def test_the_upstream_refuses_what_it_has_no_vectors_for(body: bytes) -> None:
     assert Upstream().answer(body).startswith(b"HTTP/1.1 400")
 
 
+def answer(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=0.2) as link:
+        link.sendall(post("x", "/", {}, b"{}"))
+        return link.recv(100)
+
+
+def test_a_system_is_silent_while_it_is_stopped_and_answers_when_it_goes_on(
+    upstream: System,
+) -> None:
+    upstream.pause()
+    with pytest.raises(TimeoutError):
+        answer(upstream.port)
+    upstream.resume()
+    assert answer(upstream.port).startswith(b"HTTP/1.1 400")
+
+
 def told(requests: int, *statuses: int) -> Callable[..., object]:
     """Answer as a system that tells of so many requests a minute, with one status after another."""
     following = iter((200, *statuses))
@@ -123,7 +139,7 @@ def test_the_processor_time_and_memory_of_a_system_are_those_of_all_its_processe
     work = "import time\nwhile time.process_time() < 0.3: pass\ntime.sleep(60)"
     starts = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {work!r}])"
     with systems.started([sys.executable, "-c", starts], tmp_path) as process:
-        system = System("busy", process, 0)
+        system = System("busy", process, 0, tmp_path)
         until = time.monotonic() + 30
         while system.cpu_s() < 0.3 and time.monotonic() < until:
             time.sleep(0.05)
@@ -135,9 +151,9 @@ def test_a_program_that_ended_by_itself_is_told_of_with_what_it_said(tmp_path: P
     said = "import sys; sys.exit('no such option')"
     with systems.started([sys.executable, "-c", said], tmp_path) as process:
         process.wait(30)
-        gone = System("gone", process, 9)
+        gone = System("gone", process, 9, tmp_path / "log")
         with pytest.raises(SystemExit, match=r"gone does not answer: (?s:.*)no such option"):
-            systems.answers(gone, tmp_path / "log")
+            systems.answers(gone)
 
 
 def test_a_line_has_the_ratio_to_litellm_and_what_is_added_to_the_upstream() -> None:
