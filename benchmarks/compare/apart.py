@@ -87,10 +87,11 @@ def _wrote(results: Results) -> Table:
 def _own(results: Results) -> Table:
     share = cast("dict[str, dict[str, float]]", results.once.get("share", {}))
     rows = [
-        [name, *(f"{one[key]:.2f}" for key in ("http", "row", "share"))]
+        [name, *(f"{one[key]:.2f}" for key in ("http", "row", "share", "alone"))]
         for name, one in share.items()
     ]
-    return "One short query, ms", ["system", "over HTTP", "its row", "the difference"], rows
+    header = ["system", "over HTTP", "its row there", "the difference", "its row alone"]
+    return "One short query, ms, means of rounds", header, rows
 
 
 def _growth(results: Results) -> Table:

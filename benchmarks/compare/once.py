@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 import orjson
@@ -89,22 +89,31 @@ def _whole(body: bytes | Iterable[bytes]) -> bytes:
 
 
 def own_share(system: System, rounds: int, queries: int = 100) -> dict[str, object]:
-    """Give what a short query takes over HTTP, what its row takes, and the difference, in ms.
+    """Give what a short query takes over HTTP, what its row takes in the server, and the difference.
 
-    Both are medians over the same texts, in turn, one at a time; the difference is the median of
-    the differences.
+    All in ms: "http", "row" and "share" are means over the queries of a round, one at a time over
+    one connection, and of these the median of the rounds. The server itself tells what its rows
+    took (``emblem_row_seconds``). "alone" is what the rows of the same texts take in a process that
+    does nothing else, one after the other, the median: there they begin with warm caches.
     """
     row = System("row", "row", Path(sys.executable), (systems.PEER, "row", str(_folder(system))))
     server, inside = Running(system), Running(row)
     http: list[float] = []
     rows: list[float] = []
+    alone: list[float] = []
     try:
         server.wait()
         inside.wait()
         inside.pause()
         for number in range(rounds + 1):
             made = list(islice(texts.texts(texts.QUERIES, f"share {number}"), queries))
+            before = server.rows_so_far()
             took = _one_by_one(server, made)
+            ran, seconds = (
+                now - then for now, then in zip(server.rows_so_far(), before, strict=True)
+            )
+            if ran != queries:
+                raise RuntimeError(f"{queries} queries took {ran} rows")
             server.pause()
             inside.resume()
             batches = [[text] for text in made]
@@ -116,13 +125,19 @@ def own_share(system: System, rounds: int, queries: int = 100) -> dict[str, obje
             server.resume()
             assert isinstance(times, list)
             if number:  # the first warms both up
-                http += took
-                rows += [1000 * (ended - began) for began, ended in times]
+                http.append(fmean(took))
+                rows.append(1000 * seconds / ran)
+                alone += [1000 * (ended - began) for began, ended in times]
     finally:
         server.close()
         inside.close()
     differences = [whole - part for whole, part in zip(http, rows, strict=True)]
-    return {"http": median(http), "row": median(rows), "share": median(differences)}
+    return {
+        "http": median(http),
+        "row": median(rows),
+        "share": median(differences),
+        "alone": median(alone),
+    }
 
 
 def _folder(system: System) -> Path:

@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".cache" / "bench"  # what `make bench` exports for rivals
@@ -251,12 +252,22 @@ class Running:
 
     def row_seconds(self, tokens: int) -> float | None:
         """Give how long a row of so many tokens takes by what Emblem says of itself."""
+        each = self._running()["seconds_per_token"]
+        return None if each is None else float(each) * tokens
+
+    def rows_so_far(self) -> tuple[int, float]:
+        """Give how many rows have run, and how many seconds they took, by what Emblem says."""
+        running = self._running()
+        return int(running["rows"]), float(running["row_seconds"])
+
+    def _running(self) -> dict[str, Any]:
+        """Give what Emblem's ``/ps`` says of the model."""
         url = f"http://127.0.0.1:{self.port}/ps"
         request = urllib.request.Request(url, headers=self.headers)
         with urllib.request.urlopen(request, timeout=START_S) as answer:
-            models = json.load(answer)["models"]
-        (each,) = (one["seconds_per_token"] for one in models if one["name"] == self.system.model)
-        return None if each is None else float(each) * tokens
+            models: list[dict[str, Any]] = json.load(answer)["models"]
+        (found,) = (one for one in models if one["name"] == self.system.model)
+        return found
 
     def resident_bytes(self) -> int | None:
         """Give what all its processes reside in together; None where the system does not say."""

@@ -152,6 +152,7 @@ class Work:
 
     ``rows`` and ``tokens`` count what has run; ``seconds_per_token`` is None before anything has.
     ``row_tokens`` is how many tokens a row has that is full, 0 where that is not known.
+    ``row_seconds`` is how long all rows took, shared between those that ran at once.
     """
 
     queued: Mapping[Lane, Queued]
@@ -159,6 +160,7 @@ class Work:
     tokens: int = 0
     seconds_per_token: float | None = None
     row_tokens: int = 0
+    row_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ BUSY = Residence(
     requests=3,
     loaded_s=12.3456,
     idle_s=0.5,
-    work=Work({Lane.BULK: Queued(2, 300, 0.75)}, rows=7, tokens=900, seconds_per_token=0.0025),
+    work=Work({Lane.BULK: Queued(2, 300, 0.75)}, rows=7, tokens=900, seconds_per_token=0.0025, row_seconds=2.25),
     problem=None,
 )
 AWAY = replace(
@@ -62,6 +62,7 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
                 },
                 "rows": 7,
                 "tokens": 900,
+                "row_seconds": 2.25,
                 "seconds_per_token": 0.0025,
                 "problem": None,
             },
@@ -75,6 +76,7 @@ def test_every_model_and_the_memory_are_listed(small: Small) -> None:
                 "queue": {"interactive": nothing, "bulk": nothing},
                 "rows": 0,
                 "tokens": 0,
+                "row_seconds": 0.0,
                 "seconds_per_token": None,
                 "problem": None,
             },

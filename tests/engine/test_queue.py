@@ -302,6 +302,6 @@ def test_a_queue_says_what_waits_and_what_has_run() -> None:
     ran = sum(share.tokens for share in row)
     tiny.done(row, 0.1)
     work = tiny.work()
-    assert (work.rows, work.tokens) == (1, ran)
+    assert (work.rows, work.tokens, work.row_seconds) == (1, ran, 0.1)
     assert work.queued[Lane.BULK].tokens == 130 - ran
     assert work.seconds_per_token is not None

@@ -36,7 +36,7 @@ TINY = Residence(
     requests=2,
     loaded_s=60.0,
     idle_s=None,
-    work=Work({Lane.BULK: Queued(3, 400, 0.75)}, 7, 900, 0.0025, row_tokens=256),
+    work=Work({Lane.BULK: Queued(3, 400, 0.75)}, 7, 900, 0.0025, 256, 2.25),
     problem=None,
 )
 AWAY = Residence(
@@ -244,6 +244,7 @@ def test_keys_are_counted_only_where_that_is_asked_for() -> None:
         ("emblem_model_requests_in_progress", {"model": "tiny"}, 2),
         ("emblem_rows_total", {"model": "tiny"}, 7),
         ("emblem_row_tokens_total", {"model": "tiny"}, 900),
+        ("emblem_row_seconds_total", {"model": "tiny"}, 2.25),
         ("emblem_row_capacity_tokens", {"model": "tiny"}, 256),
         ("emblem_row_capacity_tokens", {"model": "away"}, None),
         ("emblem_model_seconds_per_token", {"model": "tiny"}, 0.0025),

@@ -25,6 +25,7 @@ class RunningItem(msgspec.Struct, frozen=True):
     queue: dict[str, LaneItem]
     rows: int
     tokens: int
+    row_seconds: float
     seconds_per_token: float | None
     problem: str | None
 
@@ -122,6 +123,7 @@ def running_item(one: Residence) -> RunningItem:
         },
         rows=work.rows,
         tokens=work.tokens,
+        row_seconds=round(work.row_seconds, 6),
         seconds_per_token=work.seconds_per_token,
         problem=one.problem,
     )

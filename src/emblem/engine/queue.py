@@ -71,6 +71,7 @@ class Queue:
         self._last_interactive = -inf
         self._pace = Pace(row_tokens, INITIAL_SECONDS_PER_TOKEN)
         self._rows_done = self._tokens_done = 0
+        self._seconds_done = 0.0
         self._closed: str | None = None  # why
 
     def waiting(self, lane: Lane) -> Load:
@@ -123,8 +124,14 @@ class Queue:
                 name: Queued(len(lane.jobs), lane.tokens, lane.tokens * speed)
                 for name, lane in self._lanes.items()
             }
-            known = speed if self._rows_done else None
-            return Work(queued, self._rows_done, self._tokens_done, known, self._row_tokens)
+            return Work(
+                queued,
+                rows=self._rows_done,
+                tokens=self._tokens_done,
+                seconds_per_token=speed if self._rows_done else None,
+                row_tokens=self._row_tokens,
+                row_seconds=self._seconds_done,
+            )
 
     def _refuse_hopeless(self, job: Job) -> None:
         """Raise Overloaded for what could not be answered in time if it were alone."""
@@ -197,6 +204,7 @@ class Queue:
         with self._lock:
             self._rows_done += 1
             self._tokens_done += tokens
+            self._seconds_done += seconds
             self._pace.learn(tokens, seconds)
 
     def fail(self, row: list[Share], error: EmblemError) -> None:

@@ -126,6 +126,12 @@ QUEUE_SECONDS = Metric(
 )
 ROWS = Metric("emblem_rows", _COUNTER, "Rows that have run.", _MODEL)
 ROW_TOKENS = Metric("emblem_row_tokens", _COUNTER, "Tokens that these rows had.", _MODEL)
+ROW_SECONDS = Metric(
+    "emblem_row_seconds",
+    _COUNTER,
+    "Seconds that these rows took, shared between those that ran at once.",
+    _MODEL,
+)
 ROW_CAPACITY = Metric(
     "emblem_row_capacity_tokens", _GAUGE, "Tokens of a row that is full, of a loaded model.", _MODEL
 )
@@ -219,7 +225,8 @@ WORST_COSINE = Metric(
 )
 BUILD = Metric("emblem_build_info", _GAUGE, "1, and in the label the version.", ("version",))
 READ = (
-    *(IN_PROGRESS, QUEUE_REQUESTS, QUEUE_TOKENS, QUEUE_SECONDS, ROWS, ROW_TOKENS, ROW_CAPACITY),
+    *(IN_PROGRESS, QUEUE_REQUESTS, QUEUE_TOKENS, QUEUE_SECONDS, ROWS, ROW_TOKENS),
+    *(ROW_SECONDS, ROW_CAPACITY),
     *(TOKEN_SECONDS, LOADED, BROKEN, MODEL_BYTES, LOADED_BYTES, BEYOND_BYTES, MAX_MODEL_BYTES),
     *(CACHE_HITS, CACHE_MISSES, CACHE_ENTRIES, CACHE_BYTES, CACHE_MAX_BYTES),
     *(TIER_HITS, TIER_MISSES, TIER_DAMAGED, TIER_UNWRITTEN, TIER_FAILURES, TIER_AWAY),

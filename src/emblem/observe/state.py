@@ -75,6 +75,7 @@ def _of_model(one: Residence) -> Iterator[Reading]:
         yield names.QUEUE_SECONDS, (one.name, lane.value), queued.seconds
     yield names.ROWS, model, work.rows
     yield names.ROW_TOKENS, model, work.tokens
+    yield names.ROW_SECONDS, model, work.row_seconds
     if work.row_tokens:
         yield names.ROW_CAPACITY, model, work.row_tokens
     if work.seconds_per_token is not None:

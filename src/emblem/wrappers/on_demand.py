@@ -296,6 +296,7 @@ class OnDemand:
             now,
             rows=self._done.rows + now.rows,
             tokens=self._done.tokens + now.tokens,
+            row_seconds=self._done.row_seconds + now.row_seconds,
             seconds_per_token=now.seconds_per_token or self._done.seconds_per_token,
         )
 
