@@ -23,7 +23,7 @@ def _phrase(status: int) -> str:
 
 
 _STATUS = {
-    status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for status in range(100, 600)
+    status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for status in range(200, 600)
 }
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
@@ -33,8 +33,10 @@ Headers = Iterable[tuple[bytes, bytes]]
 def head_of(status: int, date: bytes, headers: Headers) -> bytes:
     """Give the bytes of an answer's head; ``date`` is a line of its own.
 
-    Raises ValueError where a header would begin another line.
+    Raises ValueError where a header would begin another line, or the status would end no request.
     """
+    if status not in _STATUS:
+        raise ValueError(f"{status} is no status of a whole answer")
     parts = [_STATUS[status], date]
     lines = 3
     for name, value in headers:
@@ -67,8 +69,8 @@ class Line(Protocol):
     def done(self) -> None:
         """The answer that is being sent is complete."""
 
-    def refuse(self, problem: Problem) -> None:
-        """Answer in place of the application, and close."""
+    def refuse(self, problem: Problem, *, silent: bool = False) -> None:
+        """Answer in place of the application, with no body where that is to be silent, and close."""
 
     def abort(self) -> None:
         """Close at once, so that the client sees that the answer is broken."""
@@ -96,7 +98,7 @@ class Exchange:
         self._news: asyncio.Event | None = None
         self._head: bytes | None = None
         self._silent = self._chunked = False
-        self._left = 0  # bytes of the body that were announced, and have not been sent
+        self._left: int | None = None  # bytes of the body that were announced, and are not sent yet
         self.keep_alive = keep_alive
         self.whole = self.begun = self.complete = False
 
@@ -126,6 +128,8 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Have an application answer. Whatever it leaves undone, the client does not wait for it."""
+        if self._gone:  # before its turn came
+            return
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
@@ -135,13 +139,15 @@ class Exchange:
                 if self.begun:
                     self._line.abort()
                 else:
-                    self._line.refuse(internal("unknown"))
+                    silent = self._scope["method"] == "HEAD"
+                    self._line.refuse(internal("unknown"), silent=silent)
 
     async def receive(self) -> Message:
         """Give the next part of the request; or once all is given, that the client has gone."""
-        if self._expects and not self.begun:
+        if self._expects:
             self._expects = False
-            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if not (self.begun or self.whole or self._body or self._gone):
+                self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._gone or self.complete):
             if self._body or (self.whole and not self._given):
                 body, self._body = self._body, b""
@@ -160,12 +166,12 @@ class Exchange:
         Waits while the client does not read. Raises ValueError for a header that cannot be sent, and
         RuntimeError for what is out of order, or of another length than was announced.
         """
-        if (room := self._line.room) is not None:
+        while (room := self._line.room) is not None and not self._gone:
             await room.wait()
         if self._gone:
             return
         if message["type"] == "http.response.start":
-            if self.begun or self.complete:
+            if self._head is not None or self.begun or self.complete:
                 raise RuntimeError("an answer cannot begin twice")
             self._head = self._begin(message["status"], message.get("headers", ()))
         else:
@@ -174,16 +180,21 @@ class Exchange:
     def _begin(self, status: int, headers: Headers) -> bytes:
         """Give the head of an answer, and keep in mind how its body is to end."""
         self._silent = status in _WITHOUT_BODY or self._scope["method"] == "HEAD"
-        self._left, sized = 0, self._silent
-        for name, value in headers:
+        said = list(headers)
+        length = None
+        for name, value in said:
             if name == b"content-length":
-                self._left, sized = int(value), True
+                if length is not None or not value.isdigit():
+                    raise ValueError("the length of an answer is one number, said once")
+                length = int(value)
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = False
-        said = list(headers)
-        if self._expects:  # whether the body will follow is up to the client now
+            elif name == b"transfer-encoding":
+                raise ValueError("how an answer is sent is not for the application to say")
+        self._left, self._chunked = length, False
+        if self._expects and not self.whole:  # whether the body will follow is up to the client now
             self.keep_alive = False
-        if not sized:
+        if length is None and not self._silent:
             self._chunked = self._scope["http_version"] == "1.1"
             self.keep_alive = self.keep_alive and self._chunked
             if self._chunked:
@@ -200,7 +211,7 @@ class Exchange:
         elif self._chunked:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body = framed if more else framed + b"0\r\n\r\n"
-        else:
+        elif self._left is not None:  # else it ends with the connection
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("the body of an answer is not as long as its head says")

@@ -30,6 +30,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone = asyncio.Event()  # that there is no connection
         self._gone.set()
+        self._draining = False
         self.loop = asyncio.get_running_loop()
         self.date = b""
 
@@ -52,6 +53,7 @@ class Listener:
 
     async def drain(self) -> None:
         """Have every connection end once what has come on it is answered, and wait until all have."""
+        self._draining = True
         for one in list(self._connections):
             one.end()
         await self._gone.wait()
@@ -62,6 +64,8 @@ class Listener:
         """Take note of a connection."""
         self._connections.add(connection)
         self._gone.clear()
+        if self._draining:  # it was accepted just before
+            self.loop.call_soon(connection.end)
 
     def left(self, connection: Connection) -> None:
         """Let go of a connection."""
@@ -80,9 +84,8 @@ class Listener:
         self.loop.call_later(1, self._tick)
 
     def _look(self) -> None:
-        """Close connections whose heads do not come: a look at all is cheaper than a timer for each."""
-        until = self.loop.time() - self._head_s
-        for one in list(self._connections):
-            if one.waits_since is not None and one.waits_since < until:
-                one.end()
+        """Close connections that stall: a look at all is cheaper than a timer for each."""
         self.loop.call_later(LOOK_S, self._look)
+        now = self.loop.time()
+        for one in list(self._connections):
+            one.look(now, self._head_s)
