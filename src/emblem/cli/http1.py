@@ -5,10 +5,12 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 from granian.asgi import LifespanProtocol
@@ -45,11 +47,22 @@ def worker(
     *_: Any,
 ) -> None:
     """Serve until SIGTERM. The arguments are those of granian's own targets."""
-    shared = sock[0] or sock[1]
-    listening = socket.socket(fileno=socket.dup(shared.get_fd()))
+    listening = _taken((sock[0] or sock[1]).get_fd())
     tls = _tls(ssl_ctx[1], ssl_ctx[2]) if ssl_ctx[0] else None
     late_s = http1_settings.header_read_timeout / 1000
     loop.run_until_complete(_serve(app, backpressure, late_s, listening, tls))
+
+
+def _taken(number: int) -> socket.socket:
+    """Give the socket of a number that others hold, too, for one's own: closing it closes it.
+
+    They close the number in the end, so it stays, and is that of nothing.
+    """
+    listening = socket.socket(fileno=socket.dup(number))
+    if sys.platform != "win32":  # where it is no number of a file
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), number, inheritable=False)
+    return listening
 
 
 def _tls(cert: str, key: str) -> ssl.SSLContext:
