@@ -18,7 +18,7 @@ RESULT = EmbedResult(
 )
 
 
-@pytest.mark.parametrize("places", [[0, 1, 2, 3], [3, 1], [2], [1, 1]])
+@pytest.mark.parametrize("places", [[0, 1, 2, 3], [3, 1], [2], [1], [1, 1]])
 def test_entries_of_some_texts_are_what_they_are_among_all(places: list[int]) -> None:
     every = entries(RESULT, 4, SPACE)
     some = entries(RESULT, 4, SPACE, places)
@@ -29,6 +29,10 @@ def test_entries_of_some_texts_are_what_they_are_among_all(places: list[int]) ->
     assert result.vectors.tolist() == VECTORS[places].tolist()
     assert result.tokens.tolist() == [4 + place for place in places]
     assert result.overflowed == tuple(n for n, place in enumerate(places) if place in (1, 3))
+    uncut = None if result.uncut is None else result.uncut.tolist()
+    cut = {1, 3} & set(places)
+    assert uncut == ([[4, 9, 6, 8][place] for place in places] if cut else None)
+    assert not result.vectors.flags.writeable
 
 
 def test_an_entry_is_the_same_whichever_others_are_made() -> None:

@@ -20,7 +20,7 @@ from emblem.core.pieces import most_tokens
 from emblem.core.plan import refuse_unread
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.space import Space
-from emblem.types import EmbedRequest, EmbedResult, Overflow, value
+from emblem.types import EmbedRequest, EmbedResult, Overflow, Vectors, value
 
 Entry = bytes
 Input = str | tuple[int, ...]
@@ -153,23 +153,41 @@ def joined(
     None where the request's own limits or its rule refuse one of them: the entries may be those of
     requests that had others. The vectors cannot be written to. Raises InvalidResult as ``narrowed``.
     """
-    records = np.frombuffer(b"".join(parts), _layout(space.width))
-    overflowed = tuple(records["overflowed"].nonzero()[0].tolist())
+    read = _lone if len(parts) == 1 else _together
+    vectors, tokens, uncut, overflowed = read(parts, space.width)
     if overflowed and rule(request, space) is Overflow.ERROR:
         return None
-    tokens, uncut = records["tokens"].copy(), records["uncut"].copy()
-    if _too_many(uncut.tolist(), request):
+    if _too_many(uncut, request):
         return None
-    was_cut = overflowed and (uncut != tokens).any()
+    cut = overflowed and uncut != tokens
     full = EmbedResult(
-        vectors=np.ascontiguousarray(records["vector"]),
-        tokens=tokens,
-        overflowed=overflowed,
-        served_by=served_by,
-        uncut=uncut if was_cut else None,
-        hits=hits,
+        vectors,
+        np.array(tokens, np.int32),
+        overflowed,
+        served_by,
+        np.array(uncut, np.int32) if cut else None,
+        hits,
     )
     return narrowed(full, request, space, hits=hits)
+
+
+# What entries hold: the vectors, the tokens of each, those before any was cut, and who was too long.
+_Held = tuple[Vectors, list[int], list[int], tuple[int, ...]]
+
+
+def _together(parts: Sequence[Entry], width: int) -> _Held:
+    records = np.frombuffer(b"".join(parts), _layout(width))
+    overflowed = tuple(records["overflowed"].nonzero()[0].tolist())
+    vectors = np.ascontiguousarray(records["vector"])
+    return vectors, records["tokens"].tolist(), records["uncut"].tolist(), overflowed
+
+
+def _lone(parts: Sequence[Entry], width: int) -> _Held:
+    """Read one entry where it is: most requests have one text, and numpy's records take longer."""
+    (one,) = parts
+    tokens, uncut, overflowed = _NUMBERS.unpack_from(one, len(one) - _NUMBERS.size)
+    vectors = np.frombuffer(one, np.float32, width).reshape(1, width)
+    return vectors, [tokens], [uncut], (0,) if overflowed else ()
 
 
 def shortens(request: EmbedRequest, space: Space) -> bool:

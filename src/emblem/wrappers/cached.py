@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,7 +24,7 @@ from emblem.core.reuse import (
 from emblem.errors import InvalidRequest, InvalidResult
 from emblem.ports import Beyond, Embedder
 from emblem.types import EmbedRequest, EmbedResult, Kind, Overflow, Tokens, value
-from emblem.wrappers.around import SURE, Around, Aside
+from emblem.wrappers.around import NUMBERS_ON_THE_LOOP, SURE, Around, Aside
 from emblem.wrappers.recent import Recent
 
 # What is longer is known by its SHA-256, so that it takes no more room than its vector.
@@ -33,11 +33,15 @@ MAX_KEY_BYTES = 1024
 
 @value(eq=False)
 class _Counted:
-    """A request as ``count`` gave it, and the keys of its inputs in the era that it began in."""
+    """A request as ``count`` gave it, and the keys of its inputs in the era that it began in.
+
+    ``result`` is the whole answer where all of it was known, and it is small.
+    """
 
     request: EmbedRequest
     keys: list[bytes]
     era: int
+    result: EmbedResult | None = None
 
 
 class Cached(Around):
@@ -79,17 +83,19 @@ class Cached(Around):
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Embed what is not known; see ``ports.Embedder``."""
-        keys = self._counted_keys(request) or self._keys(request)
+        counted = self._just_counted(request)
+        keys = self._keys(request) if counted is None else counted.keys
         if keys is None:
             return await self._plainly(request)
         found: list[Entry | None] = self._recent.find(keys) if request.reuse else [None] * len(keys)
+        if counted is not None and counted.result is not None and None not in found:
+            return counted.result
         missing = [place for place, entry in enumerate(found) if entry is None]
         if missing and self._beyond is not None and request.reuse:
             missing = await self._fetch(self._beyond, keys, found, request)
         if len(missing) == len(keys):
             return await self._all(keys, request)
-        hits = len(keys) - len(missing)
-        served_by = self._name
+        hits, served_by = len(keys) - len(missing), self._name
         if missing:
             try:
                 computed = await self._embedder.embed(part(request, missing))
@@ -100,8 +106,7 @@ class Cached(Around):
             parts = await self._kept([keys[place] for place in missing], computed, request)
             for place, entry in zip(missing, parts, strict=True):
                 found[place] = entry
-        have = [entry for entry in found if entry is not None]
-        made = partial(joined, have, request, self._space, served_by=served_by, hits=hits)
+        made = self._made(found, request, served_by, hits)
         result = await self._aside.do(made, self._numbers(len(keys)))
         return result or await self._plainly(request)
 
@@ -113,6 +118,12 @@ class Cached(Around):
         era, parts = self.era(), self._recent.look(keys)
         if self._beyond is not None and None in parts:
             await self._fetch(self._beyond, keys, parts, request)
+        if None not in parts and self._numbers(len(keys)) <= NUMBERS_ON_THE_LOOP:
+            # To make the answer takes no longer than to add up what it costs.
+            result = self._made(parts, request, self._name, len(keys))()
+            if result is not None:
+                self._counted = _Counted(request, keys, era, result)
+                return request, result.tokens
         found = known(parts, request, self._space) if any(parts) else None
         if found is None or _too_many(found, request):
             read, counted = await self.counter().count(request)
@@ -178,6 +189,13 @@ class Cached(Around):
                 self._beyond.put(keys, parts)
         return parts
 
+    def _made(
+        self, found: Sequence[Entry | None], request: EmbedRequest, served_by: str, hits: int
+    ) -> Callable[[], EmbedResult | None]:
+        """Give what makes the result of a request of its entries, all of which are there."""
+        have = [entry for entry in found if entry is not None]
+        return partial(joined, have, request, self._space, served_by=served_by, hits=hits)
+
     async def _plainly(self, request: EmbedRequest) -> EmbedResult:
         """Have the embedder do all of it."""
         result = await self._embedder.embed(request)
@@ -186,12 +204,12 @@ class Cached(Around):
     def _numbers(self, texts: int) -> int:
         return texts * self._space.width
 
-    def _counted_keys(self, request: EmbedRequest) -> list[bytes] | None:
-        """Give the keys that ``count`` made: what it gave comes right behind as a rule."""
+    def _just_counted(self, request: EmbedRequest) -> _Counted | None:
+        """Give what ``count`` knew of a request: what it gave comes right behind as a rule."""
         counted, self._counted = self._counted, None
         if counted is None or counted.request is not request or self._closing:
             return None
-        return counted.keys if counted.era == self.era() else None
+        return counted if counted.era == self.era() else None
 
     def _keys(self, request: EmbedRequest) -> list[bytes] | None:
         """Give the key of each input; None where the request is for the embedder alone."""
