@@ -335,7 +335,8 @@ class Standing:
     @property
     def remaining(self) -> int:
         """How much may still be asked for at once."""
-        return max(0, self.limit.most - self.used)
+        most, used = self.limit.most, self.used
+        return most - used if most > used else 0
 
 
 # Not frozen, for the same reason as Use.

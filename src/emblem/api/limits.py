@@ -14,9 +14,10 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_NAMES = tuple(
-    (unit, [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")])
-    for unit in (Unit.REQUESTS, Unit.TOKENS)
+_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
+_OF_REQUESTS, _OF_TOKENS = (
+    [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")]
+    for unit in (_REQUESTS, _TOKENS)
 )
 
 
@@ -25,23 +26,29 @@ def headers(standings: Sequence[Standing]) -> Headers:
 
     That is the one with the least that may still be asked for, for the longest time.
     """
-    found: Headers = ()
-    for unit, (most, remaining, reset) in _NAMES:
-        tightest, least, reset_ms = None, 0, 0
-        for one in standings:
-            limit = one.limit
-            if limit.unit is unit:
-                left = limit.most - one.used if limit.most > one.used else 0
-                if tightest and (left > least or (left == least and one.reset_ms <= reset_ms)):
-                    continue
-                tightest, least, reset_ms = limit, left, one.reset_ms
-        if tightest is not None:
-            found += (
-                (most, b"%d" % tightest.most),
-                (remaining, b"%d" % least),
-                (reset, duration(reset_ms).encode()),
-            )
-    return found
+    requests = tokens = None
+    for one in standings:
+        unit = one.limit.unit
+        if unit is _TOKENS:
+            tokens = one if tokens is None or _tighter(one, tokens) else tokens
+        elif unit is _REQUESTS:
+            requests = one if requests is None or _tighter(one, requests) else requests
+    found = () if requests is None else _said(_OF_REQUESTS, requests)
+    return found if tokens is None else found + _said(_OF_TOKENS, tokens)
+
+
+def _tighter(one: Standing, other: Standing) -> bool:
+    left, there = one.remaining, other.remaining
+    return left < there or (left == there and one.reset_ms > other.reset_ms)
+
+
+def _said(names: Sequence[bytes], one: Standing) -> Headers:
+    most, remaining, reset = names
+    return (
+        (most, b"%d" % one.limit.most),
+        (remaining, b"%d" % one.remaining),
+        (reset, duration(one.reset_ms).encode()),
+    )
 
 
 def refusal_headers(error: LimitReached) -> Headers:

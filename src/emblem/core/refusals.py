@@ -14,6 +14,7 @@ from emblem.core.limits import Refusal
 from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateLimited
 
 BILLIONTHS = 10**9
+SECOND_MS = 1000
 
 _MEANS = {
     (Unit.REQUESTS, Period.MINUTE): "requests per min (RPM)",
@@ -55,8 +56,8 @@ def meaning(limit: Limit) -> str:
 
 def duration(ms: int) -> str:
     """Write a time as OpenAI's headers do: "0s", "120ms", "2.812s", "6m0s", "23h59m59s"."""
-    if 0 < ms < 1000:
-        return f"{ms}ms"
+    if ms < SECOND_MS:
+        return f"{ms}ms" if ms else "0s"
     minutes, rest = divmod(ms, 60_000)
     whole, part = divmod(rest, 1000)
     seconds = f"{whole}.{part:03d}".rstrip("0") if part else f"{whole}"
