@@ -176,7 +176,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_requests: Annotated[Positive, _help("requests in progress at once")] = 1024
     # Above the 60 s for which proxies and clients commonly keep an idle connection for later use.
     header_timeout_s: Annotated[
-        Seconds, _help("seconds for a request's headers to arrive, and for an idle connection")
+        Seconds,
+        _help(
+            "seconds for a request's headers to arrive, for an idle connection, and for a client to "
+            "take something of its answer"
+        ),
     ] = 75.0
     body_timeout_s: Annotated[Seconds, _help("seconds for a request's body to arrive")] = 60.0
     request_timeout_s: Annotated[Seconds, _help("seconds for a request to be answered")] = 600.0
