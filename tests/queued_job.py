@@ -25,7 +25,7 @@ def job(
     n = len(lengths)
     return Job(
         plan=Plan(windows, np.zeros(n, np.int32), np.ones(1, np.int32), ()),
-        waiting=Waiting.of(np.array(lengths), deadline, share),
+        waiting=Waiting.of(lengths, deadline, share),
         vectors=np.empty((n, 2), np.float32),
         bytes=10 * n,
         finished=asyncio.Future(loop=loop),

@@ -76,7 +76,7 @@ class Encoding:
         line = Line()
         first: dict[Waiting, int] = {}
         for start in range(0, len(lengths), 3):
-            some = np.array(lengths[start : start + 3])
+            some = lengths[start : start + 3]
             waiting = Waiting.of(some, inf, str(start % 2))
             first[waiting] = start
             line.add(waiting)

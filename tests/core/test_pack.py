@@ -27,7 +27,7 @@ REQUESTS = st.lists(st.tuples(st.sampled_from("abc"), LENGTHS), min_size=1, max_
 
 
 def waiting(*lengths: int, share: str = "", deadline: float = FOREVER) -> Waiting:
-    return Waiting.of(np.array(lengths), deadline, share)
+    return Waiting.of(lengths, deadline, share)
 
 
 def line(*requests: Waiting) -> Line:

@@ -40,7 +40,7 @@ def random_vectors(n: int, width: int = 6, seed: int = 0) -> Vectors:
 def test_every_window_knows_its_text() -> None:
     found = planned(3, 20, 0, 8, 9)
     assert found.owners.tolist() == [0, 1, 1, 1, 2, 3, 4, 4]
-    assert found.lengths.tolist() == [5, 8, 9, 9, 2, 10, 6, 7]
+    assert found.lengths == [5, 8, 9, 9, 2, 10, 6, 7]
     assert found.overflowed == (1, 4)
 
 

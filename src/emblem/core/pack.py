@@ -10,13 +10,12 @@ for more than twice what was there when it came.
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
 
 import numpy as np
-import numpy.typing as npt
 
 from emblem.types import Lane, value
 
@@ -54,11 +53,11 @@ class Waiting:
     turn: tuple[float, int] = (0.0, 0)
 
     @classmethod
-    def of(cls, lengths: npt.NDArray[np.intp], deadline: float, share: str = "") -> "Waiting":
-        """Sort the sequences of a request; ``lengths`` is (n,)."""
-        if len(lengths) == 1:
-            only = int(lengths[0])
-            return cls([only], [[0]], only, deadline, share)
+    def of(cls, sizes: Sequence[int], deadline: float, share: str = "") -> "Waiting":
+        """Sort the sequences of a request, which have so many tokens each."""
+        if len(sizes) == 1:
+            return cls([*sizes], [[0]], sizes[0], deadline, share)
+        lengths = np.array(sizes, np.intp)
         order = np.argsort(lengths, kind="stable")
         by_length = lengths[order]
         starts = [0, *(np.flatnonzero(np.diff(by_length)) + 1).tolist()]

@@ -46,9 +46,9 @@ class Plan:
     uncut: Tokens | None = None  # the tokens that the texts had, where any was cut
 
     @property
-    def lengths(self) -> npt.NDArray[np.intp]:
-        """Tokens of each window: (w,)."""
-        return np.array([len(window.ids) for window in self.windows], dtype=np.intp)
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return [len(window.ids) for window in self.windows]
 
 
 def estimated_tokens(request: EmbedRequest) -> int:
@@ -176,7 +176,9 @@ def charges(
     if wrong := _problems(readings, lengths, frame, request, overflow):
         raise InvalidInput(wrong)
     most = frame.max_length
-    overflowed = () if most is None else tuple(n for n, size in enumerate(lengths) if size > most)
+    overflowed: tuple[int, ...] = ()
+    if most is not None and max(lengths, default=0) > most:
+        overflowed = tuple([n for n, size in enumerate(lengths) if size > most])
     uncut = charged = np.array(lengths, dtype=np.int32)
     if most is not None and overflowed and overflow is Overflow.TRUNCATE:
         charged = np.minimum(uncut, np.int32(most))

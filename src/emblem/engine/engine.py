@@ -295,12 +295,11 @@ class Engine:
         return job.vectors
 
     def _job(self, planned: Plan, request: EmbedRequest) -> Job:
-        lengths = planned.lengths
-        sizes = lengths.tolist()
+        sizes = planned.lengths
         tokens = sum(sizes)
         return Job(
             plan=planned,
-            waiting=Waiting.of(lengths, request.deadline, request.fair_share),
+            waiting=Waiting.of(sizes, request.deadline, request.fair_share),
             vectors=np.empty((len(sizes), self._space.width), dtype=np.float32),
             bytes=self._bytes(tokens, len(sizes), max(sizes)),
             finished=asyncio.get_running_loop().create_future(),
@@ -371,7 +370,8 @@ class Engine:
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         skips = [window.skip for window in windows]
         skip = np.array(skips, dtype=np.int32) if any(skips) else None
-        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip, bulk)
+        ids = [window.ids for window in windows]
+        row = Row(ids[0] if len(ids) == 1 else np.concatenate(ids), lengths, skip, bulk)
         given = stream.run(row)
         vectors = given if self._head is None else self._head.vectors(given, row)
         if vectors.shape != (len(windows), self._space.width):

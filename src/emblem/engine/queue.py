@@ -61,6 +61,7 @@ class Queue:
         self._limits = limits
         self._clock = clock
         self._lanes = {lane: LaneJobs(lane, limits.held, weights) for lane in Lane}
+        self._interactive, self._bulk = self._lanes[Lane.INTERACTIVE], self._lanes[Lane.BULK]
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._overtaking = threading.Condition(self._lock)
@@ -83,13 +84,15 @@ class Queue:
     def admit(self, lane: Lane, tokens: int, size: int = 0, *, share: str) -> None:
         """Raise Overloaded where the lane has no room for so many more tokens and bytes."""
         with self._lock:
+            if self._lanes[lane].bytes == 0:
+                return  # which is for what waits to bound, and here nothing does
             queued = self.waiting(lane)
             taken_in = admitted(
                 self._lanes[lane].demand(share, tokens, self._pace.seconds_per_token),
                 self._limits.held.demand(lane, share, size),
                 max_seconds=self._limits.seconds(lane),
                 max_bytes=self._limits.max_bytes,
-                empty=queued.bytes == 0,
+                empty=False,
             )
         if not taken_in:
             raise Overloaded(
@@ -156,11 +159,7 @@ class Queue:
         with self._lock:
             self._on_bulk.discard(stream)
             while self._closed is None:
-                lane = lane_to_run(
-                    interactive=bool(self._lanes[Lane.INTERACTIVE].jobs),
-                    bulk=bool(self._lanes[Lane.BULK].jobs),
-                    bulk_is_due=self._bulk_is_due(),
-                )
+                lane = self._lane_to_run()
                 if lane is None:
                     self._idle += 1
                     self._changed.wait()
@@ -168,7 +167,7 @@ class Queue:
                 elif row := self._take(lane):
                     if lane is Lane.BULK:
                         self._on_bulk.add(stream)
-                    if any(one.jobs for one in self._lanes.values()):
+                    if self._interactive.jobs or self._bulk.jobs:
                         # One request may fill many rows, and it woke one stream only.
                         self._wake()
                     return row
@@ -181,7 +180,7 @@ class Queue:
         """
         with self._lock:
             while self._closed is None:
-                if not self._lanes[Lane.INTERACTIVE].jobs or len(self._on_bulk) < self._streams:
+                if not self._interactive.jobs or len(self._on_bulk) < self._streams:
                     self._overtaking.wait()
                 elif row := self._take(Lane.INTERACTIVE):
                     return row
@@ -232,9 +231,15 @@ class Queue:
         """Wake one that may take what waits."""
         (self._changed if self._idle else self._overtaking).notify()
 
+    def _lane_to_run(self) -> Lane | None:
+        """Tell whose turn it is; None where nobody waits."""
+        interactive, bulk = bool(self._interactive.jobs), bool(self._bulk.jobs)
+        due = interactive and bulk and self._bulk_is_due()  # it counts only where both wait
+        return lane_to_run(interactive=interactive, bulk=bulk, bulk_is_due=due)
+
     def _take(self, lane: Lane) -> list[Share]:
         """Take the next row of a lane out, and tell those that are too late."""
-        both = all(one.jobs for one in self._lanes.values())
+        both = bool(self._interactive.jobs and self._bulk.jobs)
         row, late = self._lanes[lane].take(self._row_size(lane), self._clock())
         if late:
             resolve(late, DeadlineExceeded("The request was not answered in time."))
