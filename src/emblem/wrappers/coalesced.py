@@ -22,6 +22,32 @@ Question = tuple[Kind | None, Overflow, Lane]
 Outcome = EmbedResult | Exception
 
 
+class _Ends:
+    """Tells that work has ended, in its last step: a task tells so a turn of the event loop later.
+
+    Each who waits has a future of its own, which it may cancel.
+    """
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: list[asyncio.Future[None]] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._told:
+            if not one.done():
+                one.set_result(None)
+
+    def wait(self) -> asyncio.Future[None]:
+        """Give what is done once the work, which goes on still, has ended."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._told.append(ended)
+        return ended
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     """One request to the embedder, which has each of its texts once, and how many wait for it.
@@ -33,6 +59,7 @@ class _Flight:
     question: Question
     names: list[Name]
     task: asyncio.Future[Outcome]
+    ends: "_Ends"
     waiting: int = 0
     places: dict[Name, int] = field(default_factory=dict)
 
@@ -171,28 +198,30 @@ class Coalesced(Around):
         if len(left) < len(names) or request.dimensions is not None:
             own = part(request, [*left.values()])
         begin = asyncio.create_task if self._sends else begun
-        came: Outcome | asyncio.Future[Outcome] = begin(self._outcome(own))
+        ends = _Ends()
+        came: Outcome | asyncio.Future[Outcome] = begin(self._outcome(own, ends))
         if not isinstance(came, asyncio.Future):
             if len(left) == len(names):
                 return came
             came = _ended(came)
-        mine = self._flown((*asked, request.lane), left, came)
+        mine = self._flown((*asked, request.lane), left, came, ends)
         flights |= dict.fromkeys(left, mine)
         return _Wait(request, names, flights, mine)
 
     def _flown(
-        self, question: Question, texts: Iterable[Name], task: asyncio.Future[Outcome]
+        self, question: Question, texts: Iterable[Name], task: asyncio.Future[Outcome], ends: _Ends
     ) -> _Flight:
         """Let others find what has begun."""
-        flight = _Flight(question, [*texts], task)
+        flight = _Flight(question, [*texts], task, ends)
         self._in_work.setdefault(question, {}).update(dict.fromkeys(flight.names, flight))
         return flight
 
-    async def _outcome(self, request: EmbedRequest) -> Outcome:
-        try:
-            return await self._embedder.embed(request)
-        except Exception as error:  # noqa: BLE001 - it is raised again by those who wait
-            return error
+    async def _outcome(self, request: EmbedRequest, ends: _Ends) -> Outcome:
+        with ends:
+            try:
+                return await self._embedder.embed(request)
+            except Exception as error:  # noqa: BLE001 - it is raised again by those who wait
+                return error
 
     async def _narrowed(self, outcome: Outcome, request: EmbedRequest) -> EmbedResult:
         """Give what came of a whole request as it was asked for. Raises what it failed with."""
@@ -207,8 +236,11 @@ class Coalesced(Around):
         """Wait for all parts and give the result; None where there is none but by itself."""
         # A request's own part knows of its deadline.
         left = inf if wait.whole else wait.request.deadline - self._clock()
-        tasks = [flight.task for flight in flights if not flight.task.done()]
-        if tasks:
+        coming = [flight for flight in flights if not flight.task.done()]
+        if len(coming) == 1 and left == inf:
+            await coming[0].ends.wait()
+        elif coming:
+            tasks = [flight.task for flight in coming]
             _, late = await asyncio.wait(tasks, timeout=None if left == inf else left)
             if late:
                 raise DeadlineExceeded("The request was not answered in time.")
