@@ -5,8 +5,8 @@ takes no more than that in all.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType, coroutine
 from typing import Any, Generic, Self, TypeVar
@@ -117,12 +117,27 @@ class Interruption:
             raise self._error() from None
 
 
-@contextmanager
-def within(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
+class _Within(Interruption):
+    """Strikes after so many seconds."""
+
+    def __init__(self, seconds: float, error: Callable[[], Exception]) -> None:
+        super().__init__(error)
+        self._seconds = seconds
+
+    def __enter__(self) -> Self:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self.strike)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        super().__exit__(kind, error, trace)
+
+
+def within(seconds: float, error: Callable[[], Exception]) -> AbstractContextManager[object]:
     """Raise ``error()`` where what is awaited inside takes longer."""
-    with Interruption(error) as late:
-        timer = asyncio.get_running_loop().call_later(seconds, late.strike)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    return _Within(seconds, error)

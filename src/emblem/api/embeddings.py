@@ -1,10 +1,10 @@
 """POST /v1/embeddings: bytes to a call, and its answer to bytes."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
@@ -114,19 +114,32 @@ async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
 
 def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> Awaitable[T]:
     """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
-    return guarded(work, partial(_while_there, receive))
+    return guarded(work, partial(_WhileThere, receive))
 
 
-@contextmanager
-def _while_there(receive: Receive) -> Iterator[None]:
-    """Raise ClientGone where the client leaves before what is awaited inside has come."""
-    with Interruption(ClientGone) as left:
-        gone = asyncio.ensure_future(_gone(receive))
-        gone.add_done_callback(lambda _: left.strike())
-        try:
-            yield
-        finally:
-            gone.cancel()
+class _WhileThere(Interruption):
+    """Raises ClientGone where the client leaves before what is awaited inside has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        super().__init__(ClientGone)
+        self._receive = receive
+
+    def __enter__(self) -> Self:
+        self._gone = asyncio.get_running_loop().create_task(_gone(self._receive))
+        self._gone.add_done_callback(self._left)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._gone.cancel()
+        super().__exit__(kind, error, trace)
+
+    def _left(self, _: asyncio.Task[None]) -> None:
+        self.strike()
 
 
 async def _gone(receive: Receive) -> None:
