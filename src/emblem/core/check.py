@@ -44,8 +44,11 @@ def _surely_unit(vectors: Vectors) -> bool:
     Added up as float32, in a fifth of the time: what that may be wrong by is far less than the half
     of the tolerance that is kept, so that whatever is in doubt is left to be added up exactly.
     """
+    if len(vectors) == 1:  # which is most of what is asked for, in a third of the time
+        only = vectors[0]
+        return abs(float(only.dot(only)) - 1.0) <= NORM_TOLERANCE / 2
     squared = np.einsum("nd,nd->n", vectors, vectors)
-    # Number by number: of one vector it takes a fifth of the time that numpy needs.
+    # Number by number: of a few vectors it takes a fifth of the time that numpy needs.
     return all(abs(one - 1.0) <= NORM_TOLERANCE / 2 for one in squared.tolist())
 
 
