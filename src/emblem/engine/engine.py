@@ -370,8 +370,7 @@ class Engine:
         lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
         skips = [window.skip for window in windows]
         skip = np.array(skips, dtype=np.int32) if any(skips) else None
-        ids = [window.ids for window in windows]
-        row = Row(ids[0] if len(ids) == 1 else np.concatenate(ids), lengths, skip, bulk)
+        row = Row(np.concatenate([window.ids for window in windows]), lengths, skip, bulk)
         given = stream.run(row)
         vectors = given if self._head is None else self._head.vectors(given, row)
         if vectors.shape != (len(windows), self._space.width):
