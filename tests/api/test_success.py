@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import re
+import time
 
 import numpy as np
 import pytest
@@ -257,6 +259,14 @@ def test_every_answer_has_an_id_of_its_own_and_its_time(small: Small) -> None:
     assert all(one.startswith("req_") for one in ids)
     assert all(int(reply.headers["openai-processing-ms"]) >= 0 for reply in replies)
     assert all(int(reply.headers["content-length"]) == len(reply.body) for reply in replies)
+
+
+def test_an_id_begins_with_the_time_so_that_the_later_one_comes_behind(small: Small) -> None:
+    before = int(1000 * time.time())
+    name = post(small.app, {"model": "tiny", "input": "x"}).headers["x-request-id"]
+    after = int(1000 * time.time())
+    assert re.fullmatch("req_[0-9a-f]{32}", name)
+    assert before <= int(name[4:16], 16) <= after
 
 
 def test_overflow_is_said_only_where_there_was_some(small: Small) -> None:

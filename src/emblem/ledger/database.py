@@ -174,9 +174,12 @@ class Database:
 
 def insert_into(connection: Connection, table: Table) -> Insert:
     """Begin an INSERT that may say what to do ON CONFLICT, as both databases write it."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> Insert:
+    """Begin such an INSERT for a database of this name."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from emblem.core.limits import window, window_start_ms
 from emblem.core.percentiles import bucket
 from emblem.ledger import asked, rollup, summing
 from emblem.ledger.asked import Question
-from emblem.ledger.database import Database, insert_into
+from emblem.ledger.database import Database, Insert, insert_for, insert_into
 from emblem.ledger.schema import hours, uses
 from emblem.ledger.totals import HOUR_S
 
@@ -113,14 +113,21 @@ def _opened(connection: Connection, hour: int) -> bool:
 
     Whoever makes its sums or prunes it waits until this transaction ends, or is waited for.
     """
-    first = insert_into(connection, hours).values(hour=hour, changes=1, rolled=0, pruned=False)
-    again = first.on_conflict_do_update(
+    counted = _counted(connection.dialect.name)
+    values = {"hour": hour, "changes": 1, "rolled": 0, "pruned": False}
+    done = connection.execute(counted, values, execution_options={"preserve_rowcount": True})
+    return done.rowcount > 0
+
+
+@cache
+def _counted(dialect: str) -> Insert:
+    """Write the statement that counts a change of an hour: made once, for it takes a while."""
+    first = insert_for(dialect, hours)
+    return first.on_conflict_do_update(
         index_elements=[hours.c.hour],
         set_={"changes": hours.c.changes + 1},
         where=hours.c.pruned.is_(False),
     )
-    done = connection.execute(again, execution_options={"preserve_rowcount": True})
-    return done.rowcount > 0
 
 
 def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
@@ -155,11 +162,16 @@ def _row(use: Use, hour: int) -> tuple[Any, ...]:
     """Give a record as the table has it: whatever a request said, it must be possible to write."""
     ms = use.ms if isfinite(use.ms) else 0.0
     tags = json.dumps([_text(tag) for tag in use.tags[:MAX_TAGS]]) if use.tags else "[]"
+    texts: tuple[str, ...] = (
+        use.id, use.key, use.team or "", use.model, use.space, use.served_by, use.user,
+    )  # fmt: skip
+    if not _plain("".join(texts)):  # as nearly all are together, which is one look
+        texts = tuple(map(_text, texts))
+    name, key, team, model, space, served_by, user = texts
     return (
-        _text(use.id), use.at, hour, _text(use.key), _text(use.team or ""), _text(use.model),
-        _text(use.space), _text(use.served_by), _count(use.inputs), _count(use.tokens),
-        _count(use.hits), max(0, min(use.status, MAX_STATUS)), ms, bucket(ms), _count(use.cost),
-        _text(use.user), tags,
+        name, use.at, hour, key, team, model, space, served_by, _count(use.inputs),
+        _count(use.tokens), _count(use.hits), max(0, min(use.status, MAX_STATUS)), ms, bucket(ms),
+        _count(use.cost), user, tags,
     )  # fmt: skip
 
 
@@ -170,10 +182,14 @@ def _kept() -> ColumnElement[bool]:
 
 def _text(text: str) -> str:
     """Cut a text, and replace what a database cannot hold: NUL and halves of characters."""
-    if len(text) <= MAX_TEXT and text.isascii() and "\0" not in text:
+    if _plain(text):
         return text
     cut = text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
+
+
+def _plain(text: str) -> bool:
+    return len(text) <= MAX_TEXT and text.isascii() and "\0" not in text
 
 
 def _count(number: int) -> int:
