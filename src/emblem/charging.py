@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import inf
 
 from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing, Unit
 from emblem.core.foresight import foreseen, later, passes, readable
@@ -29,13 +30,8 @@ HALF_A_MINUTE_MS = 30_000
 READ_IN_ANY_CASE = 8192  # characters
 
 
-@dataclass(slots=True)
-class _Heard:
-    """How the limits of an account stood at the earliest moment that this can be true of."""
-
-    account: Account
-    at: float
-    standings: tuple[Standing, ...]
+# How the limits of an account stood at the earliest moment that this can be true of.
+_Heard = tuple[Account, float, tuple[Standing, ...]]
 
 
 class Charging:
@@ -75,11 +71,10 @@ class Charging:
         """
         if not caller.limited:
             return
-        account = caller.account
-        least = Charge(1, inputs, self.prices.cost(model, inputs))
+        account, cost = caller.account, self.prices.cost(model, inputs)
         heard = self._heard_of(account)
-        if heard is None or not passes(heard.standings, least):
-            self._refuse_foreseen(self._standings(account), least)
+        if heard is None or not passes(heard[2], inputs, cost):
+            self._refuse_foreseen(self._standings(account), Charge(1, inputs, cost))
 
     def count(
         self, caller: Caller, model: str, counter: Counting, request: EmbedRequest, cut: int
@@ -123,9 +118,9 @@ class Charging:
         try:
             grant = await self.limiter.charge(account, charge)
         except LimitReached as error:
-            self._hear(_Heard(account, at, tuple(error.standings)))
+            self._hear(account, at, tuple(error.standings))
             raise
-        self._hear(_Heard(account, at, grant.standings))
+        self._hear(account, at, grant.standings)
         return grant
 
     async def count_wrong(self, account: Account) -> None:
@@ -142,22 +137,23 @@ class Charging:
     def _heard_of(self, account: Account) -> _Heard | None:
         """Give what was last heard of an account as it is: its limits may have changed."""
         heard = self._heard.get(account.key)
-        if heard is None or heard.account is account or heard.account == account:
+        if heard is None or heard[0] is account or heard[0] == account:
             return heard
         return None
 
-    def _hear(self, heard: _Heard) -> None:
+    def _hear(self, account: Account, at: float, standings: tuple[Standing, ...]) -> None:
         if len(self._heard) >= MAX_HEARD:
             self._heard.clear()
-        self._heard[heard.account.key] = heard
+        self._heard[account.key] = (account, at, standings)
 
     def _standings(self, account: Account) -> tuple[Standing, ...]:
         """Say how limits stand at the best."""
         heard, now = self._heard_of(account), self._now()
-        if heard is None or now - heard.at > HEARD_S:
+        _, at, standings = heard or (account, -inf, ())
+        if now - at > HEARD_S:
             return tuple([Standing(limit, 0, 0) for limit in limits_of(account)])
-        passed_ms = -int(-1000 * (now - heard.at) // 1)
-        return tuple([later(one, passed_ms) for one in heard.standings])
+        passed_ms = -int(-1000 * (now - at) // 1)
+        return tuple([later(one, passed_ms) for one in standings])
 
     async def refund(self, grant: Grant) -> None:
         """Give a charge back, also when whoever waits for that leaves meanwhile."""
@@ -238,16 +234,6 @@ class Bill(Charged):
 
     __slots__ = ()
 
-    @property
-    def limited(self) -> bool:
-        """Whether the request has to be charged at all."""
-        return self._caller.limited
-
-    @property
-    def counts(self) -> bool:
-        """Whether the tokens of the request have to be counted before it is charged."""
-        return self._caller.counted
-
     async def pay(
         self, counter: Counting | None, request: EmbedRequest, cut: int = 1
     ) -> EmbedRequest:
@@ -258,8 +244,6 @@ class Bill(Charged):
         and what reading the inputs raises; nothing is charged then.
         """
         caller, charging, model = self._caller, self._charging, self._seen.model
-        if not caller.limited:
-            return request
         tokens = cost = 0
         if caller.counted:
             if counter is None:

@@ -215,9 +215,12 @@ class Service:
         if call.wrong:
             await self._refuse(served, call, options)
         request = await self._request(served, call, options, caller)
-        result = await guarded(
-            self._embed(served, request, bill), partial(within, self.limits.timeout_s, _late)
+        work = (
+            self._paid(served, request, caller, bill)
+            if caller.limited
+            else self._embedders[served.model.name].embed(request)
         )
+        result = await guarded(work, partial(within, self.limits.timeout_s, _late))
         tokens = sum(result.tokens.tolist())  # of a few numbers, in a tenth of numpy's time
         if bill.settle(tokens):
             await bill.lower()
@@ -227,12 +230,13 @@ class Service:
         self._log_overflow(served, caller.key.id, result)
         return answer
 
-    async def _embed(self, served: Served, request: EmbedRequest, bill: Bill) -> EmbedResult:
+    async def _paid(
+        self, served: Served, request: EmbedRequest, caller: Caller, bill: Bill
+    ) -> EmbedResult:
+        """Charge a request before it is embedded."""
         name = served.model.name
         embedder = self._embedders[name]
-        if not bill.limited:
-            return await embedder.embed(request)
-        if not bill.counts:
+        if not caller.counted:
             return await embedder.embed(await bill.pay(None, request))
         with self._holding.get(name, nullcontext)():
             paid = await bill.pay(self._counters.get(name), request, _cut(served, request))

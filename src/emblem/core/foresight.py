@@ -26,13 +26,12 @@ def later(standing: Standing, passed_ms: int) -> Standing:
     return Standing(limit, standing.used, left) if left > 0 else Standing(limit, 0, 0)
 
 
-def passes(standings: Iterable[Standing], least: Charge) -> bool:
-    """Tell whether limits let pass what costs so much. What passed once they stood so passes later."""
-    requests, tokens, cost = least.requests, least.tokens, least.cost
+def passes(standings: Iterable[Standing], tokens: int, cost: int) -> bool:
+    """Tell whether limits let a request of so much pass. What passed once they stood so passes later."""
     for one in standings:
         limit = one.limit
         unit = limit.unit
-        asked = tokens if unit is _TOKENS else requests if unit is _REQUESTS else cost
+        asked = tokens if unit is _TOKENS else 1 if unit is _REQUESTS else cost
         if one.used + asked > limit.most:
             return False
     return True
