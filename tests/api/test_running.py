@@ -17,7 +17,13 @@ BUSY = Residence(
     requests=3,
     loaded_s=12.3456,
     idle_s=0.5,
-    work=Work({Lane.BULK: Queued(2, 300, 0.75)}, rows=7, tokens=900, seconds_per_token=0.0025, row_seconds=2.25),
+    work=Work(
+        {Lane.BULK: Queued(2, 300, 0.75)},
+        rows=7,
+        tokens=900,
+        seconds_per_token=0.0025,
+        row_seconds=2.25,
+    ),
     problem=None,
 )
 AWAY = replace(
