@@ -24,7 +24,7 @@ MAX_STATUS = 999
 MAX_COUNT = 2**53  # so that no sum of a few is beyond what SQLite adds up
 
 _COLUMNS = [column.name for column in uses.columns]  # in the order of ``_row``
-_SIZES = (100, 10, 1)  # rows of one statement
+_SIZES = (500, 100, 10, 1)  # rows of one statement
 _CLIENT_LEFT = 499  # whose request was charged, and may be answered for somebody else
 
 
