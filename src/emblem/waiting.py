@@ -84,14 +84,24 @@ class _Begun(Coroutine[Any, Any, T], Generic[T]):
         raise TypeError("work that has begun is run by its task")
 
 
+Strike = Callable[[], None]
+
+
 class Interruption:
     """Cancels what the task awaits inside of it when ``strike`` is called, and raises ``error()``.
 
+    ``watch``, where it is given, begins to look for a reason to strike and gives what ends that.
     Used on the event loop, as a context manager and once. A cancellation from elsewhere stays one.
     """
 
-    def __init__(self, error: Callable[[], Exception]) -> None:
+    def __init__(
+        self,
+        error: Callable[[], Exception],
+        watch: Callable[[Strike], Callable[[], object]] | None = None,
+    ) -> None:
         self._error = error
+        self._watch = watch
+        self._unwatch: Callable[[], object] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
         self._struck = False
@@ -103,6 +113,8 @@ class Interruption:
             self._task.cancel()
 
     def __enter__(self) -> Self:
+        if self._watch is not None:
+            self._unwatch = self._watch(self.strike)
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         return self
@@ -110,6 +122,8 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
         task, self._task = self._task, None
         if not self._struck or task is None:
             return
@@ -117,27 +131,10 @@ class Interruption:
             raise self._error() from None
 
 
-class _Within(Interruption):
-    """Strikes after so many seconds."""
-
-    def __init__(self, seconds: float, error: Callable[[], Exception]) -> None:
-        super().__init__(error)
-        self._seconds = seconds
-
-    def __enter__(self) -> Self:
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self.strike)
-        return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        super().__exit__(kind, error, trace)
-
-
-def within(seconds: float, error: Callable[[], Exception]) -> AbstractContextManager[object]:
+def within(seconds: float, error: Callable[[], Exception]) -> Interruption:
     """Raise ``error()`` where what is awaited inside takes longer."""
-    return _Within(seconds, error)
+    return Interruption(error, partial(_after, seconds))
+
+
+def _after(seconds: float, strike: Strike) -> Callable[[], None]:
+    return asyncio.get_running_loop().call_later(seconds, strike).cancel

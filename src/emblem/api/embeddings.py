@@ -1,10 +1,9 @@
 """POST /v1/embeddings: bytes to a call, and its answer to bytes."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache, partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
@@ -20,7 +19,7 @@ from emblem.api.tags import tags
 from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
 from emblem.errors import InvalidRequest, UnknownModel
 from emblem.service import Answer, Call, Service
-from emblem.waiting import Interruption, guarded
+from emblem.waiting import Interruption, Strike, guarded
 
 _JSON = (b"content-type", b"application/json")
 
@@ -114,32 +113,13 @@ async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
 
 def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> Awaitable[T]:
     """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
-    return guarded(work, partial(_WhileThere, receive))
+    return guarded(work, partial(Interruption, ClientGone, partial(_watched, receive)))
 
 
-class _WhileThere(Interruption):
-    """Raises ClientGone where the client leaves before what is awaited inside has come."""
-
-    def __init__(self, receive: Receive) -> None:
-        super().__init__(ClientGone)
-        self._receive = receive
-
-    def __enter__(self) -> Self:
-        self._gone = asyncio.get_running_loop().create_task(_gone(self._receive))
-        self._gone.add_done_callback(self._left)
-        return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._gone.cancel()
-        super().__exit__(kind, error, trace)
-
-    def _left(self, _: asyncio.Task[None]) -> None:
-        self.strike()
+def _watched(receive: Receive, strike: Strike) -> Callable[[], object]:
+    gone = asyncio.get_running_loop().create_task(_gone(receive))
+    gone.add_done_callback(lambda _: strike())
+    return gone.cancel
 
 
 async def _gone(receive: Receive) -> None:

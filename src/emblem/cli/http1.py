@@ -71,9 +71,8 @@ def _tls(cert: str, key: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(cert, key)
-    except (
-        OSError
-    ) as error:  # the parent has read them, and has said so if it could not do so again
+    except OSError as error:
+        # The parent has read them before, and has said so where it could not do so again.
         log.error("tls_cert %s and tls_key %s cannot be used: %s", cert, key, error)  # noqa: TRY400
         sys.exit(1)
     return context

@@ -13,10 +13,9 @@ _OPEN = Path("/dev/fd")  # of this process: on Linux, macOS and the BSDs
 def stop_listening(loop: asyncio.AbstractEventLoop, *ports: int) -> None:
     """Accept no connection to some ports any more in this process; others that share them go on.
 
-    Granian has no call for that: it would end the connections that wait
-    for their first request as well. So its number for the socket is given to another one, which
-    nobody connects to. Closing it would be wrong, for the next file that is opened would have its
-    number.
+    Granian has no call for that: it would end the connections that wait for their first request
+    as well. So its number for the socket is given to another one, which nobody connects to. Closing
+    it would be wrong, for the next file that is opened would have its number.
     """
     with socket.socket() as nowhere:
         nowhere.setblocking(False)  # as the other is: who accepts is told that nobody is there
