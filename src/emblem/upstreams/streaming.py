@@ -1,51 +1,22 @@
 """One HTTP request and its answer as it comes, part by part.
 
-The HTTP client is aiohttp, as for whole answers (``sending.py``): a connection over which more came
-than was asked for is not used again, or the next request would be given what is left of this one.
-Redirects are not followed, cookies not kept.
+How connections are made, kept and read is in ``http/``. Redirects are not followed, cookies not kept.
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Mapping
 
-from emblem.upstreams.sending import Lost, Unreached, why
+from emblem.upstreams.http.coming import Coming
+from emblem.upstreams.http.connecting import Opening
+from emblem.upstreams.http.failures import CLOSED_HERE, Lost, TooSlow
+from emblem.upstreams.http.heads import written
+from emblem.upstreams.http.pool import Pool
 
-if TYPE_CHECKING:  # it takes a while to import, and a server that passes nothing on does without
-    import aiohttp
+__all__ = ["Coming", "Connections"]
 
 # For so long a connection is kept that nobody uses. Many servers give up an idle one after 5 s, and
 # what is sent at that very moment is lost: a long answer is not asked for twice on that account.
 IDLE_S = 4.0
-
-
-class Coming:
-    """An answer of which the head has come. Whoever has it closes it."""
-
-    def __init__(self, answer: "aiohttp.ClientResponse") -> None:
-        self._answer = answer
-        self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
-
-    async def parts(self) -> AsyncGenerator[bytes, None]:
-        """Give what comes, as it comes. Raises Lost where that ends too early, or is damaged."""
-        import aiohttp
-
-        try:
-            while part := await self._answer.content.readany():
-                yield part
-        except aiohttp.ClientPayloadError:
-            raise Lost(
-                "it was closed before the answer ended, or that cannot be unpacked"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise Lost(why(error)) from None
-
-    def close(self) -> None:
-        """Let go of it: a connection over which not all of it came is not used again."""
-        if self._answer.content.at_eof():
-            self._answer.release()
-        else:
-            self._answer.close()
 
 
 class Connections:
@@ -58,52 +29,42 @@ class Connections:
         self._address = url
         self._connect_timeout_s = connect_timeout_s
         self._proxies = proxies
-        self._session: aiohttp.ClientSession | None = None
+        self._first_lines = ""
+        self._pool: Pool | None = None
+        self._closed = False
 
     async def send(self, content: bytes, headers: Mapping[str, str]) -> Coming:
         """Send a request, and wait for the head of its answer.
 
-        Raises Unreached, TimeoutError where there is no connection in time, and Lost.
+        Raises Unreached, TimeoutError where there is no connection in time, Lost, and ValueError for
+        a header that cannot be sent.
         """
-        import aiohttp
-
-        session = self._session or self._begin()
+        pool = self._pool or self._begin()
+        request = written(self._first_lines, headers, len(content)) + content
         try:
-            answer = await session.post(
-                self._url, data=content, headers=headers, allow_redirects=False
-            )
-        except aiohttp.ConnectionTimeoutError:
+            connection = pool.take() or await pool.connection()
+        except TooSlow:
             raise TimeoutError from None
-        except aiohttp.ClientConnectorError as error:
-            raise Unreached(why(error)) from None
-        except aiohttp.ClientResponseError:
-            raise Lost("what came is no HTTP") from None
-        except TimeoutError:
+        coming = Coming(connection, asyncio.get_running_loop())
+        connection.ask(request, coming)
+        try:
+            await coming.head_came
+        except BaseException:
+            coming.close()
             raise
-        except (aiohttp.ClientError, OSError) as error:
-            raise Lost(why(error)) from None
-        except RuntimeError:
-            if not session.closed:
-                raise
-            raise Lost("it was closed here") from None
-        return Coming(answer)
+        return coming
 
-    def _begin(self) -> "aiohttp.ClientSession":
-        """Make the session, in the loop that will use it."""
-        import aiohttp
-        from yarl import URL
-
-        from emblem.upstreams.connecting import Connector, session
-
-        self._url = URL(self._address, encoded=True)
-        self._session = session(
-            Connector(limit=0, keepalive_timeout=IDLE_S),
-            aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
-            proxies=self._proxies,
-        )
-        return self._session
+    def _begin(self) -> Pool:
+        """Get ready, in the loop that will be used."""
+        if self._closed:
+            raise Lost(CLOSED_HERE)
+        opening = Opening(self._address, proxies=self._proxies)
+        self._first_lines = opening.first_lines("POST")
+        self._pool = Pool(opening, self._connect_timeout_s, IDLE_S)
+        return self._pool
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        self._closed = True
+        if self._pool is not None:
+            await self._pool.aclose()
