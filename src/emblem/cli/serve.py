@@ -224,8 +224,9 @@ def _share_memory(planned: Plan) -> None:
     if not hasattr(os, "register_at_fork"):
         return
     if planned.hosted:
-        import aiohttp  # noqa: F401
+        from emblem.upstreams.http.connecting import trust
 
+        trust()
     os.register_at_fork(before=_leave_to_workers)
 
 
