@@ -146,6 +146,21 @@ async def test_a_strike_that_comes_too_late_does_nothing() -> None:
     assert asyncio.current_task().cancelling() == 0
 
 
+async def test_what_watches_may_strike_at_once() -> None:
+    ended = []
+
+    def watch(strike):
+        strike()
+        strike()
+        return partial(ended.append, "unwatched")
+
+    for turns in (1, 1 << 30):
+        with pytest.raises(Late):
+            await guarded(after(turns), partial(Interruption, Late, watch))
+    assert ended == ["unwatched"] * 2
+    assert asyncio.current_task().cancelling() == 0
+
+
 async def test_work_begins_at_once_and_is_done_where_it_never_waits() -> None:
     assert begun(at_once(3)) == 3
     with pytest.raises(KeyError):

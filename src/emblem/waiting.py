@@ -113,10 +113,10 @@ class Interruption:
             self._task.cancel()
 
     def __enter__(self) -> Self:
-        if self._watch is not None:
-            self._unwatch = self._watch(self.strike)
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
+        if self._watch is not None:  # which may strike at once
+            self._unwatch = self._watch(self.strike)
         return self
 
     def __exit__(

@@ -4,10 +4,11 @@ import asyncio
 import inspect
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from api.asking import PATIENCE_S, SECRET, arriving, get, post, reply_to, scope_of
 from api.small_app import Small
@@ -252,6 +253,40 @@ def test_a_client_that_leaves_cancels_its_work_and_gets_no_answer(
         assert reply is None
         await asyncio.sleep(0)  # the cancelled work has its turn
         assert small.embedder.cancelled
+
+    asyncio.run(leave())
+    [message] = caplog.messages
+    assert " 499 " in message
+
+
+def test_a_server_that_calls_when_a_client_leaves_is_not_asked(
+    small: Small, caplog: pytest.LogCaptureFixture
+) -> None:
+    small.embedder.stuck = True
+    receive = arriving(json.dumps(BODY).encode())
+    strikes: list[Callable[[], object]] = []
+    unheard: list[bool] = []
+
+    def hear(strike: Callable[[], object]) -> Callable[[], None]:
+        strikes.append(strike)
+        return lambda: unheard.append(True)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await small.app({**scope, "emblem.gone": hear}, receive, send)
+
+    async def leave() -> None:
+        with caplog.at_level(logging.INFO, "emblem.access"):
+            asked = reply_to(app, "POST", "/v1/embeddings", receive, KEYED)
+            task = asyncio.ensure_future(asked)
+            await small.embedder.entered.wait()
+            tasks = asyncio.all_tasks() - {asyncio.current_task(), task}
+            [strike] = strikes
+            strike()
+            assert await task is None
+            await asyncio.sleep(0)
+        assert tasks == set()  # none waits for the client
+        assert small.embedder.cancelled
+        assert unheard == [True]
 
     asyncio.run(leave())
     [message] = caplog.messages

@@ -37,7 +37,7 @@ class Chat:
         """Answer one request. Raises Problem, EmblemError, ClientGone."""
         async with self._door.taken(Task.CHAT, scope, receive, read) as taken:
             turn = _Turn(taken, scope["state"]["still"])
-            await unless_gone(turn.answer(send), receive)
+            await unless_gone(turn.answer(send), scope, receive)
 
 
 @dataclass(frozen=True, slots=True)

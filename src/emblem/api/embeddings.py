@@ -59,7 +59,7 @@ class Embeddings:
             except (Problem, InvalidRequest, UnknownModel):
                 await self._service.count_wrong(caller, seen)
                 raise
-            answer = await unless_gone(self._service.embed(call, caller, seen), receive)
+            answer = await unless_gone(self._service.embed(call, caller, seen), scope, receive)
         try:
             answered = await _encoded(answer, encoding)
         except Exception:
@@ -111,9 +111,13 @@ async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
     return b"".join(parts)
 
 
-def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> Awaitable[T]:
-    """Wait for work, and cancel it when the client leaves. Raises ClientGone then."""
-    return guarded(work, partial(Interruption, ClientGone, partial(_watched, receive)))
+def unless_gone(work: Coroutine[Any, Any, T], scope: Scope, receive: Receive) -> Awaitable[T]:
+    """Wait for work, and cancel it when the client leaves. Raises ClientGone then.
+
+    Our own server calls back (see http1.exchange); of any other a task has to ask.
+    """
+    watch = scope.get("emblem.gone") or partial(_watched, receive)
+    return guarded(work, partial(Interruption, ClientGone, watch))
 
 
 def _watched(receive: Receive, strike: Strike) -> Callable[[], object]:

@@ -33,7 +33,7 @@ class Rerank:
         """Answer one request. Raises Problem, EmblemError, ClientGone."""
         async with self._door.taken(Task.RERANK, scope, receive, read) as taken:
             refuse_unsayable(taken.asked, taken.model.dialect)
-            answer = await unless_gone(_answered(taken), receive)
+            answer = await unless_gone(_answered(taken), scope, receive)
         await respond(send, 200, answer, taken.headers(taken.seen.served_by))
 
 

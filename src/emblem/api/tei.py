@@ -69,7 +69,8 @@ class Tei:
                 raise
             seen.inputs = len(asked.inputs)
             try:
-                answer = await unless_gone(self.service.embed(call, caller, seen), receive)
+                work = self.service.embed(call, caller, seen)
+                answer = await unless_gone(work, scope, receive)
             except InvalidInput as error:
                 raise too_long(error) from None
             except TooManyTokens as error:
@@ -102,6 +103,7 @@ class Tei:
                     prompt=served.model.prompts.of(kind),
                     special=asked.special,
                 ),
+                scope,
                 receive,
             )
         await respond(send, 200, encode_tokens(found))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -84,18 +84,22 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_expects", "_given", "_gone", "_head", "_left", "_line", "_news",
-        "_scope", "_silent", "begun", "complete", "keep_alive", "whole",
+        "_body", "_chunked", "_chunks", "_expects", "_given", "_gone", "_head", "_heard_by",
+        "_left", "_line", "_news", "_only_head", "_scope", "_silent", "begun", "complete",
+        "keep_alive", "whole",
     )  # fmt: skip
 
     def __init__(self, line: Line, scope: Scope, *, keep_alive: bool, expects: bool) -> None:
         self._line = line
-        self._scope = scope
+        self._scope: Scope | None = scope  # until the application has it
+        self._only_head = scope["method"] == "HEAD"
+        self._chunks = scope["http_version"] == "1.1"  # are known to the client
         self._expects = expects  # to be told to go on before it sends the body
         self._body = b""
         self._given = False  # all of the request to the application
         self._gone = False
         self._news: asyncio.Event | None = None
+        self._heard_by: Callable[[], object] | None = None
         self._head: bytes | None = None
         self._silent = self._chunked = False
         self._left: int | None = None  # bytes of the body that were announced, and are not sent yet
@@ -121,6 +125,27 @@ class Exchange:
         """Take note that the client has gone, or is not to be answered by the application."""
         self._gone = True
         self._tell()
+        strike, self._heard_by = self._heard_by, None
+        if strike is not None:
+            strike()
+
+    def hear(self, strike: Callable[[], object]) -> Callable[[], None]:
+        """Call once when the client goes, at once if it has, and not after the end of the answer.
+
+        Gives what takes that back. An application finds this as ``scope["emblem.gone"]``, and need
+        not await ``receive`` in a task of its own to hear of it. Raises RuntimeError for a second
+        who wants to be called meanwhile.
+        """
+        if self._gone:
+            strike()
+        elif not self.complete:
+            if self._heard_by is not None:
+                raise RuntimeError("one at a time hears that a client has gone")
+            self._heard_by = strike
+        return self._unhear
+
+    def _unhear(self) -> None:
+        self._heard_by = None
 
     def _tell(self) -> None:
         if self._news is not None:
@@ -128,10 +153,12 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Have an application answer. Whatever it leaves undone, the client does not wait for it."""
-        if self._gone:  # before its turn came
+        scope, self._scope = self._scope, None  # which has this in it
+        if scope is None or self._gone:  # before its turn came
             return
+        scope["emblem.gone"] = self.hear
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except Exception:
             log.exception("a request failed outside of all that answers")
         finally:
@@ -139,8 +166,7 @@ class Exchange:
                 if self.begun:
                     self._line.abort()
                 else:
-                    silent = self._scope["method"] == "HEAD"
-                    self._line.refuse(internal("unknown"), silent=silent)
+                    self._line.refuse(internal("unknown"), silent=self._only_head)
 
     async def receive(self) -> Message:
         """Give the next part of the request; or once all is given, that the client has gone."""
@@ -179,7 +205,7 @@ class Exchange:
 
     def _begin(self, status: int, headers: Headers) -> bytes:
         """Give the head of an answer, and keep in mind how its body is to end."""
-        self._silent = status in _WITHOUT_BODY or self._scope["method"] == "HEAD"
+        self._silent = status in _WITHOUT_BODY or self._only_head
         said = list(headers)
         length = None
         for name, value in said:
@@ -195,7 +221,7 @@ class Exchange:
         if self._expects and not self.whole:  # whether the body will follow is up to the client now
             self.keep_alive = False
         if length is None and not self._silent:
-            self._chunked = self._scope["http_version"] == "1.1"
+            self._chunked = self._chunks
             self.keep_alive = self.keep_alive and self._chunked
             if self._chunked:
                 said.append((b"transfer-encoding", b"chunked"))
@@ -225,6 +251,6 @@ class Exchange:
         if body:
             self._line.write(body)
         if not more:
-            self.complete, self._body = True, b""
+            self.complete, self._body, self._heard_by = True, b"", None
             self._tell()
             self._line.done()
