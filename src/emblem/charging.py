@@ -215,7 +215,8 @@ class Charged:
         if grant is None:
             await self._charging.count_wrong(self._caller.account)
         elif grant.charge.tokens or grant.charge.cost:
-            await self._charging.refund(replace(grant, charge=replace(grant.charge, requests=0)))
+            rest = Charge(0, grant.charge.tokens, grant.charge.cost)
+            await self._charging.refund(replace(grant, charge=rest))
 
     async def _lower(self, grant: Grant) -> None:
         """Give back what was charged beyond what is noted; the rest is what may be given back later."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 
+import msgspec
+
 from emblem.accounts import Account, Charge, Grant, Limit, Period, Quota, Standing, State, Unit
 
 MINUTE_MS = 60_000
@@ -48,8 +50,7 @@ class Refusal:
     at_least: bool = False
 
 
-@dataclass(slots=True)  # not frozen: one is made for each request
-class Decision:
+class Decision(msgspec.Struct, gc=False):
     """What becomes of the states. Where there is a refusal nothing was charged."""
 
     states: tuple[State, ...]

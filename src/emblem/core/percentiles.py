@@ -6,8 +6,9 @@ A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB
 arXiv:1908.10693.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from math import ceil, isfinite, log
+from math import ceil
 
 GROWTH = 1.1
 RELATIVE_ERROR = (GROWTH - 1) / (GROWTH + 1)  # at most, above LEAST_MS
@@ -15,17 +16,14 @@ RELATIVE_ERROR = (GROWTH - 1) / (GROWTH + 1)  # at most, above LEAST_MS
 LEAST_MS = 0.001  # what is shorter counts as this
 LAST_BUCKET = 300  # holds what is longer than 32 days
 
-_LOG_GROWTH = log(GROWTH)
+# The upper bounds of all buckets but the last. The slack keeps a bound that was computed in another
+# way within its bucket.
+_BOUNDS = tuple(LEAST_MS * GROWTH**number * (1 + 1e-10) for number in range(LAST_BUCKET))
 
 
 def bucket(ms: float) -> int:
     """Give the number of the bucket, 0…LAST_BUCKET, for so many milliseconds."""
-    if not ms > LEAST_MS:
-        return 0
-    if not isfinite(ms):
-        return LAST_BUCKET
-    # The rounding keeps a bucket's own upper bound within it.
-    return min(LAST_BUCKET, ceil(round(log(ms / LEAST_MS) / _LOG_GROWTH, 9)))
+    return bisect_left(_BOUNDS, ms)  # which no number, NaN, is never beyond
 
 
 def milliseconds(bucket: int) -> float:
