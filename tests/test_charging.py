@@ -486,10 +486,10 @@ def test_whoever_asks_wrongly_again_and_again_is_refused_like_anybody_else(
 def test_a_wrong_request_is_told_what_is_wrong_though_it_cannot_be_counted(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> Grant:
+    def away(*_: object) -> Grant:
         raise LimitsUnavailable
 
-    monkeypatch.setattr(desk.limiter, "charge", away)
+    monkeypatch.setattr(desk.limiter, "charge_at_once", away)
     with pytest.raises(UnknownModel):
         asyncio.run(desk.ask(caller(), name="nobody"))
 

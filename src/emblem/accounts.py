@@ -255,6 +255,9 @@ class ChangesWanted:
     until: float = inf  # which does not count
 
 
+MINUTE_MS = 60_000
+
+
 class Unit(StrEnum):
     """What a limit counts; cost is in billionths."""
 
@@ -278,6 +281,11 @@ class Charge(msgspec.Struct, gc=False):
     tokens: int = 0
     cost: int = 0
 
+    @property
+    def amounts(self) -> tuple[int, int, int]:
+        """What is asked for, in the order of Unit."""
+        return self.requests, self.tokens, self.cost
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -300,13 +308,24 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit of one key, or of one team: at most so many of a unit in a period."""
+    """One limit of one key, or of one team: at most so many of a unit in a period.
+
+    ``full`` is how much may be held against it (see State), and ``place`` where ``Charge.amounts``
+    has what is asked of it.
+    """
 
     id: str  # of the key or the team
     team: bool
     unit: Unit
     period: Period
     most: int
+    full: int = field(init=False, repr=False, compare=False)
+    place: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        scale = MINUTE_MS if self.period is Period.MINUTE else 1
+        object.__setattr__(self, "full", self.most * scale)
+        object.__setattr__(self, "place", [*Unit].index(self.unit))
 
 
 class State(msgspec.Struct, gc=False):

@@ -330,6 +330,15 @@ class Limiter(Protocol):
         ...
 
 
+@runtime_checkable
+class Immediate(Protocol):
+    """A limiter that never waits: a coroutine for each charge would take as long as to decide it."""
+
+    def charge_at_once(self, account: Account, charge: Charge) -> Grant:
+        """Charge as ``Limiter.charge`` does."""
+        ...
+
+
 class KeyBook(Protocol):
     """Keys, what they allow, and the secrets that open them.
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from emblem.accounts import Period, Standing, Unit
-from emblem.core.refusals import duration
+from emblem.core.refusals import SECOND_MS, duration
 from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateLimited
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -43,11 +43,12 @@ def _tighter(one: Standing, other: Standing) -> bool:
 
 
 def _said(names: Sequence[bytes], one: Standing) -> Headers:
-    most, remaining, reset = names
+    of_most, of_remaining, of_reset = names
+    most, left, ms = one.limit.most, one.limit.most - one.used, one.reset_ms
     return (
-        (most, b"%d" % one.limit.most),
-        (remaining, b"%d" % one.remaining),
-        (reset, duration(one.reset_ms).encode()),
+        (of_most, b"%d" % most),
+        (of_remaining, b"%d" % left if left > 0 else b"0"),
+        (of_reset, b"%dms" % ms if 0 < ms < SECOND_MS else duration(ms).encode()),
     )
 
 

@@ -10,8 +10,6 @@ from math import inf
 from emblem.accounts import Charge, Period, Standing, Unit
 from emblem.core.limits import MINUTE_MS, Refusal, amount
 
-_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
-
 SECONDS = 60  # of a minute
 SLACK_MS = 2  # what rounding twice may have taken from a time
 
@@ -28,11 +26,10 @@ def later(standing: Standing, passed_ms: int) -> Standing:
 
 def passes(standings: Iterable[Standing], tokens: int, cost: int) -> bool:
     """Tell whether limits let a request of so much pass. What passed once they stood so passes later."""
+    asked = 1, tokens, cost  # in the order of Unit
     for one in standings:
         limit = one.limit
-        unit = limit.unit
-        asked = tokens if unit is _TOKENS else 1 if unit is _REQUESTS else cost
-        if one.used + asked > limit.most:
+        if one.used + asked[limit.place] > limit.most:
             return False
     return True
 

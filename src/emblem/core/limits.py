@@ -18,9 +18,9 @@ from math import inf
 
 import msgspec
 
+from emblem.accounts import MINUTE_MS as MINUTE_MS  # for whoever reads what is held
 from emblem.accounts import Account, Charge, Grant, Limit, Period, Quota, Standing, State, Unit
 
-MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
 # Beyond these a limit is as good as none: two of the largest charges must still add up exactly.
@@ -32,8 +32,6 @@ NOTHING = Charge(0)
 
 # To look a member of an enumeration up takes as long as the arithmetic.
 _MINUTE, _DAY = Period.MINUTE, Period.DAY
-_TOKENS = Unit.TOKENS
-_REQUESTS = Unit.REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +83,35 @@ def decide(
     limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
 ) -> Decision:
     """Charge all limits or none of them. Where the clock went back nothing drains."""
-    requests, tokens, cost = charge.requests, charge.tokens, charge.cost
+    amounts = charge.amounts
     after: list[State] = []
     standing: list[Standing] = []
     # All in one loop: requests wait for this, and calls would take longer than the arithmetic.
     for limit, state in zip(limits, states, strict=True):
-        held, most, unit = state.held, limit.most, limit.unit
-        asked = tokens if unit is _TOKENS else requests if unit is _REQUESTS else cost
+        held, at, full, asked = state.held, state.at, limit.full, amounts[limit.place]
         if limit.period is _MINUTE:
-            full, at = most * MINUTE_MS, now_ms
+            most = limit.most
             # A limit that was lowered is used up at most: more would shut it for hours.
             if held > full:
                 held = full
-            if held and now_ms > state.at:
-                drained = most * (now_ms - state.at)
-                held = held - drained if held > drained else 0
+            if held and now_ms > at:
+                held -= most * (now_ms - at)
+                if held < 0:
+                    held = 0
+            at = now_ms
             held += asked * MINUTE_MS
             used, reset_ms = -(-held // MINUTE_MS), -(-held // (most or 1))
         else:
-            day, daily = now_ms // DAY_MS, limit.period is _DAY
-            full, at, number = most, state.at, day if daily else _month(day)
+            day = now_ms // DAY_MS
+            number, ends_ms = (day, (day + 1) * DAY_MS) if limit.period is _DAY else _month_of(day)
             # A window that has begun is not left because a clock goes back a little: its limit
             # would be there twice. One further ahead was begun by a clock that was wrong.
-            if at != number and at != number + 1:
+            if at == number + 1:
+                ends_ms = window_start_ms(limit.period, at + 1)
+            elif at != number:
                 held, at = 0, number
             used = held = held + asked
-            ends = at + 1 if daily else _first_day(at + 1)
-            reset_ms = ends * DAY_MS - now_ms if held else 0
+            reset_ms = ends_ms - now_ms if held else 0
         if asked and held > full:  # whoever asks for nothing has room
             settled = settle_all(limits, states, now_ms)
             return Decision(settled, *refuse(limits, settled, charge, now_ms))
@@ -131,7 +131,7 @@ def refuse(
     refusals = []
     for one, state in zip(standing, states, strict=True):
         asked = amount(one.limit, charge)
-        if asked and state.held + asked * scale(one.limit) > one.limit.most * scale(one.limit):
+        if asked and state.held + asked * scale(one.limit) > one.limit.full:
             wait_ms = _wait_ms(one.limit, state, asked, now_ms)
             refusals.append(Refusal(one.limit, one.used, asked, wait_ms))
     return standing, max(refusals, key=lambda one: inf if one.wait_ms is None else one.wait_ms)
@@ -184,9 +184,7 @@ def standings(
 
 def amount(limit: Limit, charge: Charge) -> int:
     """Give what a charge asks of a limit, in the limit's unit."""
-    if limit.unit is _TOKENS:
-        return charge.tokens
-    return charge.requests if limit.unit is _REQUESTS else charge.cost
+    return charge.amounts[limit.place]
 
 
 def scale(limit: Limit) -> int:
@@ -239,6 +237,12 @@ def window_start_ms(period: Period, number: int) -> int:
 
 
 @lru_cache(8)
+def _month_of(day: int) -> tuple[int, int]:
+    """Give the number of the month that a day is in, and when it ends."""
+    number = _month(day)
+    return number, _first_day(number + 1) * DAY_MS
+
+
 def _month(day: int) -> int:
     number = 1970 * 12 + day * 12 // 365 + 1  # never too small, for years are longer than that
     while _first_day(number) > day:
@@ -246,7 +250,6 @@ def _month(day: int) -> int:
     return number
 
 
-@lru_cache(8)
 def _first_day(number: int) -> int:
     """Give the day, since the epoch, on which a month since year 0 begins.
 

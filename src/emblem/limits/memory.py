@@ -74,6 +74,10 @@ class MemoryLimiter:
 
     async def charge(self, account: Account, charge: Charge) -> Grant:
         """Charge every limit of a key and its team, or none and raise LimitReached."""
+        return self.charge_at_once(account, charge)
+
+    def charge_at_once(self, account: Account, charge: Charge) -> Grant:
+        """Charge as ``charge`` does, which never waits; see ``ports.Immediate``."""
         known = self._known.get(account.key)
         if known is None or known.account is not account:
             known = self._find(account)
@@ -88,8 +92,8 @@ class MemoryLimiter:
                 if cell.state.at > now_ms:
                     cell.state = state
             raise refused(decision.refusal, decision.standings, now_ms)
-        for cell, state in zip(cells, states, strict=True):
-            cell.state = state
+        for place, cell in enumerate(cells):  # in half the time of a zip that is strict
+            cell.state = states[place]
         return Grant(account, charge, now_ms, decision.standings, states, MEMORY)
 
     async def refund(self, grant: Grant) -> None:
