@@ -55,16 +55,20 @@ class Keeping(Protocol):
         """Let go of a connection that has ended."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Sends requests, one after the other, and reads their answers. Used on one event loop.
 
-    It closes when nobody uses it for ``idle_s``.
+    It closes when nobody uses it for ``idle_s``. What comes is read into ``room``, which connections
+    of one event loop may share: with memory of its own for every read, one takes 15 µs longer.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, keeping: Keeping, idle_s: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, keeping: Keeping, idle_s: float, room: memoryview
+    ) -> None:
         self._loop = loop
         self._keeping = keeping
         self._idle_s = idle_s
+        self._room = room
         self._transport: asyncio.Transport | None = None
         self._socket: asyncio.Transport | None = None  # the same, but for TLS
         self._readable: Callable[[int], object] | None = None
@@ -114,16 +118,20 @@ class Connection(asyncio.Protocol):
         self._unsent = False
         self._heard = self._loop.time()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own
+        """Give where to put what comes."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read what came."""
         parser = self._parser
         if parser is None:
             self.abort()
             return
         self._heard = self._loop.time()
-        self._loose_bytes += len(data)
+        self._loose_bytes += nbytes
         try:
-            parser.feed_data(data)
+            parser.feed_data(self._room[:nbytes])
         except (HttpParserError, HttpParserUpgrade):
             self.fail(Lost(NO_HTTP))
         else:
@@ -280,9 +288,8 @@ class Connection(asyncio.Protocol):
 
     def _forget(self) -> Answering | None:
         answering, self._answering = self._answering, None
-        self._parser = self._head = (
-            None  # the parser has the connection: nobody is to look for both
-        )
+        self._head = None
+        self._parser = None  # which has the connection: nobody is to look for both
         self._lines = []
         return answering
 

@@ -9,6 +9,7 @@ from emblem.upstreams.http.connecting import Opening
 from emblem.upstreams.http.connection import Connection
 from emblem.upstreams.http.failures import CLOSED_HERE, Lost, TooSlow, Unreached, why
 
+READ_BYTES = 1 << 18  # at once
 CLOSING_S = 1.0  # for connections to end that were told to
 
 
@@ -26,6 +27,7 @@ class Pool:
         self._idle_s = idle_s
         self._most = most
         self._loop = asyncio.get_running_loop()
+        self._room = memoryview(bytearray(READ_BYTES))
         self._kept: list[Connection] = []
         self._open: set[Connection] = set()
         self._places = 0  # held for connections that are being opened
@@ -136,7 +138,7 @@ class Pool:
     async def _opened(self, until: float) -> Connection:
         """Open a connection in the place that is held for it."""
         within = min(until, self._loop.time() + self._connect_timeout_s)
-        connection = Connection(self._loop, self, self._idle_s)
+        connection = Connection(self._loop, self, self._idle_s, self._room)
         opened = False
         try:
             async with asyncio.timeout_at(_limit(within)):
