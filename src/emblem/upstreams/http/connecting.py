@@ -22,7 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 # What stands in a path or query as it is (RFC 3986); all else is written as %…, and % stays.
 _PLAIN = "%/?:@!$&'()*+,;=-._~[]|"
 
-P = TypeVar("P", bound=asyncio.Protocol)
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 @dataclass(frozen=True, slots=True)
