@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import lt
 
@@ -34,6 +34,17 @@ class Caps:
     max_bytes: int | None = None
 
 
+def plain(inputs: Iterable[Input]) -> bool:
+    """Tell whether all are texts of ASCII, each of whose characters is a byte.
+
+    Most are, and of those all may be known without a call of Python for each.
+    """
+    try:
+        return all(map(str.isascii, inputs))  # type: ignore[arg-type]
+    except TypeError:  # token ids
+        return False
+
+
 def most_tokens(one: Input) -> int:
     """Give a number of tokens that an input does not exceed, without knowing its tokenizer.
 
@@ -45,6 +56,13 @@ def most_tokens(one: Input) -> int:
         return len(one) + SPECIAL_TOKENS
     composed = unicodedata.normalize("NFKC", one)
     return max(_utf8(one), _utf8(composed)) + SPECIAL_TOKENS
+
+
+def most_tokens_each(inputs: Sequence[Input]) -> list[int]:
+    """Give ``most_tokens`` of each input, of plain texts in a tenth of the time."""
+    if plain(inputs):
+        return [size + SPECIAL_TOKENS for size in map(len, inputs)]
+    return [most_tokens(one) for one in inputs]
 
 
 def body_bytes(one: Input) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emblem.core.output import shortened
+from emblem.core.pieces import plain
 from emblem.core.pool import unit, weighted_mean
 from emblem.core.tokenize import Frame, Reading, Text, TooLong, Window, cut, unfit, whole
 from emblem.errors import InvalidInput, InvalidRequest, TooManyTokens
@@ -54,7 +55,10 @@ class Plan:
 def estimated_tokens(request: EmbedRequest) -> int:
     """Guess what a request will cost, without tokenising it."""
     inputs = request.inputs
-    return SPECIAL_TOKENS * len(inputs) + sum(
+    special = SPECIAL_TOKENS * len(inputs)
+    if plain(inputs):
+        return special + sum([size // BYTES_PER_TOKEN for size in map(len, inputs)])
+    return special + sum(
         [
             (len(one) if one.isascii() else _bytes(one)) // BYTES_PER_TOKEN
             if isinstance(one, str)

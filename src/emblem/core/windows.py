@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from emblem.core.pieces import most_tokens
+from emblem.core.pieces import most_tokens, most_tokens_each
 from emblem.core.plan import Charges, Plan, assemble
 from emblem.core.tokenize import Located, Text, TextTokenizer, Window, even_bounds
 from emblem.offer import Prompts
@@ -113,9 +113,9 @@ def perhaps_long(
         return
     prompt = manner.prompts.of(kind)
     before = most_tokens(prompt) if prompt else 0
-    for place, one in enumerate(inputs):
-        if (most := before + most_tokens(one)) > manner.length:
-            yield place, most
+    for place, most in enumerate(most_tokens_each(inputs)):
+        if before + most > manner.length:
+            yield place, before + most
 
 
 def parts(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from emblem.core.pieces import most_tokens
+from emblem.core.pieces import most_tokens_each
 from emblem.types import EmbedRequest, EmbedResult, Tokens
 from emblem.wrappers.around import Around
 
@@ -28,4 +28,4 @@ class Estimated(Around):
 
 
 def _most(request: EmbedRequest) -> Tokens:
-    return np.array([most_tokens(one) for one in request.inputs], np.int32)
+    return np.array(most_tokens_each(request.inputs), np.int32)

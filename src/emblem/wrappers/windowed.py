@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from emblem.core.check import refuse_wrong
-from emblem.core.pieces import most_tokens
+from emblem.core.pieces import most_tokens, most_tokens_each
 from emblem.core.plan import Charges, charges, problems, refuse_unread, slices
 from emblem.core.tokenize import Reading, Text, TextTokenizer
 from emblem.core.windows import Manner, Parts, Reader, parts, perhaps_long
@@ -72,7 +72,8 @@ class Windowed(Around):
             self._refuse_doubtful(request, {})
             before = self._manner.prompts.of(request.kind)
             most = most_tokens(before) if before else 0
-            return request, np.array([most + most_tokens(one) for one in request.inputs], np.int32)
+            each = most_tokens_each(request.inputs)
+            return request, np.array([most + one for one in each], np.int32)
         readings = await self._readings(request, self._tokenizer, {})
         charged = charges(readings, self._tokenizer.frame, request, self._rule(request))
         return replace(request, readings=tuple(readings)), charged.tokens
