@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from emblem.core.check import violation
 from emblem.space import Space
 from emblem.types import EmbedRequest, EmbedResult
+from emblem.upstreams import vectors as vectors_read
 from emblem.upstreams.answers import Embeddings, Malformed, embeddings, spread
 
 WIDTH = 4
@@ -193,6 +194,18 @@ def test_one_letter_that_is_no_base64_is_found_among_many(place: int, data: st.D
     raw = body.replace(json.dumps(coded[place])[1:-1].encode(), coded[place].encode())
     with pytest.raises(Malformed):
         embeddings(raw, 5, 3)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_many_vectors_are_read_a_few_at_a_time(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors_read, "TOGETHER", 2 * 12)
+    items = [{"index": at, "embedding": one} for at, one in enumerate(CODED)]
+    found = embeddings(json.dumps({"data": items}).encode(), 5, 3).vectors
+    np.testing.assert_array_equal(found, ROWS)
+    assert found.flags.c_contiguous
+    items[place]["embedding"] = "=" + CODED[place][1:]
+    with pytest.raises(Malformed, match=f"vector {place}"):
+        embeddings(json.dumps({"data": items}).encode(), 5, 3)
 
 
 def test_one_vector_that_is_longer_is_not_made_up_for_by_one_that_is_shorter() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 import numpy as np
 
+from emblem.core.pieces import plain
 from emblem.types import Overflow, Tokens, Vectors, value
 from emblem.upstreams.vectors import Malformed as Malformed  # for those who read answers, too
 from emblem.upstreams.vectors import Written, matrix
@@ -124,7 +125,7 @@ def embeddings(body: bytes, texts: int, width: int | None) -> Embeddings:
     return Embeddings(matrix(found, width), cost(said), reply.model or None)
 
 
-def _without_texts(body: bytes) -> tuple[Reply, list[bytes]] | None:
+def _without_texts(body: bytes) -> tuple[Reply, list[memoryview]] | None:
     """Read a success but for vectors that are texts, which are given beside; None where not sure.
 
     A reader of JSON looks at each of their characters, which takes it longer than all else. Without
@@ -133,17 +134,18 @@ def _without_texts(body: bytes) -> tuple[Reply, list[bytes]] | None:
     """
     if b"\\" in body:
         return None
+    whole = memoryview(body)
     left, texts, at = [], [], 0
     while found := _TEXT.search(body, at):
         start = found.end()
         end = body.find(b'"', start)
         if not found[1] or end < 0:
             return None
-        left.append(body[at:start])
-        texts.append(body[start:end])
+        left.append(whole[at:start])
+        texts.append(whole[start:end])
         at = end
     try:
-        reply = _reply.decode(b"".join([*left, body[at:]]))
+        reply = _reply.decode(b"".join([*left, whole[at:]]))
     except UNREADABLE:
         return None
     return (reply, texts) if sum(not one.embedding for one in reply.data) == len(texts) else None
@@ -178,9 +180,10 @@ def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:
     """
     if len(texts) == 1:
         return np.array([total], dtype=np.int32)
-    lengths = np.array([0, *[1 + _length(text) for text in texts]])
-    ends = np.rint(np.cumsum(lengths) * (total / lengths.sum()))
-    shares: Tokens = np.diff(ends).astype(np.int32)
+    sizes = [*map(len, texts)] if plain(texts) else [*map(_length, texts)]
+    ends = np.cumsum([0, *[1 + size for size in sizes]])
+    ends = np.rint(ends * (total / ends[-1]))
+    shares: Tokens = (ends[1:] - ends[:-1]).astype(np.int32)
     return shares
 
 

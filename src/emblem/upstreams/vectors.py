@@ -13,9 +13,12 @@ import pybase64
 from emblem.types import Vectors
 
 # In base64, or its characters as bytes, or as numbers: null is for what is no number.
-Written = str | bytes | list[float | None]
+Written = str | memoryview | list[float | None]
+
+TOGETHER = 1 << 20  # bytes of vectors that are read from one text: a longer one costs new pages
 
 _FLOAT32 = np.dtype("<f4")
+_BETWEEN: dict[type, Any] = {str: "", memoryview: b""}  # what joins those that may be joined
 
 
 class Malformed(Exception):
@@ -32,20 +35,34 @@ def matrix(given: Sequence[Written], width: int | None) -> Vectors:
 
 
 def _at_once(given: Sequence[Written], width: int) -> Vectors | None:
-    """Read vectors in base64 from one text; None where it is to be looked at each of them.
+    """Read vectors in base64 from few texts; None where it is to be looked at each of them.
 
     A text of whole groups of four characters, none of which fills it up, says the same alone and
     between others: "=" is refused everywhere but at the end, where it would make the last too short.
     """
     size, kinds = 4 * width, {*map(type, given)}
-    if size % 3 or {*map(len, given)} != {size // 3 * 4} or kinds not in ({bytes}, {str}):
+    between = _BETWEEN.get(kinds.pop()) if len(kinds) == 1 else None
+    if between is None or size % 3 or {*map(len, given)} != {size // 3 * 4}:
         return None
-    together: Any = kinds.pop()().join(given)
+    step = max(1, TOGETHER // size)
+    if len(given) <= step:
+        return _joined(between.join(given), len(given), size)
+    every = np.empty((len(given), width), np.float32)
+    for start in range(0, len(given), step):
+        some = given[start : start + step]
+        numbers = _joined(between.join(some), len(some), size)
+        if numbers is None:
+            return None
+        every[start : start + step] = numbers
+    return every
+
+
+def _joined(given: Any, rows: int, size: int) -> Vectors | None:
     try:
-        content = pybase64.b64decode_as_bytearray(together, validate=True)
+        content = pybase64.b64decode_as_bytearray(given, validate=True)
     except (Base64Error, ValueError):
         return None
-    return _numbers(content, len(given)) if len(content) == size * len(given) else None
+    return _numbers(content, rows) if len(content) == size * rows else None
 
 
 def _row(index: int, given: Written) -> Vectors:
