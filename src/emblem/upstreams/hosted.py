@@ -7,12 +7,14 @@ measured; a server that names its space, or the model, must go on naming the sam
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import inf, isinf
 
 import msgspec
 import numpy as np
+import orjson
 
 from emblem.core.cosine import paired
 from emblem.core.output import shortened
@@ -185,8 +187,11 @@ class HostedUpstream:
 
     def _written(self, part: Part) -> bytes:
         spoken = self._hosted.spoken
+        fields = spoken.dialect.encode(spoken.preset, part.wanted)
+        with suppress(TypeError):  # half of a surrogate pair, or what msgspec alone can write
+            return orjson.dumps(fields)  # in a tenth of the time
         try:
-            return msgspec.json.encode(spoken.dialect.encode(spoken.preset, part.wanted))
+            return msgspec.json.encode(fields)
         except UnicodeEncodeError:
             raise InvalidInput(
                 [
