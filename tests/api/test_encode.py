@@ -68,6 +68,13 @@ async def test_others_have_their_turn_while_a_large_answer_is_written() -> None:
     assert len(json.loads(body)["data"]) == 2048
 
 
+@pytest.mark.parametrize("encoding", EncodingFormat)
+@pytest.mark.parametrize("n", [1, 3, 20])
+async def test_a_body_is_its_parts_in_their_order(n: int, encoding: EncodingFormat) -> None:
+    given = answer(n, NUMBERS_AT_A_TIME)  # in one part, and in several of either encoding
+    assert await _encoded(given, encoding) == b"".join(encode(given, encoding))
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.int8, np.uint8])
 @pytest.mark.parametrize("width", range(1, 11))
 @pytest.mark.parametrize("n", [1, 2, 5])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache, partial
+from io import SEEK_END, BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -77,7 +78,7 @@ class Embeddings:
         if body.user:
             seen.user = body.user[:MAX_USER]
         model = self._model(scope["path"][1 : -len(SUFFIX)], body.model, caller)
-        inputs, wrong = read_inputs(bytes(body.input), self._service.limits)
+        inputs, wrong = read_inputs(body.input, self._service.limits)
         seen.inputs = len(inputs)
         asked = directives(headers)
         reuse, keep = NO_CACHE not in asked, NO_STORE not in asked
@@ -103,12 +104,16 @@ class Embeddings:
 
 async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
     """Write the answer's body. Other requests have their turn between the parts of a large one."""
-    parts = []
+    whole = BytesIO()  # it grows in its place, where parts and their sum would be there together
     for part in encode(answer, encoding):
-        parts.append(part)
+        if not whole.tell():
+            whole = BytesIO(part)  # as it is, and no copy
+            whole.seek(0, SEEK_END)
+        else:
+            whole.write(part)
         if len(part) > LARGE_PART_BYTES:
             await asyncio.sleep(0)
-    return b"".join(parts)
+    return whole.getvalue()
 
 
 def unless_gone(work: Coroutine[Any, Any, T], scope: Scope, receive: Receive) -> Awaitable[T]:

@@ -16,6 +16,7 @@ from emblem.service import Limits
 Inputs = tuple[str, ...] | tuple[tuple[int, ...], ...]
 
 _STRINGS = {str}
+_ABSENT = msgspec.Raw()
 
 # Arrays and objects that are worth decoding to say which items are wrong.
 MAX_NESTED = 10_000
@@ -29,21 +30,22 @@ _ANYTHING = msgspec.json.Decoder()
 _DECODERS: dict[bytes, Any] = {b'"': _TEXT, b'["': _TEXTS, b"[0": _IDS, b"[[": _ARRAYS}
 
 
-def read_inputs(raw: bytes, limits: Limits) -> tuple[Inputs, dict[int, str]]:
-    """Read the JSON of ``input``, b"" where it was left out.
+def read_inputs(
+    given: str | list[str] | msgspec.Raw, limits: Limits
+) -> tuple[Inputs, dict[int, str]]:
+    """Read ``input``: texts, or its JSON, which is empty where it was left out.
 
     Gives the inputs, and of those that are no text or no array of ids the index and why; in their
     place is an empty one. Raises Problem or EmblemError.
     """
-    first = _first(raw)
-    _count(raw, first, limits)
-    value = _decoded(raw, first)
+    value = _read(bytes(given), limits) if isinstance(given, msgspec.Raw) else given
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
+        what = "missing" if given == _ABSENT else kind_of(value)
         raise invalid(
             f"'$.input' is invalid: it must be a string, an array of strings, an array of token "
-            f"ids or an array of such arrays, and is {kind_of(value) if raw else 'missing'}.",
+            f"ids or an array of such arrays, and is {what}.",
             "input",
         )
     if not value:
@@ -51,6 +53,12 @@ def read_inputs(raw: bytes, limits: Limits) -> tuple[Inputs, dict[int, str]]:
     if type(value[0]) is int:
         return _one_array(value, limits), {}
     return _items(value, limits)
+
+
+def _read(raw: bytes, limits: Limits) -> Any:
+    first = _first(raw)
+    _count(raw, first, limits)
+    return _decoded(raw, first)
 
 
 def _first(raw: bytes) -> bytes:

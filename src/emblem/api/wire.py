@@ -34,10 +34,7 @@ NO_OPTIONS = Options()
 _NONE = (None,) * 5
 
 
-class EmbeddingsBody(msgspec.Struct):
-    """A request. Fields that neither OpenAI nor Emblem has are ignored; null means left out."""
-
-    input: msgspec.Raw = msgspec.Raw()
+class _Fields(msgspec.Struct):
     model: str | None = None
     encoding_format: EncodingFormat | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -54,11 +51,24 @@ class EmbeddingsBody(msgspec.Struct):
         return NO_OPTIONS if asked == _NONE else Options(*asked)
 
 
+class EmbeddingsBody(_Fields):
+    """A request. Fields that neither OpenAI nor Emblem has are ignored; null means left out."""
+
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class TextsBody(_Fields, kw_only=True):
+    """A request whose inputs are texts, as nearly all are: they are read with the rest of it."""
+
+    input: str | list[str]
+
+
 # A body that cannot be read is searched for the reason up to this size: it takes the event loop.
 MAX_SEARCHED_BYTES = 1 << 20
 
 _HALF = re.compile("[\ud800-\udfff]")
 _decoder = msgspec.json.Decoder(EmbeddingsBody)
+_texts = msgspec.json.Decoder(TextsBody)
 _PATH = re.compile(r" - at `\$\.([a-z_]+)[^`]*`$")
 _GOT = re.compile(r", got `(\w+)`$")
 _BAD_CHOICE = re.compile(r"Invalid enum value '(.*)'$", re.DOTALL)
@@ -76,11 +86,15 @@ _TAKES = {"model": "a string", "user": "a string", "dimensions": "a whole number
 }
 
 
-def decode(body: bytes) -> EmbeddingsBody:
-    """Read a request's body but for its inputs.
+def decode(body: bytes) -> TextsBody | EmbeddingsBody:
+    """Read a request's body, but for inputs that are not just texts.
 
     Raises Problem, naming the field that is wrong, or InvalidInput.
     """
+    try:
+        return _texts.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # what is wrong with it, if anything is, shows when it is looked at part by part
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -144,31 +158,39 @@ def encode(answer: Answer, encoding: EncodingFormat) -> Iterator[bytes]:
     write, numbers = (_in_base64, CODED_AT_A_TIME) if coded else (_in_digits, NUMBERS_AT_A_TIME)
     vectors = answer.vectors
     step = max(1, numbers // vectors.shape[1])
-    yield b'{"object":"list","data":['
+    before = b'{"object":"list","data":['
     for start in range(0, len(vectors), step):
-        items = write(vectors[start : start + step], start)
-        yield b"," + items if start else items
+        pieces = write(vectors[start : start + step], start)
+        after = b"" if start + step < len(vectors) else _end(answer)
+        yield b"".join([before, *pieces, after])  # the one copy of what is written
+        before = b","
+
+
+def _end(answer: Answer) -> bytes:
     usage = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens}
-    yield b"]," + orjson.dumps({"model": answer.model, "usage": usage})[1:]
+    return b"]," + orjson.dumps({"model": answer.model, "usage": usage})[1:]
 
 
-def _in_digits(vectors: Components, start: int) -> bytes:
+Pieces = list[bytes | memoryview]
+
+
+def _in_digits(vectors: Components, start: int) -> Pieces:
     """Write the items of ``data``, the first of which has the index ``start``."""
     items = [
         {"object": "embedding", "index": index, "embedding": vector}
         for index, vector in enumerate(vectors, start)
     ]
-    return orjson.dumps(items, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return [memoryview(orjson.dumps(items, option=orjson.OPT_SERIALIZE_NUMPY))[1:-1]]
 
 
-def _in_base64(vectors: Components, start: int) -> bytes:
+def _in_base64(vectors: Components, start: int) -> Pieces:
     """Write the items of ``data``, whose strings need no look for what is to be escaped.
 
     Of one call for all: the width of a vector in bytes is made to divide by 3.
     """
     little = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
     if len(little) == 1:
-        return b'%b%b"}' % (_before(start), _coded_one(little.tobytes()))
+        return [_before(start), _coded_one(little.tobytes()), b'"}']
     rows = little.view(np.uint8)  # (n, bytes)
     more = -rows.shape[1] % 3
     if more:
@@ -177,11 +199,11 @@ def _in_base64(vectors: Components, start: int) -> bytes:
     size = len(coded) // len(rows)
     # What three bytes of which some are missing have in their last characters is said by "=".
     kept, after = size - more, b"=" * more + _AFTER
-    pieces: list[bytes | memoryview] = [after] * (3 * len(rows))
+    pieces: Pieces = [after] * (3 * len(rows))
     pieces[0::3] = _befores(start, start + len(rows))
     pieces[1::3] = [coded[at : at + kept] for at in range(0, len(coded), size)]
     pieces[-1] = after[:-1]
-    return b"".join(pieces)
+    return pieces
 
 
 def _coded_one(components: bytes) -> bytes:
