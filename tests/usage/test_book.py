@@ -65,6 +65,17 @@ def test_what_no_database_holds_is_replaced_or_cut(book: SqlUsageBook) -> None:
     assert (found.tokens, found.cost, found.ms, found.status) == (MAX_COUNT, 0, 0.0, 999)
 
 
+def test_what_is_odd_about_a_record_changes_none_beside_it(book: SqlUsageBook) -> None:
+    plain = use("req-1", user="ann", team=None)
+    odd = {"user": "\0" * 300, "model": "ü", "tokens": -5, "status": 2000, "ms": inf, "cost": 2**60}
+    before, after = use("req-0", NOW, tags=("a",)), use("req-2", NOW + 1, user="é" * MAX_TEXT)
+    book.add([before, plain, use("req-9", NOW + 2, **odd), after])
+    first, second, third, last = book.records(Window(), Page())
+    assert [first, second, third] == [before, plain, after]
+    assert (last.user, last.model, last.team) == ("\ufffd" * MAX_TEXT, "ü", "team-a")
+    assert (last.tokens, last.status, last.ms, last.cost) == (0, 999, 0.0, MAX_COUNT)
+
+
 def test_pages_give_every_record_once_in_either_order(book: SqlUsageBook) -> None:
     # Several of one time, and several hours.
     every = [use(f"req-{number:02}", NOW - HOUR * (number // 7)) for number in range(30)]
