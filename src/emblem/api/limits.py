@@ -14,10 +14,9 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
-_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
 _OF_REQUESTS, _OF_TOKENS = (
     [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")]
-    for unit in (_REQUESTS, _TOKENS)
+    for unit in (Unit.REQUESTS, Unit.TOKENS)
 )
 
 
@@ -26,20 +25,22 @@ def headers(standings: Sequence[Standing]) -> Headers:
 
     That is the one with the least that may still be asked for, for the longest time.
     """
-    requests = tokens = None
+    tightest: list[Standing | None] = [None, None, None]  # in the order of Unit
     for one in standings:
-        unit = one.limit.unit
-        if unit is _TOKENS:
-            tokens = one if tokens is None or _tighter(one, tokens) else tokens
-        elif unit is _REQUESTS:
-            requests = one if requests is None or _tighter(one, requests) else requests
+        place = one.limit.place
+        before = tightest[place]
+        if before is None or _tighter(one, before):
+            tightest[place] = one
+    requests, tokens, _ = tightest
     found = () if requests is None else _said(_OF_REQUESTS, requests)
     return found if tokens is None else found + _said(_OF_TOKENS, tokens)
 
 
 def _tighter(one: Standing, other: Standing) -> bool:
-    left, there = one.remaining, other.remaining
-    return left < there or (left == there and one.reset_ms > other.reset_ms)
+    left, there = one.limit.most - one.used, other.limit.most - other.used
+    if left != there and (left > 0 or there > 0):  # else nothing is left of either, or as much
+        return left < there
+    return one.reset_ms > other.reset_ms
 
 
 def _said(names: Sequence[bytes], one: Standing) -> Headers:

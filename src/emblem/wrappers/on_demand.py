@@ -67,18 +67,20 @@ class Closed:
 
 
 class _Hold:
-    """Says once more, and once less, that somebody is inside. Any number may be at once."""
+    """Counts who is inside, any number at once, and tells when somebody has left."""
 
-    __slots__ = ("_held_by",)
+    __slots__ = ("_left", "count")
 
-    def __init__(self, held_by: Callable[[int], None]) -> None:
-        self._held_by = held_by
+    def __init__(self, left: Callable[[], None]) -> None:
+        self._left = left
+        self.count = 0
 
     def __enter__(self) -> None:
-        self._held_by(1)
+        self.count += 1
 
     def __exit__(self, *_: object) -> None:
-        self._held_by(-1)
+        self.count -= 1
+        self._left()
 
 
 class OnDemand:
@@ -108,8 +110,7 @@ class OnDemand:
         self._embedder: Embedder | None = None
         self._loading: asyncio.Task[Embedder | EmblemError] | None = None
         self._users = 0
-        self._holds = 0
-        self._hold = _Hold(self._held_by)
+        self._hold = _Hold(self._fall_idle)
         self._loaded_at = self._used_at = -inf
         self._failed: _Failure | None = None
         self._done = Work({})  # before it was last closed
@@ -219,16 +220,14 @@ class OnDemand:
     def _leave(self) -> None:
         self._users -= 1
         self._used_at = self._clock()
-        if self._users == self._holds == 0:
-            self._residency.idle()
+        self._fall_idle()
 
     @property
     def _used(self) -> bool:
-        return self._users > 0 or self._holds > 0
+        return self._users > 0 or self._hold.count > 0
 
-    def _held_by(self, more: int) -> None:
-        self._holds += more
-        if self._users == self._holds == 0:
+    def _fall_idle(self) -> None:
+        if self._users == self._hold.count == 0:
             self._residency.idle()
 
     async def _loaded(self, deadline: float) -> Embedder:
