@@ -100,17 +100,20 @@ def packets(whole: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 
 def is_honest(way: Way) -> bool:
-    """Tell whether what comes first is the answer: another one is right as far as can be told."""
+    """Tell whether there is one answer to a request: of two, nobody can tell which one is meant.
+
+    The second may come when the next request has been sent already, and looks like its answer.
+    """
     return way.before != OTHER and way.then != "unasked" and way.after != OTHER
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     ways=st.lists(WAYS, min_size=1, max_size=8),
     rounds=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     leaving=st.sets(st.integers(0, 12), max_size=3),
 )
-def test_each_request_gets_its_own_answer_or_an_error(
+def test_each_request_gets_its_own_answer_or_an_error_and_nothing_is_left(
     ways: list[Way], rounds: list[int], leaving: set[int]
 ) -> None:
     async def work(client: Client, spoken: Spoken) -> None:
@@ -129,8 +132,7 @@ def test_each_request_gets_its_own_answer_or_an_error(
                     assert isinstance(found, (*ALLOWED, asyncio.CancelledError)), found
                 else:
                     # More may be behind it where the server said so, in a length or by its end.
-                    other = found.content == b"another" and not honest
-                    assert found.content.startswith(body) or other
+                    assert found.content.startswith(body) or not honest
             pool = client._pool
             assert pool is not None
             assert (pool._places, len(pool._waiting)) == (0, 0)

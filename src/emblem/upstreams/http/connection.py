@@ -294,8 +294,10 @@ class Connection(asyncio.BufferedProtocol):
         return answering
 
     def _is_unsent(self) -> bool:
-        sockets = (self._socket, self._transport)
-        return any(one is not None and one.get_write_buffer_size() for one in sockets)
+        socket, transport = self._socket, self._transport
+        if socket is None or transport is None:
+            return True
+        return bool(socket.get_write_buffer_size() or transport.get_write_buffer_size())
 
     # -- time -------------------------------------------------------------------------------------
 

@@ -26,27 +26,23 @@ Lines = Sequence[tuple[bytes, bytes]]  # names in lower case, values without spa
 class Headers(Mapping[str, str]):
     """An answer's headers. A name is found in any case; where several have it, the first."""
 
-    __slots__ = ("_found", "_lines")
+    __slots__ = ("_lines",)
 
     def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-        self._found: dict[str, str] | None = None  # hardly anybody looks
-
-    def _all(self) -> dict[str, str]:
-        if self._found is None:
-            self._found = {}
-            for name, value in self._lines:
-                self._found.setdefault(name.decode("ascii"), value.decode("utf-8", "replace"))
-        return self._found
+        self._lines = lines  # as they came: of some thirty, one or two are looked for
 
     def __getitem__(self, name: str) -> str:
-        return self._all()[name.lower()]
+        wanted = name.lower().encode()
+        for found, value in self._lines:
+            if found == wanted:
+                return value.decode("utf-8", "replace")
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(dict.fromkeys(name.decode("ascii") for name, _ in self._lines))
 
     def __len__(self) -> int:
-        return len(self._all())
+        return sum(1 for _ in self)
 
 
 class Head(NamedTuple):
