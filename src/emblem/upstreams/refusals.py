@@ -98,9 +98,16 @@ def _final(
             lasting=True,
         )
     if (where := headers.get("location")) and 300 <= status < 400:
-        host = on_one_line(answers.short(urlsplit(where).netloc or "another path"))
+        host = on_one_line(answers.short(_host(where)))
         said = f"it points to {host}, which is not followed"
     return DeploymentFailed(f"{name} answers {status}: {said}", lasting=True)
+
+
+def _host(where: str) -> str:
+    try:
+        return urlsplit(where).netloc or "another path"
+    except ValueError:
+        return "what is no address"
 
 
 def _named(detail: Detail, texts: int) -> InvalidInput | None:
