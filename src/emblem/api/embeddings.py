@@ -17,7 +17,7 @@ from emblem.api.inputs import read_inputs
 from emblem.api.limits import headers as limit_headers
 from emblem.api.problems import Problem, invalid
 from emblem.api.tags import tags
-from emblem.api.wire import EncodingFormat, decode, encode, overflow_header
+from emblem.api.wire import EncodingFormat, decode, encode_part, overflow_header, parts
 from emblem.errors import InvalidRequest, UnknownModel
 from emblem.service import Answer, Call, Service
 from emblem.waiting import Interruption, Strike, guarded
@@ -30,8 +30,6 @@ _PLAIN = "/@+:()"
 T = TypeVar("T")
 
 SUFFIX = "/v1/embeddings"
-
-LARGE_PART_BYTES = 32_768
 
 MAX_USER = 256  # characters that are kept of what a request names its user
 
@@ -105,14 +103,13 @@ class Embeddings:
 async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
     """Write the answer's body. Other requests have their turn between the parts of a large one."""
     whole = BytesIO()  # it grows in its place, where parts and their sum would be there together
-    for part in encode(answer, encoding):
-        if not whole.tell():
-            whole = BytesIO(part)  # as it is, and no copy
-            whole.seek(0, SEEK_END)
-        else:
-            whole.write(part)
-        if len(part) > LARGE_PART_BYTES:
+    for which in parts(answer, encoding):
+        if which.start:
             await asyncio.sleep(0)
+            whole.write(encode_part(answer, encoding, which))
+        else:
+            whole = BytesIO(encode_part(answer, encoding, which))  # as it is, and no copy
+            whole.seek(0, SEEK_END)
     return whole.getvalue()
 
 

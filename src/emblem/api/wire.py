@@ -154,16 +154,25 @@ def encode(answer: Answer, encoding: EncodingFormat) -> Iterator[bytes]:
 
     base64 holds the components little-endian, four bytes each for float and one for the rest.
     """
-    coded = encoding is EncodingFormat.BASE64
-    write, numbers = (_in_base64, CODED_AT_A_TIME) if coded else (_in_digits, NUMBERS_AT_A_TIME)
-    vectors = answer.vectors
-    step = max(1, numbers // vectors.shape[1])
-    before = b'{"object":"list","data":['
-    for start in range(0, len(vectors), step):
-        pieces = write(vectors[start : start + step], start)
-        after = b"" if start + step < len(vectors) else _end(answer)
-        yield b"".join([before, *pieces, after])  # the one copy of what is written
-        before = b","
+    for vectors in parts(answer, encoding):
+        yield encode_part(answer, encoding, vectors)
+
+
+def parts(answer: Answer, encoding: EncodingFormat) -> Iterator[slice]:
+    """Say which vectors are written at a time."""
+    numbers = CODED_AT_A_TIME if encoding is EncodingFormat.BASE64 else NUMBERS_AT_A_TIME
+    step = max(1, numbers // answer.vectors.shape[1])
+    for start in range(0, len(answer.vectors), step):
+        yield slice(start, start + step)
+
+
+def encode_part(answer: Answer, encoding: EncodingFormat, which: slice) -> bytes:
+    """Write the part of the answer's body with some vectors, and what stands before and after all."""
+    write = _in_base64 if encoding is EncodingFormat.BASE64 else _in_digits
+    pieces = write(answer.vectors[which], which.start)
+    before = b"," if which.start else b'{"object":"list","data":['
+    after = b"" if which.stop < len(answer.vectors) else _end(answer)
+    return b"".join([before, *pieces, after])  # the one copy of what is written
 
 
 def _end(answer: Answer) -> bytes:
