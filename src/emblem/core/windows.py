@@ -113,7 +113,10 @@ def perhaps_long(
         return
     prompt = manner.prompts.of(kind)
     before = most_tokens(prompt) if prompt else 0
-    for place, most in enumerate(most_tokens_each(inputs)):
+    each = most_tokens_each(inputs)
+    if before + max(each, default=0) <= manner.length:  # as nearly always
+        return
+    for place, most in enumerate(each):
         if before + most > manner.length:
             yield place, before + most
 

@@ -141,11 +141,11 @@ def _without_texts(body: bytes) -> tuple[Reply, list[memoryview]] | None:
         end = body.find(b'"', start)
         if not found[1] or end < 0:
             return None
-        left.append(whole[at:start])
+        left.append(body[at:start])
         texts.append(whole[start:end])
         at = end
     try:
-        reply = _reply.decode(b"".join([*left, whole[at:]]))
+        reply = _reply.decode(b"".join([*left, body[at:]]))
     except UNREADABLE:
         return None
     return (reply, texts) if sum(not one.embedding for one in reply.data) == len(texts) else None
@@ -180,9 +180,10 @@ def spread(total: int, texts: Sequence[str | tuple[int, ...]]) -> Tokens:
     """
     if len(texts) == 1:
         return np.array([total], dtype=np.int32)
-    sizes = [*map(len, texts)] if plain(texts) else [*map(_length, texts)]
-    ends = np.cumsum([0, *[1 + size for size in sizes]])
-    ends = np.rint(ends * (total / ends[-1]))
+    lengths = np.array([0, *map(len if plain(texts) else _length, texts)])
+    lengths[1:] += 1
+    ends = lengths.cumsum()
+    ends = np.rint(ends * (total / int(ends[-1])))
     shares: Tokens = (ends[1:] - ends[:-1]).astype(np.int32)
     return shares
 
