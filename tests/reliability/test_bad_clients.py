@@ -4,6 +4,7 @@ import json
 import select
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -141,6 +142,34 @@ def test_work_whose_clients_have_left_delays_nobody(busy_server: RunningServer) 
     wait_for(lambda: log.read_text().count("POST /v1/embeddings 499") >= 5)
     # Five that were still computed would take turns with this one: six times as long.
     assert seconds(ask) < 3 * alone
+
+
+@pytest.mark.parametrize("way", ["--http1.1", "--http2-prior-knowledge"])
+def test_a_client_that_leaves_is_noticed_where_http_2_is_spoken_too(
+    home_for_http_2: Path, way: str
+) -> None:
+    """There another server speaks HTTP/1.1 as well, which does not call when a client goes."""
+    if "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("this curl does not speak HTTP/2")
+    setting = {"EMBLEM_HTTP2": "true"}
+    with running_server(home_for_http_2, env=setting, args=[MODEL, "--offline"]) as server:
+        long = [f"{n}: " + "a river " * 60 for n in range(2048)]
+        asked = home_for_http_2 / "asked.json"
+        asked.write_text(json.dumps({"model": MODEL, "input": long}))
+        client = subprocess.Popen(
+            ["curl", way, "--silent", "--data", f"@{asked}", f"{server.root}/v1/embeddings",
+             "--header", "Content-Type: application/json",
+             "--header", f"Authorization: Bearer {server.key}"]
+        )  # fmt: skip
+        Started(server.process, server.port, str).compute(0.5)  # it is in the engine's hands
+        client.terminate()
+        client.wait(PATIENCE_S)
+        wait_for(lambda: "POST /v1/embeddings 499" in server.log.read_text())
+
+
+@pytest.fixture
+def home_for_http_2(model_home: Path, tmp_path: Path) -> Path:
+    return linked_home(tmp_path / "home", model_home)
 
 
 def test_a_text_of_ten_megabytes_is_refused_and_stalls_nobody(busy_server: RunningServer) -> None:
