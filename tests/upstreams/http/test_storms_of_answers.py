@@ -13,7 +13,7 @@ from emblem.upstreams.sending import Bounds, Client, Endless, Lost, Sent, Unreac
 from upstreams.http.spoken import Spoken, Talk, asking
 
 ALLOWED = (Endless, Lost, Unreached, TimeoutError)
-BOUNDS = Bounds(1.0, 0.3, 3)
+BOUNDS = Bounds(1.0, 0.15, 3)
 OTHER = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nanother"
 
 
@@ -107,7 +107,7 @@ def is_honest(way: Way) -> bool:
     return way.before != OTHER and way.then != "unasked" and way.after != OTHER
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     ways=st.lists(WAYS, min_size=1, max_size=8),
     rounds=st.lists(st.integers(1, 6), min_size=1, max_size=3),
@@ -122,7 +122,7 @@ def test_each_request_gets_its_own_answer_or_an_error_and_nothing_is_left(
             tasks = {}
             for _ in range(together):
                 body = b"text %04d;" % number
-                tasks[body] = asyncio.create_task(client.send(Sent(body, {}, 5000, 0.4)))
+                tasks[body] = asyncio.create_task(client.send(Sent(body, {}, 5000, 0.25)))
                 if number in leaving:
                     asyncio.get_running_loop().call_later(0.002, tasks[body].cancel)
                 number += 1
