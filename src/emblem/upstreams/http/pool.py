@@ -9,7 +9,7 @@ from emblem.upstreams.http.connecting import Opening
 from emblem.upstreams.http.connection import Connection
 from emblem.upstreams.http.failures import CLOSED_HERE, Lost, TooSlow, Unreached, why
 
-READ_BYTES = 1 << 18  # at once
+READ_BYTES = 1 << 20  # at once: what is read in parts is copied once more
 CLOSING_S = 1.0  # for connections to end that were told to
 
 
