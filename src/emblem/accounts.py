@@ -310,8 +310,9 @@ class Account:
 class Limit:
     """One limit of one key, or of one team: at most so many of a unit in a period.
 
-    ``full`` is how much may be held against it (see State), and ``place`` where ``Charge.amounts``
-    has what is asked of it.
+    ``full`` is how much may be held against it (see State), and ``drains`` how much of that goes each
+    millisecond, None for a day's or a month's; ``place`` is where ``Charge.amounts`` has what is
+    asked of it, and ``said`` is ``most`` as headers say it.
     """
 
     id: str  # of the key or the team
@@ -320,12 +321,16 @@ class Limit:
     period: Period
     most: int
     full: int = field(init=False, repr=False, compare=False)
+    drains: int | None = field(init=False, repr=False, compare=False)
     place: int = field(init=False, repr=False, compare=False)
+    said: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        scale = MINUTE_MS if self.period is Period.MINUTE else 1
-        object.__setattr__(self, "full", self.most * scale)
+        minute = self.period is Period.MINUTE
+        object.__setattr__(self, "full", self.most * (MINUTE_MS if minute else 1))
+        object.__setattr__(self, "drains", self.most if minute else None)
         object.__setattr__(self, "place", [*Unit].index(self.unit))
+        object.__setattr__(self, "said", b"%d" % self.most)
 
 
 class State(msgspec.Struct, gc=False):
@@ -341,11 +346,16 @@ class State(msgspec.Struct, gc=False):
 
 
 class Standing(msgspec.Struct, gc=False):
-    """How much of a limit is used, and in how many milliseconds none of it would be."""
+    """How much of a limit is used, and in how many milliseconds none of it would be.
+
+    ``held`` and ``at`` are those of the State that says so, 0 where nobody counted it.
+    """
 
     limit: Limit
     used: int
     reset_ms: int
+    held: int = 0
+    at: int = 0
 
     @property
     def remaining(self) -> int:
@@ -354,9 +364,10 @@ class Standing(msgspec.Struct, gc=False):
         return most - used if most > used else 0
 
 
-# Not frozen, for the same reason as Use.
-@dataclass(slots=True)
-class Grant:
+Held = State | Standing  # whatever says what is held against a limit
+
+
+class Grant(msgspec.Struct, gc=False):
     """A charge that was allowed: when, and how each limit stood right after it.
 
     ``states`` go with ``standings``, and ``counted_by`` names who counts; both are for the refund.
@@ -366,7 +377,7 @@ class Grant:
     charge: Charge
     at_ms: int
     standings: tuple[Standing, ...] = ()
-    states: tuple[State, ...] = ()
+    states: tuple[Held, ...] = ()
     counted_by: str = ""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from math import inf
 
+import msgspec
+
 from emblem.accounts import Account, Caller, Charge, Grant, Observed, Standing, Unit
 from emblem.core.foresight import foreseen, later, passes, readable
 from emblem.core.limits import limits_of, lowered
@@ -138,11 +140,11 @@ class Charging:
 
     def charge_at_once(self, account: Account, charge: Charge) -> Grant | None:
         """Charge as ``charge`` does where nobody has to be waited for; None where somebody has."""
-        limiter, at = self._immediate, self._now()
-        if limiter is None:
+        if self._immediate is None:
             return None
+        at = self._now()
         try:
-            grant = limiter.charge_at_once(account, charge)
+            grant = self._immediate.charge_at_once(account, charge)
         except LimitReached as error:
             self._hear(account, at, error.standings)
             raise
@@ -242,14 +244,14 @@ class Charged:
             await self._charging.count_wrong(self._caller.account)
         elif grant.charge.tokens or grant.charge.cost:
             rest = Charge(0, grant.charge.tokens, grant.charge.cost)
-            await self._charging.refund(replace(grant, charge=rest))
+            await self._charging.refund(msgspec.structs.replace(grant, charge=rest))
 
     async def _lower(self, grant: Grant) -> None:
         """Give back what was charged beyond what is noted; the rest is what may be given back later."""
         paid, seen = grant.charge, self._seen
         over = Charge(0, paid.tokens - seen.tokens, paid.cost - seen.cost)
         self._grant = lowered(grant, over)
-        await self._charging.refund(replace(grant, charge=over))
+        await self._charging.refund(msgspec.structs.replace(grant, charge=over))
 
     def _note(self, tokens: int) -> None:
         self._seen.tokens = tokens

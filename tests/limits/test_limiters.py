@@ -1,9 +1,9 @@
 """What every limiter keeps: in memory, in Redis, and the one that may be away."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from counting import DAY_MS, NOON_MS, Clock, Counting, account, of, tokens
 from emblem.accounts import Account, Charge, Limit, Period, Quota, Spent, Unit

@@ -14,9 +14,10 @@ from emblem.errors import ChargeTooLarge, InsufficientQuota, LimitReached, RateL
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_RETRY_AFTER_S = 60  # Node's client honours no more; what takes longer is not worth a wait
+_REQUESTS, _TOKENS = Unit.REQUESTS, Unit.TOKENS  # to look one up takes longer than to compare it
 _OF_REQUESTS, _OF_TOKENS = (
     [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset")]
-    for unit in (Unit.REQUESTS, Unit.TOKENS)
+    for unit in (_REQUESTS, _TOKENS)
 )
 
 
@@ -25,13 +26,13 @@ def headers(standings: Sequence[Standing]) -> Headers:
 
     That is the one with the least that may still be asked for, for the longest time.
     """
-    tightest: list[Standing | None] = [None, None, None]  # in the order of Unit
+    requests = tokens = None
     for one in standings:
-        place = one.limit.place
-        before = tightest[place]
-        if before is None or _tighter(one, before):
-            tightest[place] = one
-    requests, tokens, _ = tightest
+        unit = one.limit.unit
+        if unit is _TOKENS:
+            tokens = one if tokens is None or _tighter(one, tokens) else tokens
+        elif unit is _REQUESTS:
+            requests = one if requests is None or _tighter(one, requests) else requests
     found = () if requests is None else _said(_OF_REQUESTS, requests)
     return found if tokens is None else found + _said(_OF_TOKENS, tokens)
 
@@ -45,10 +46,10 @@ def _tighter(one: Standing, other: Standing) -> bool:
 
 def _said(names: Sequence[bytes], one: Standing) -> Headers:
     of_most, of_remaining, of_reset = names
-    most, left, ms = one.limit.most, one.limit.most - one.used, one.reset_ms
+    limit, ms = one.limit, one.reset_ms
     return (
-        (of_most, b"%d" % most),
-        (of_remaining, b"%d" % left if left > 0 else b"0"),
+        (of_most, limit.said),
+        (of_remaining, b"%d" % max(limit.most - one.used, 0)),
         (of_reset, b"%dms" % ms if 0 < ms < SECOND_MS else duration(ms).encode()),
     )
 

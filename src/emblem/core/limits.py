@@ -12,14 +12,25 @@ gives the same answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
 import msgspec
 
 from emblem.accounts import MINUTE_MS as MINUTE_MS  # for whoever reads what is held
-from emblem.accounts import Account, Charge, Grant, Limit, Period, Quota, Standing, State, Unit
+from emblem.accounts import (
+    Account,
+    Charge,
+    Grant,
+    Held,
+    Limit,
+    Period,
+    Quota,
+    Standing,
+    State,
+    Unit,
+)
 
 DAY_MS = 86_400_000
 
@@ -49,11 +60,18 @@ class Refusal:
 
 
 class Decision(msgspec.Struct, gc=False):
-    """What becomes of the states. Where there is a refusal nothing was charged."""
+    """What becomes of the states, and how the limits stand then.
 
-    states: tuple[State, ...]
+    Where there is a refusal nothing was charged.
+    """
+
     standings: tuple[Standing, ...]
     refusal: Refusal | None = None
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What is held against each limit."""
+        return tuple([State(one.held, one.at) for one in self.standings])
 
 
 @lru_cache(4096)
@@ -80,29 +98,26 @@ def _limits(id_: str, quota: Quota, *, team: bool) -> tuple[Limit, ...]:
 
 
 def decide(
-    limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
+    limits: Sequence[Limit], states: Sequence[Held], charge: Charge, now_ms: int
 ) -> Decision:
     """Charge all limits or none of them. Where the clock went back nothing drains."""
     amounts = charge.amounts
-    after: list[State] = []
     standing: list[Standing] = []
     # All in one loop: requests wait for this, and calls would take longer than the arithmetic.
     for limit, state in zip(limits, states, strict=True):
-        held, at, full, asked = state.held, state.at, limit.full, amounts[limit.place]
-        if limit.period is _MINUTE:
-            most = limit.most
+        held, full, asked, drains = state.held, limit.full, amounts[limit.place], limit.drains
+        if drains is not None:
             # A limit that was lowered is used up at most: more would shut it for hours.
             if held > full:
                 held = full
-            if held and now_ms > at:
-                held -= most * (now_ms - at)
+            if held and now_ms > state.at:
+                held -= drains * (now_ms - state.at)
                 if held < 0:
                     held = 0
-            at = now_ms
-            held += asked * MINUTE_MS
-            used, reset_ms = -(-held // MINUTE_MS), -(-held // (most or 1))
+            at, held = now_ms, held + asked * MINUTE_MS
+            used, reset_ms = -(-held // MINUTE_MS), -(-held // (drains or 1))
         else:
-            day = now_ms // DAY_MS
+            at, day = state.at, now_ms // DAY_MS
             number, ends_ms = (day, (day + 1) * DAY_MS) if limit.period is _DAY else _month_of(day)
             # A window that has begun is not left because a clock goes back a little: its limit
             # would be there twice. One further ahead was begun by a clock that was wrong.
@@ -113,15 +128,13 @@ def decide(
             used = held = held + asked
             reset_ms = ends_ms - now_ms if held else 0
         if asked and held > full:  # whoever asks for nothing has room
-            settled = settle_all(limits, states, now_ms)
-            return Decision(settled, *refuse(limits, settled, charge, now_ms))
-        after.append(State(held, at))
-        standing.append(Standing(limit, used, reset_ms))
-    return Decision(tuple(after), tuple(standing))
+            return Decision(*refuse(limits, settle_all(limits, states, now_ms), charge, now_ms))
+        standing.append(Standing(limit, used, reset_ms, held, at))
+    return Decision(tuple(standing))
 
 
 def refuse(
-    limits: Sequence[Limit], states: Sequence[State], charge: Charge, now_ms: int
+    limits: Sequence[Limit], states: Sequence[Held], charge: Charge, now_ms: int
 ) -> tuple[tuple[Standing, ...], Refusal]:
     """Say which limit refuses a charge for longest: once it is over, all of them allow it.
 
@@ -139,11 +152,11 @@ def refuse(
 
 def take_back(
     limits: Sequence[Limit],
-    states: Sequence[State],
-    granted: Sequence[State],
+    states: Sequence[Held],
+    granted: Sequence[Held],
     charge: Charge,
     now_ms: int,
-) -> tuple[State, ...]:
+) -> tuple[Held, ...]:
     """Give the states after a refund. ``granted`` are those from right after the charge."""
     return _taken(limits, settle_all(limits, states, now_ms), granted, charge)
 
@@ -153,15 +166,15 @@ def lowered(grant: Grant, over: Charge) -> Grant:
     paid = grant.charge
     left = Charge(paid.requests - over.requests, paid.tokens - over.tokens, paid.cost - over.cost)
     if not grant.states:  # of one who counts nothing
-        return replace(grant, charge=left)
+        return msgspec.structs.replace(grant, charge=left)
     limits = limits_of(grant.account)
     # Right after the charge they are settled.
     states = _taken(limits, grant.states, grant.states, over)
     standing = standings(limits, states, grant.at_ms)
-    return replace(grant, charge=left, standings=standing, states=states)
+    return msgspec.structs.replace(grant, charge=left, standings=standing, states=states)
 
 
-def at_least(limit: Limit, state: State, used: int, at_ms: int) -> State:
+def at_least(limit: Limit, state: Held, used: int, at_ms: int) -> Held:
     """Give a calendar's state with at least so much used in the window of ``at_ms``."""
     number = window(limit.period, at_ms)
     if state.at > number:  # that window is over
@@ -170,14 +183,12 @@ def at_least(limit: Limit, state: State, used: int, at_ms: int) -> State:
     return State(max(held, min(used, MAX_PER_WINDOW)), number)
 
 
-def settle_all(limits: Sequence[Limit], states: Sequence[State], now_ms: int) -> tuple[State, ...]:
+def settle_all(limits: Sequence[Limit], states: Sequence[Held], now_ms: int) -> tuple[State, ...]:
     """Give the states as they are now: what drained is gone, and so is what was used before today."""
     return decide(limits, states, NOTHING, now_ms).states
 
 
-def standings(
-    limits: Sequence[Limit], states: Sequence[State], now_ms: int
-) -> tuple[Standing, ...]:
+def standings(limits: Sequence[Limit], states: Sequence[Held], now_ms: int) -> tuple[Standing, ...]:
     """Say how limits stand."""
     return decide(limits, states, NOTHING, now_ms).standings
 
@@ -192,7 +203,7 @@ def scale(limit: Limit) -> int:
     return MINUTE_MS if limit.period is _MINUTE else 1
 
 
-def _wait_ms(limit: Limit, state: State, asked: int, now_ms: int) -> int | None:
+def _wait_ms(limit: Limit, state: Held, asked: int, now_ms: int) -> int | None:
     if asked > limit.most:
         return None
     if limit.period is _MINUTE:
@@ -201,8 +212,8 @@ def _wait_ms(limit: Limit, state: State, asked: int, now_ms: int) -> int | None:
 
 
 def _taken(
-    limits: Sequence[Limit], settled: Sequence[State], granted: Sequence[State], charge: Charge
-) -> tuple[State, ...]:
+    limits: Sequence[Limit], settled: Sequence[Held], granted: Sequence[Held], charge: Charge
+) -> tuple[Held, ...]:
     return tuple(
         [
             _without(limit, now, then, asked) if (asked := amount(limit, charge)) else now
@@ -211,7 +222,7 @@ def _taken(
     )
 
 
-def _without(limit: Limit, settled: State, granted: State, asked: int) -> State:
+def _without(limit: Limit, settled: Held, granted: Held, asked: int) -> Held:
     """Take one charge out of a settled state.
 
     Of a minute's, no more than must still be there of it: had it never been made, what came before

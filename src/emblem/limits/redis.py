@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from emblem.accounts import Account, Charge, Grant, Limit, Period, Spent, Standing, State, Unit
+from emblem.accounts import (
+    Account,
+    Charge,
+    Grant,
+    Held,
+    Limit,
+    Period,
+    Spent,
+    Standing,
+    State,
+    Unit,
+)
 from emblem.core.limits import FRESH, MAX_PER_WINDOW, amount, limits_of, refuse, standings
 from emblem.core.refusals import refused
 from emblem.errors import LimitsUnavailable
@@ -85,7 +96,8 @@ class RedisLimiter:
         if said != ALLOWED:
             standing, refusal = refuse(limits, states, charge, now_ms)
             raise refused(refusal, standing, now_ms)
-        return Grant(account, charge, now_ms, standings(limits, states, now_ms), states, REDIS)
+        standing = standings(limits, states, now_ms)
+        return Grant(account, charge, now_ms, standing, standing, REDIS)
 
     async def refund(self, grant: Grant) -> None:
         """Take a charge back, once."""
@@ -150,7 +162,7 @@ class RedisLimiter:
         what: str,
         limits: Sequence[Limit],
         amounts: Iterable[int],
-        then: Sequence[State] = (),
+        then: Sequence[Held] = (),
         unwanted: Callable[[list[int]], None] | None = None,
     ) -> tuple[int, int, tuple[State, ...]]:
         """Run the script: whether that was allowed, the time, and how the limits are held now."""

@@ -67,7 +67,7 @@ class Closed:
 
 
 class _Hold:
-    """Counts who is inside, any number at once, and tells when somebody has left."""
+    """Counts who is inside, any number at once, and tells when the last has left."""
 
     __slots__ = ("_left", "count")
 
@@ -80,7 +80,8 @@ class _Hold:
 
     def __exit__(self, *_: object) -> None:
         self.count -= 1
-        self._left()
+        if not self.count:
+            self._left()
 
 
 class OnDemand:
@@ -227,7 +228,7 @@ class OnDemand:
         return self._users > 0 or self._hold.count > 0
 
     def _fall_idle(self) -> None:
-        if self._users == self._hold.count == 0:
+        if not self._users and not self._hold.count:
             self._residency.idle()
 
     async def _loaded(self, deadline: float) -> Embedder:
