@@ -1,7 +1,10 @@
 """Whole answers: which are right, which are none, and what a server cannot slip in beside them."""
 
 import asyncio
+import contextlib
+import gc
 import gzip
+import weakref
 import zlib
 
 import pytest
@@ -493,19 +496,27 @@ def test_a_server_that_reads_slowly_gets_all_of_it() -> None:
     assert asking(slow, work, bounds).content == b"{}"
 
 
-def test_a_request_leaves_no_cycle_behind() -> None:
-    import gc
+class Said(dict[str, str]):
+    """Headers that can be watched, as a plain dictionary cannot."""
 
-    async def work(client: Client, spoken: Spoken) -> int:
-        for _ in range(3):
-            await client.send(SENT)
-        gc.collect()
+
+@pytest.mark.parametrize(
+    "answer", [FINE, FINE[:-1], b"", b"garbage", fine(b" " * 20_000)], ids=range(5)
+)
+def test_nothing_of_a_request_waits_for_the_garbage_collector(answer: bytes) -> None:
+    """Whatever becomes of it: an error has a traceback, and that what it was raised in."""
+
+    async def work(client: Client, spoken: Spoken) -> None:
         gc.disable()
         try:
-            for _ in range(20):
-                await client.send(SENT)
-            return gc.collect()
+            said = Said(x="y")
+            watched = weakref.ref(said)
+            with contextlib.suppress(Lost, Endless):
+                await client.send(Sent(b"{}", said, 10_000, 5.0))
+            del said
+            await asyncio.sleep(0)  # until then it is what woke this task
+            assert watched() is None
         finally:
             gc.enable()
 
-    assert asking(always(FINE), work) < 20
+    asking(and_leave(answer), work)

@@ -24,7 +24,9 @@ class Coming:
         self._parts: list[bytes] = []
         self._held_bytes = 0
         self._is_whole = False
-        self._error: Exception | None = None
+        self._lost = (
+            ""  # how; an error that is kept would have its traceback, and that would have this
+        )
         self._something: asyncio.Future[None] | None = None
 
     # -- whoever reads it -------------------------------------------------------------------------
@@ -50,15 +52,15 @@ class Coming:
         """Let go of it: a connection over which not all of it came is not used again."""
         self._parts.clear()
         if not self._is_whole:
-            self._error = self._error or Lost(CLOSED_HERE)
+            self._lost = self._lost or CLOSED_HERE
             self._connection.leave(self)
             self._tell()
 
     async def _part(self) -> bytes:
         """Give all that has come since; b"" at the end."""
         while not self._parts:
-            if self._error is not None:
-                raise self._error
+            if self._lost:
+                raise Lost(self._lost)
             if self._is_whole:
                 return b""
             self._something = self._loop.create_future()
@@ -66,7 +68,7 @@ class Coming:
         content = b"".join(self._parts)
         self._parts.clear()
         self._held_bytes = 0
-        if not self._is_whole and self._error is None:
+        if not self._is_whole and not self._lost:
             self._connection.resume()
         return content
 
@@ -93,9 +95,11 @@ class Coming:
 
     def failed(self, error: Exception) -> None:
         """Take note that no more of it comes, and why."""
-        if not self.head_came.done():
-            self.head_came.set_exception(error)
-        self._error = error
+        self._lost = str(error)
+        head_came = self.head_came
+        del self.head_came
+        if not head_came.done():
+            head_came.set_exception(error)
         self._tell()
 
     def _tell(self) -> None:

@@ -59,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
     """Sends requests, one after the other, and reads their answers. Used on one event loop.
 
     It closes when nobody uses it for ``idle_s``. What comes is read into ``room``, which connections
-    of one event loop may share: with memory of its own for every read, one takes 15 µs longer.
+    of one event loop may share: memory of its own for every read may take 15 µs to get and give back.
     """
 
     def __init__(
@@ -224,11 +224,11 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """Send a request. Its answer must be whole ``until`` then, by the loop's clock.
 
-        ``pause_s`` bounds any wait for some of it, once all of the request is sent.
+        ``pause_s`` bounds any wait for some of it, once all of the request is sent. Raises GivenUp
+        where the connection has ended.
         """
         if self.over or self._transport is None:
-            answering.failed(GivenUp(CLOSED))
-            return
+            raise GivenUp(CLOSED)
         self._answering = answering
         self._parser = HttpResponseParser(self)
         self._head, self._hints, self._loose_bytes, self._head_bytes = None, 0, 0, 0

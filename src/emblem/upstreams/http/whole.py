@@ -39,10 +39,13 @@ class Whole:
 
     def ended(self) -> None:
         """Take note that all of it came."""
-        if not self.done.done():
-            self.done.set_result(None)
+        done = self.done
+        if not done.done():
+            done.set_result(None)
 
     def failed(self, error: Exception) -> None:
         """Take note that no more of it comes, and why."""
-        if not self.done.done():
-            self.done.set_exception(error)
+        done = self.done
+        del self.done  # which has the error, whose traceback has this: nobody is to look for them
+        if not done.done():
+            done.set_exception(error)
