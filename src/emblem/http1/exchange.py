@@ -26,6 +26,7 @@ _STATUS = {
     status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for status in range(200, 600)
 }
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_HEEDED = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -37,13 +38,9 @@ def head_of(status: int, date: bytes, headers: Headers) -> bytes:
     """
     if status not in _STATUS:
         raise ValueError(f"{status} is no status of a whole answer")
-    parts = [_STATUS[status], date]
-    lines = 3
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-        lines += 1
-    parts.append(b"\r\n")
-    head = b"".join(parts)
+    said = [*map(b": ".join, headers), b"\r\n"]
+    head = b"".join((_STATUS[status], date, b"\r\n".join(said)))
+    lines = 2 + len(said)
     if head.count(b"\r") != lines or head.count(b"\n") != lines:
         raise ValueError("a header has the end of a line in it")
     return head
@@ -209,6 +206,8 @@ class Exchange:
         said = list(headers)
         length = None
         for name, value in said:
+            if name not in _HEEDED:
+                continue
             if name == b"content-length":
                 if length is not None or not value.isdigit():
                     raise ValueError("the length of an answer is one number, said once")
