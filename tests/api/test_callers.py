@@ -159,7 +159,7 @@ def test_an_answer_that_cannot_be_written_is_not_charged(
         raise MemoryError
 
     with monkeypatch.context() as broken:
-        broken.setattr("emblem.api.embeddings.encode", fail)
+        broken.setattr("emblem.api.embeddings.encode_part", fail)
         assert post(small.app, BODY).status == 500
     assert small.seen[-1].tokens == 0
     assert post(small.app, BODY).headers["x-ratelimit-remaining-requests"] == "1"
