@@ -69,9 +69,9 @@ async def test_others_have_their_turn_while_a_large_answer_is_written() -> None:
 
 
 @pytest.mark.parametrize("encoding", EncodingFormat)
-@pytest.mark.parametrize("n", [1, 3, 20])
+@pytest.mark.parametrize("n", [1, 3, 80])
 async def test_a_body_is_its_parts_in_their_order(n: int, encoding: EncodingFormat) -> None:
-    given = answer(n, NUMBERS_AT_A_TIME)  # in one part, and in several of either encoding
+    given = answer(n, NUMBERS_AT_A_TIME)  # in one part, in several, and in megabytes
     assert await _encoded(given, encoding) == b"".join(encode(given, encoding))
 
 

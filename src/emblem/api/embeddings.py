@@ -31,6 +31,10 @@ T = TypeVar("T")
 
 SUFFIX = "/v1/embeddings"
 
+# What comes after so much of a body is put to it where it is: of megabytes there would be two copies
+# at the end. Of what is smaller two cost less than to make room again and again.
+LARGE_BYTES = 4 << 20
+
 MAX_USER = 256  # characters that are kept of what a request names its user
 
 
@@ -102,15 +106,20 @@ class Embeddings:
 
 async def _encoded(answer: Answer, encoding: EncodingFormat) -> bytes:
     """Write the answer's body. Other requests have their turn between the parts of a large one."""
-    whole = BytesIO()  # it grows in its place, where parts and their sum would be there together
+    begun, rest = list[bytes](), None
     for which in parts(answer, encoding):
         if which.start:
             await asyncio.sleep(0)
-            whole.write(encode_part(answer, encoding, which))
-        else:
-            whole = BytesIO(encode_part(answer, encoding, which))  # as it is, and no copy
-            whole.seek(0, SEEK_END)
-    return whole.getvalue()
+        part = encode_part(answer, encoding, which)
+        if rest is not None:
+            rest.write(part)
+            continue
+        begun.append(part)
+        if sum(map(len, begun)) > LARGE_BYTES:
+            rest = BytesIO(b"".join(begun))
+            rest.seek(0, SEEK_END)
+            begun.clear()
+    return b"".join(begun) if rest is None else rest.getvalue()
 
 
 def unless_gone(work: Coroutine[Any, Any, T], scope: Scope, receive: Receive) -> Awaitable[T]:
