@@ -250,6 +250,16 @@ def test_a_reader_that_has_left_keeps_nobody_from_serving(home: Path) -> None:
         assert server.stop() == 0
 
 
+def test_the_event_loop_is_the_one_that_is_tested_whatever_else_is_installed(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "uvloop.py").write_text("def new_event_loop(): raise OSError('not this one')\n")
+    env = {**ENV, "PYTHONPATH": str(tmp_path)}
+    with started(home, STATIC, env=env) as server:
+        server.until("Ready in")
+        assert server.ask(STATIC, KEY).status_code == 200
+
+
 def answers(root: str) -> bool:
     try:
         return requests.get(f"{root}/ready", timeout=30).ok

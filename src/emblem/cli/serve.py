@@ -164,7 +164,7 @@ def _shared(settings: Settings) -> Iterator[Path | None]:
 
 def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
     """Run granian's processes, each of which opens the models."""
-    from granian.constants import HTTPModes, Interfaces
+    from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
@@ -178,6 +178,9 @@ def _run(planned: Plan, loaded: Loaded, address: str, board: Board) -> int:
         board,
         partial(certificate, settings),
         target="emblem.wiring:create",
+        # Whatever else is installed: uvloop tries no two addresses of a name side by side, and was
+        # not found to be faster (benchmarks/RESULTS.md).
+        loop=Loops.asyncio,
         address=address,
         port=settings.port,
         interface=Interfaces.ASGI,

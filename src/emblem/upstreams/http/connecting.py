@@ -160,8 +160,11 @@ def trust() -> ssl.SSLContext:
 async def _connected(
     loop: asyncio.AbstractEventLoop, host: str, port: int, make: Callable[[], P]
 ) -> P:
-    stagger = None if _is_number(host) else STAGGER_S
-    _, protocol = await loop.create_connection(make, host, port, happy_eyeballs_delay=stagger)
+    # A number is one address, and uvloop, which a program of the user's may run, does not stagger.
+    if _is_number(host) or not isinstance(loop, asyncio.BaseEventLoop):
+        _, protocol = await loop.create_connection(make, host, port)
+    else:
+        _, protocol = await loop.create_connection(make, host, port, happy_eyeballs_delay=STAGGER_S)
     return protocol
 
 
