@@ -125,9 +125,6 @@ def test_of_several_addresses_of_a_name_one_that_answers_is_taken() -> None:
     asking(always(FINE), work)
 
 
-# -- TLS --------------------------------------------------------------------------------------------
-
-
 def test_a_loop_that_does_not_stagger_connects_all_the_same() -> None:
     class Plain:
         """As uvloop's, which knows none of asyncio's later options."""
@@ -145,6 +142,9 @@ def test_a_loop_that_does_not_stagger_connects_all_the_same() -> None:
     opening = Opening("http://localhost:9/", proxies=False)
     asyncio.run(opening.open(loop, object()))  # type: ignore[arg-type]
     assert loop.connected
+
+
+# -- TLS --------------------------------------------------------------------------------------------
 
 
 def test_a_connection_over_tls_is_used_again_and_large_bodies_go_both_ways(
