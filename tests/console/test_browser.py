@@ -1,6 +1,7 @@
 """The console in Chromium: signing in, every page, keys, colours and narrow screens."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -207,6 +208,21 @@ def test_signing_out_ends_the_session_for_the_cookie_too(page: "Page", watch: Wa
     page.get_by_label("API key").wait_for()
     assert page.context.cookies() == []
     assert requests.get(address, headers=headers, timeout=30).status_code == 401
+
+
+def test_what_a_page_still_waits_for_is_given_up_before_its_session_ends(
+    page: "Page", watch: Watch
+) -> None:
+    events: list[tuple[str, str]] = []
+    page.route("**/v1/models", lambda _: None)  # never answered
+    with page.expect_request("**/v1/models"):
+        page.reload()
+    page.on("requestfailed", lambda one: events.append(("given up", urlsplit(one.url).path)))
+    page.on("requestfinished", lambda one: events.append((one.method, urlsplit(one.url).path)))
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").wait_for()
+    given_up, ended = ("given up", "/v1/models"), ("DELETE", "/console/session")
+    assert events.index(given_up) < events.index(ended)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -95,7 +95,13 @@ async function start() {
     main.focus();
   });
   document.getElementById("leave").addEventListener("click", async () => {
-    await api.signOut();
+    shown.abort(); // what the page still asks for would be refused
+    try {
+      await api.signOut();
+    } catch (error) {
+      main.replaceChildren(problem(error));
+      return;
+    }
     location.reload(); // so that nothing of whoever was here is left in the page
   });
   document.addEventListener("emblem:signed-in", (event) => enter(event.detail));
